@@ -1,0 +1,2 @@
+//! Control sockets: framing, peer identity, version handshake.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Follows the journal and turns records that matter into mail.
+#![forbid(unsafe_code)]

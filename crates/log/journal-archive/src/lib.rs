@@ -1,0 +1,2 @@
+//! Rotated journals, compressed: writer, reader, index.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The journal file format over a Storage trait.
+#![forbid(unsafe_code)]

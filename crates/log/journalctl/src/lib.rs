@@ -1,0 +1,2 @@
+//! The journalctl command.
+#![forbid(unsafe_code)]

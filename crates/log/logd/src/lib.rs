@@ -1,0 +1,2 @@
+//! The log daemon.
+#![forbid(unsafe_code)]

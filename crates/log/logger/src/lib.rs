@@ -1,0 +1,2 @@
+//! The logger command.
+#![forbid(unsafe_code)]

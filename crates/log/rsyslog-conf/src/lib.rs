@@ -1,0 +1,2 @@
+//! Rsyslog.conf and journald.conf text to typed settings.
+#![forbid(unsafe_code)]

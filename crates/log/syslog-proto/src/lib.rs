@@ -1,0 +1,2 @@
+//! Syslog, journal and RELP protocols, without I/O.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The systemd-cat command.
+#![forbid(unsafe_code)]

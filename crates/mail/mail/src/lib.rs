@@ -1,0 +1,2 @@
+//! The mail command.
+#![forbid(unsafe_code)]

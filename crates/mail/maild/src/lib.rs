@@ -1,0 +1,2 @@
+//! The mail daemon.
+#![forbid(unsafe_code)]

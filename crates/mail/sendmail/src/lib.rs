@@ -1,0 +1,2 @@
+//! The sendmail command and its other names.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! SMTP server and client machines, without I/O.
+#![forbid(unsafe_code)]

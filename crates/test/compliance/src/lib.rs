@@ -1,0 +1,2 @@
+//! The same tests against the stock program or ours.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The load generators that the benchmarks use.
+#![forbid(unsafe_code)]

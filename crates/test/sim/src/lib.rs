@@ -1,0 +1,2 @@
+//! A seeded clock, network and crash-disk under all cores together.
+#![forbid(unsafe_code)]

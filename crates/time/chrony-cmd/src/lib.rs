@@ -1,0 +1,2 @@
+//! The chronyc/chronyd command protocol, both ends.
+#![forbid(unsafe_code)]

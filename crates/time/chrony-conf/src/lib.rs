@@ -1,0 +1,2 @@
+//! Chrony.conf text to typed settings.
+#![forbid(unsafe_code)]

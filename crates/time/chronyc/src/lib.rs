@@ -1,0 +1,2 @@
+//! The chronyc command.
+#![forbid(unsafe_code)]

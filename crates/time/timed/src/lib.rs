@@ -1,0 +1,2 @@
+//! The time daemon.
+#![forbid(unsafe_code)]

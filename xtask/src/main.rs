@@ -1,0 +1,4 @@
+//! The project's own automation.
+#![forbid(unsafe_code)]
+
+fn main() {}

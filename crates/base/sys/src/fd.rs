@@ -1,0 +1,58 @@
+//! What applies to any descriptor.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use crate::check;
+
+/// Switches `O_NONBLOCK`.
+pub fn set_nonblocking(fd: impl AsFd, on: bool) -> io::Result<()> {
+    let raw = fd.as_fd().as_raw_fd();
+    // SAFETY: F_GETFL and F_SETFL take no pointers.
+    unsafe {
+        let flags = check(libc::fcntl(raw, libc::F_GETFL))?;
+        let flags = if on { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK };
+        check(libc::fcntl(raw, libc::F_SETFL, flags)).map(drop)
+    }
+}
+
+/// Switches `FD_CLOEXEC`: off, so that a child started next inherits the descriptor.
+pub fn set_cloexec(fd: impl AsFd, on: bool) -> io::Result<()> {
+    let flag = if on { libc::FD_CLOEXEC } else { 0 };
+    // SAFETY: F_SETFD takes no pointer.
+    check(unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_SETFD, flag) }).map(drop)
+}
+
+/// A counter that wakes another thread's `poll(2)` (`eventfd(2)`).
+#[derive(Debug)]
+pub struct Waker(OwnedFd);
+
+impl Waker {
+    /// A new waker.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: no pointers; the new descriptor is ours.
+        let raw = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        // SAFETY: see above.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(raw) }))
+    }
+
+    /// Makes the descriptor readable.
+    pub fn wake(&self) {
+        let one: u64 = 1;
+        // SAFETY: eight live bytes. The write fails only when the counter is full, which wakes as well.
+        unsafe { libc::write(self.0.as_raw_fd(), std::ptr::from_ref(&one).cast(), 8) };
+    }
+
+    /// Makes the descriptor quiet again.
+    pub fn drain(&self) {
+        let mut count = 0u64;
+        // SAFETY: eight live bytes.
+        unsafe { libc::read(self.0.as_raw_fd(), std::ptr::from_mut(&mut count).cast(), 8) };
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

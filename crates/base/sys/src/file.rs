@@ -1,0 +1,165 @@
+//! Files: locks, space, directories, and paths that must not leave a folder.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::check;
+
+/// Makes the names in a directory durable: a file that was created or renamed in it is found after a power cut.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Replaces `path` by `content` so that after a power cut either the old or the new content is there: written beside it,
+/// synced, renamed, and the directory synced.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
+    name.push(format!(".new-{}", std::process::id()));
+    let beside = dir.join(name);
+    let result = (|| {
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)?;
+        sync_dir(dir)
+    })();
+    if result.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    result
+}
+
+/// Takes the whole-file lock of `flock(2)`; `WouldBlock` when somebody has it and `wait` is false.
+pub fn flock_exclusive(file: impl AsFd, wait: bool) -> io::Result<()> {
+    let operation = libc::LOCK_EX | if wait { 0 } else { libc::LOCK_NB };
+    // SAFETY: no pointers.
+    check(unsafe { libc::flock(file.as_fd().as_raw_fd(), operation) }).map(drop)
+}
+
+/// Takes the POSIX record lock over the whole file (`fcntl(2)`), which mail programs use on mailboxes; `WouldBlock` when
+/// somebody has it and `wait` is false. The lock goes when *any* descriptor of the file in this process is closed.
+pub fn fcntl_lock_exclusive(file: impl AsFd, wait: bool) -> io::Result<()> {
+    // SAFETY: flock is a plain C structure; the pointer to it is live during the call.
+    unsafe {
+        let mut lock: libc::flock = std::mem::zeroed();
+        lock.l_type = libc::F_WRLCK as libc::c_short;
+        lock.l_whence = libc::SEEK_SET as libc::c_short;
+        let command = if wait { libc::F_SETLKW } else { libc::F_SETLK };
+        match check(libc::fcntl(file.as_fd().as_raw_fd(), command, &lock)) {
+            Err(error) if error.raw_os_error() == Some(libc::EACCES) => Err(io::ErrorKind::WouldBlock.into()),
+            other => other.map(drop),
+        }
+    }
+}
+
+/// Reserves space so that later writes up to `offset + length` do not fail for want of it (`posix_fallocate(3)`).
+pub fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    let too_big = |_| io::Error::from_raw_os_error(libc::EFBIG);
+    let offset = libc::off_t::try_from(offset).map_err(too_big)?;
+    let length = libc::off_t::try_from(length).map_err(too_big)?;
+    // SAFETY: no pointers.
+    match unsafe { libc::posix_fallocate(file.as_raw_fd(), offset, length) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// How a file is opened by [`open_beneath`].
+#[derive(Debug, Clone, Copy)]
+pub struct OpenHow {
+    /// Open for appending, creating the file with this mode when it is missing; else for reading.
+    pub append_mode: Option<u32>,
+}
+
+/// Opens `path`, relative to `dir`, refusing to leave `dir` by `..`, an absolute path or a link (`openat2(2)` with
+/// `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`): for every path that is made from data.
+pub fn open_beneath(dir: &File, path: &Path, how: OpenHow) -> io::Result<File> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: open_how is a plain C structure of integers.
+    let mut open: libc::open_how = unsafe { std::mem::zeroed() };
+    let mut flags = libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    match how.append_mode {
+        Some(mode) => {
+            flags |= libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT;
+            open.mode = u64::from(mode);
+        }
+        None => flags |= libc::O_RDONLY,
+    }
+    open.flags = u64::try_from(flags).unwrap_or(0);
+    open.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+    // SAFETY: the path and the structure are live; libc has no function for openat2, so the system call is made by number.
+    let raw = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            dir.as_raw_fd(),
+            path.as_ptr(),
+            std::ptr::from_ref(&open),
+            std::mem::size_of::<libc::open_how>(),
+        )
+    };
+    let raw = check(libc::c_int::try_from(raw).unwrap_or(-1))?;
+    // SAFETY: the kernel gave us this new descriptor.
+    Ok(File::from(unsafe { OwnedFd::from_raw_fd(raw) }))
+}
+
+/// Free and total bytes of the file system that holds `path`, as an unprivileged writer sees them (`statvfs(3)`).
+pub fn space(path: &Path) -> io::Result<(u64, u64)> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: statvfs is a plain C structure; both pointers are live.
+    unsafe {
+        let mut info: libc::statvfs = std::mem::zeroed();
+        check(libc::statvfs(path.as_ptr(), &mut info))?;
+        Ok((info.f_bavail * info.f_frsize, info.f_blocks * info.f_frsize))
+    }
+}
+
+/// Sets the mask of permission bits that new files do not get; returns the old one.
+pub fn set_umask(mask: u32) -> u32 {
+    // SAFETY: umask cannot fail.
+    unsafe { libc::umask(mask as libc::mode_t) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a path made from data never leaves its folder. Method: the usual ways out.
+    #[test]
+    fn a_path_stays_beneath_its_folder() {
+        let dir = std::env::temp_dir().join(format!("sys-beneath-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("sub")).unwrap();
+        std::os::unix::fs::symlink("/etc", dir.join("link")).unwrap();
+        let open = File::open(&dir).unwrap();
+        let how = OpenHow { append_mode: Some(0o600) };
+        assert!(open_beneath(&open, Path::new("sub/ok.log"), how).is_ok());
+        for bad in ["../x", "/etc/x", "link/x", "sub/../../x"] {
+            assert!(open_beneath(&open, Path::new(bad), how).is_err(), "{bad}");
+        }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// Goal: a replaced file holds the new content and nothing is left beside it.
+    #[test]
+    fn replace_leaves_one_file() {
+        let dir = std::env::temp_dir().join(format!("sys-replace-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        replace(&dir.join("a"), b"one", 0o600).unwrap();
+        replace(&dir.join("a"), b"two", 0o600).unwrap();
+        assert_eq!(std::fs::read(dir.join("a")).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,170 @@
+//! Sockets: options that `std` lacks, and datagrams received and sent in batches with their credentials, descriptors, kernel
+//! timestamps and drop counts (`socket(7)`, `unix(7)`, `recvmmsg(2)`, `sendmmsg(2)`).
+
+mod address;
+mod batch;
+
+pub use address::{Listen, bind_tcp, bind_udp, bind_unix_datagram, bind_unix_stream};
+pub use batch::{Datagram, Outgoing, ReceiveBatch, send_batch};
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd};
+
+use crate::check;
+
+/// Who is at the other end of a Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Credentials {
+    /// Process id in our namespace; 0 when the process is not visible here.
+    pub pid: u32,
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// The peer of a connected Unix stream as it was when it connected (`SO_PEERCRED`).
+pub fn peer_credentials(socket: impl AsFd) -> io::Result<Credentials> {
+    // SAFETY: ucred is a plain C structure; pointer and length describe it.
+    unsafe {
+        let mut credentials: libc::ucred = std::mem::zeroed();
+        let mut length = std::mem::size_of::<libc::ucred>() as libc::socklen_t;
+        check(libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            std::ptr::from_mut(&mut credentials).cast(),
+            &mut length,
+        ))?;
+        Ok(Credentials {
+            pid: u32::try_from(credentials.pid).unwrap_or(0),
+            uid: credentials.uid,
+            gid: credentials.gid,
+        })
+    }
+}
+
+/// Asks for a receive buffer of `bytes`, beyond the system's limit where we may; returns what the kernel gave (it counts its
+/// own bookkeeping too, so about twice what was asked).
+pub fn set_receive_buffer(socket: impl AsFd, bytes: u32) -> io::Result<u32> {
+    if set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes as libc::c_int).is_err() {
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes as libc::c_int)?;
+    }
+    option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF).map(|bytes| u32::try_from(bytes).unwrap_or(0))
+}
+
+/// Asks for a send buffer of `bytes`, beyond the system's limit where we may.
+pub fn set_send_buffer(socket: impl AsFd, bytes: u32) -> io::Result<()> {
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, bytes as libc::c_int)
+        .or_else(|_| set_option(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, bytes as libc::c_int))
+}
+
+/// Every datagram received comes with its sender's credentials (`SO_PASSCRED`).
+pub fn pass_credentials(socket: impl AsFd) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_PASSCRED, 1)
+}
+
+/// Every datagram received comes with the kernel's receive time (`SO_TIMESTAMPNS`).
+pub fn receive_timestamps(socket: impl AsFd) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+}
+
+/// Every datagram received comes with the count of those that the kernel dropped before it (`SO_RXQ_OVFL`).
+pub fn count_drops(socket: impl AsFd) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
+}
+
+/// Several sockets may bind the same address; the kernel spreads the load (`SO_REUSEPORT`).
+pub fn share_port(socket: impl AsFd) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)
+}
+
+/// Sets an integer option, for what has no function of its own here.
+pub fn set_option(socket: impl AsFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    // SAFETY: pointer and length describe the live integer.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_ref(&value).cast(),
+            std::mem::size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
+/// Reads an integer option.
+pub fn option(socket: impl AsFd, level: i32, name: i32) -> io::Result<i32> {
+    let mut value: libc::c_int = 0;
+    let mut length = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: pointers and length describe the live integer.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_mut(&mut value).cast(),
+            &mut length,
+        )
+    })?;
+    Ok(value)
+}
+
+/// Bytes written to a stream that the peer's kernel has not confirmed yet (`SIOCOUTQ`).
+pub fn unconfirmed_bytes(socket: impl AsFd) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the pointer is to a live integer. TIOCOUTQ is SIOCOUTQ's number.
+    check(unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &mut bytes) })?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// The address in a kernel structure, if it is an internet address.
+pub(crate) fn from_storage(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    match libc::c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that the storage, which is larger and aligned for all, holds a sockaddr_in.
+            let inner = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(inner.sin_addr.s_addr));
+            Some(SocketAddr::V4(SocketAddrV4::new(ip, u16::from_be(inner.sin_port))))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: the same for sockaddr_in6.
+            let inner = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(inner.sin6_addr.s6_addr);
+            let port = u16::from_be(inner.sin6_port);
+            Some(SocketAddr::V6(SocketAddrV6::new(ip, port, inner.sin6_flowinfo, inner.sin6_scope_id)))
+        }
+        _ => None,
+    }
+}
+
+/// The kernel's structure of an address, and its length.
+pub(crate) fn to_storage(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+    // SAFETY: sockaddr_storage is a plain C structure for which zeroes are valid.
+    let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let length = match address.ip() {
+        IpAddr::V4(ip) => {
+            // SAFETY: the storage is larger than and aligned for sockaddr_in.
+            let inner = unsafe { &mut *std::ptr::from_mut(&mut storage).cast::<libc::sockaddr_in>() };
+            inner.sin_family = libc::AF_INET as libc::sa_family_t;
+            inner.sin_port = address.port().to_be();
+            inner.sin_addr.s_addr = u32::from(ip).to_be();
+            std::mem::size_of::<libc::sockaddr_in>()
+        }
+        IpAddr::V6(ip) => {
+            // SAFETY: the storage is larger than and aligned for sockaddr_in6.
+            let inner = unsafe { &mut *std::ptr::from_mut(&mut storage).cast::<libc::sockaddr_in6>() };
+            inner.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            inner.sin6_port = address.port().to_be();
+            inner.sin6_addr.s6_addr = ip.octets();
+            if let SocketAddr::V6(full) = address {
+                inner.sin6_scope_id = full.scope_id();
+                inner.sin6_flowinfo = full.flowinfo();
+            }
+            std::mem::size_of::<libc::sockaddr_in6>()
+        }
+    };
+    (storage, length as libc::socklen_t)
+}

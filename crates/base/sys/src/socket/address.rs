@@ -1,0 +1,101 @@
+//! Binding, with the options that must be set between `socket(2)` and `bind(2)`.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
+
+use super::{set_option, share_port, to_storage};
+use crate::check;
+
+/// Options of a socket that is bound.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Listen {
+    /// Several sockets may bind the address (`SO_REUSEPORT`).
+    pub shared: bool,
+}
+
+/// Longest queue of connections not yet accepted; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: libc::c_int = 1024;
+
+/// A UDP socket bound to `address`; an IPv6 one does not take IPv4 packets. It does not block.
+pub fn bind_udp(address: SocketAddr, listen: Listen) -> io::Result<UdpSocket> {
+    bind(address, libc::SOCK_DGRAM, listen).map(UdpSocket::from)
+}
+
+/// A listening TCP socket bound to `address` with `SO_REUSEADDR`; an IPv6 one does not take IPv4 connections. It does not
+/// block.
+pub fn bind_tcp(address: SocketAddr, listen: Listen) -> io::Result<TcpListener> {
+    let socket = bind(address, libc::SOCK_STREAM, listen)?;
+    // SAFETY: no pointers.
+    check(unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) })?;
+    Ok(TcpListener::from(socket))
+}
+
+fn bind(address: SocketAddr, kind: libc::c_int, listen: Listen) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // A plain type first and the flags afterwards: simulators of the C library refuse SOCK_CLOEXEC in the type.
+    // SAFETY: no pointers; the new descriptor is ours.
+    let socket = unsafe { OwnedFd::from_raw_fd(check(libc::socket(family, kind, 0))?) };
+    crate::fd::set_cloexec(&socket, true)?;
+    crate::fd::set_nonblocking(&socket, true)?;
+    if kind == libc::SOCK_STREAM {
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    }
+    if listen.shared {
+        share_port(&socket)?;
+    }
+    if address.is_ipv6() {
+        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+    }
+    let (storage, length) = to_storage(&address);
+    // SAFETY: pointer and length describe the live address.
+    check(unsafe { libc::bind(socket.as_raw_fd(), std::ptr::from_ref(&storage).cast(), length) })?;
+    Ok(socket)
+}
+
+/// A Unix datagram socket at `path` with permission bits `mode`. A socket that nobody listens on any more is replaced; a live
+/// one gives `AddrInUse`. It does not block.
+pub fn bind_unix_datagram(path: &Path, mode: u32) -> io::Result<UnixDatagram> {
+    let socket = match UnixDatagram::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_dead_datagram(path) => {
+            std::fs::remove_file(path)?;
+            UnixDatagram::bind(path)?
+        }
+        other => other?,
+    };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// A listening Unix stream socket at `path` with permission bits `mode`; as for [`bind_unix_datagram`].
+pub fn bind_unix_stream(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let socket = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_dead_stream(path) => {
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)?
+        }
+        other => other?,
+    };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::symlink_metadata(path).is_ok_and(|info| info.file_type().is_socket())
+}
+
+fn is_dead_datagram(path: &Path) -> bool {
+    let probe = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
+    is_socket(path) && probe.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+fn is_dead_stream(path: &Path) -> bool {
+    let probe = UnixStream::connect(path);
+    is_socket(path) && probe.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}

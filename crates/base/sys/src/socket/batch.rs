@@ -1,0 +1,275 @@
+//! Many datagrams in one system call.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use super::{Credentials, from_storage, to_storage};
+
+/// Room for the control messages of one datagram: credentials, a timestamp, a drop count, and a few descriptors.
+const CONTROL_BYTES: usize = 256;
+
+/// Buffers for receiving up to a fixed number of datagrams at once, used again and again.
+pub struct ReceiveBatch {
+    datagram_bytes: usize,
+    data: Vec<u8>,
+    control: Vec<ControlBuffer>,
+    names: Vec<libc::sockaddr_storage>,
+    vectors: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
+    received: usize,
+    descriptors: Vec<Vec<OwnedFd>>,
+}
+
+/// Aligned as `struct cmsghdr` must be.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct ControlBuffer([u8; CONTROL_BYTES]);
+
+// SAFETY: the raw pointers in `vectors` and `headers` point into the vectors of the same value only, are rewritten before every
+// system call, and are never read between calls; moving the value to another thread moves the vectors' heap blocks with it.
+unsafe impl Send for ReceiveBatch {}
+
+/// One received datagram.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    /// The bytes, at most as many as a buffer holds.
+    pub data: &'a [u8],
+    /// The datagram was longer than the buffer.
+    pub truncated: bool,
+    /// The sender's internet address.
+    pub source: Option<SocketAddr>,
+    /// The sender, where [`super::pass_credentials`] is on.
+    pub credentials: Option<Credentials>,
+    /// Kernel receive time, nanoseconds since the Unix epoch, where [`super::receive_timestamps`] is on.
+    pub received_ns: Option<i64>,
+    /// Datagrams that the kernel has dropped on this socket so far, where [`super::count_drops`] is on. Wraps.
+    pub drops: Option<u32>,
+}
+
+impl ReceiveBatch {
+    /// Room for `count` datagrams of at most `datagram_bytes` each.
+    pub fn new(count: usize, datagram_bytes: usize) -> Self {
+        // SAFETY: the three are plain C structures of integers and pointers, for which zeroes are valid.
+        let (name, vector, header) = unsafe { (std::mem::zeroed(), std::mem::zeroed(), std::mem::zeroed()) };
+        Self {
+            datagram_bytes,
+            data: vec![0; count * datagram_bytes],
+            control: vec![ControlBuffer([0; CONTROL_BYTES]); count],
+            names: vec![name; count],
+            vectors: vec![vector; count],
+            headers: vec![header; count],
+            received: 0,
+            descriptors: Vec::new(),
+        }
+    }
+
+    /// Receives what is there, at most the batch's count, without waiting; `WouldBlock` when nothing is. Forgets what the
+    /// last call received.
+    pub fn receive(&mut self, socket: impl AsFd) -> io::Result<usize> {
+        self.received = 0;
+        self.descriptors.clear();
+        for index in 0..self.headers.len() {
+            let start = index * self.datagram_bytes;
+            self.vectors[index] = libc::iovec {
+                iov_base: self.data[start..start + self.datagram_bytes].as_mut_ptr().cast(),
+                iov_len: self.datagram_bytes,
+            };
+            let header = &mut self.headers[index].msg_hdr;
+            header.msg_name = std::ptr::from_mut(&mut self.names[index]).cast();
+            header.msg_namelen = std::mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_iov = &mut self.vectors[index];
+            header.msg_iovlen = 1;
+            header.msg_control = self.control[index].0.as_mut_ptr().cast();
+            header.msg_controllen = CONTROL_BYTES as _;
+            header.msg_flags = 0;
+        }
+        // SAFETY: every pointer set above is into a live vector of ours; the count is the headers' own.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_fd().as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                self.headers.len() as libc::c_uint,
+                libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC,
+                std::ptr::null_mut(),
+            )
+        };
+        let count = crate::check(count)?;
+        self.received = usize::try_from(count).unwrap_or(0);
+        self.take_descriptors();
+        Ok(self.received)
+    }
+
+    /// The datagram `index` of the last [`Self::receive`].
+    pub fn datagram(&self, index: usize) -> Option<Datagram<'_>> {
+        if index >= self.received {
+            return None;
+        }
+        let header = &self.headers[index];
+        let length = (header.msg_len as usize).min(self.datagram_bytes);
+        let start = index * self.datagram_bytes;
+        let mut datagram = Datagram {
+            data: &self.data[start..start + length],
+            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            source: if header.msg_hdr.msg_namelen == 0 { None } else { from_storage(&self.names[index]) },
+            credentials: None,
+            received_ns: None,
+            drops: None,
+        };
+        self.for_each_control(index, |level, kind, data| {
+            if level != libc::SOL_SOCKET {
+                return;
+            }
+            // SAFETY: for each of the three, the kernel wrote a value of this type; the length is checked; unaligned reads are used.
+            unsafe {
+                if kind == libc::SCM_CREDENTIALS && data.len() >= std::mem::size_of::<libc::ucred>() {
+                    let ucred = data.as_ptr().cast::<libc::ucred>().read_unaligned();
+                    datagram.credentials = Some(Credentials {
+                        pid: u32::try_from(ucred.pid).unwrap_or(0),
+                        uid: ucred.uid,
+                        gid: ucred.gid,
+                    });
+                } else if kind == libc::SCM_TIMESTAMPNS && data.len() >= std::mem::size_of::<libc::timespec>()
+                {
+                    let time = data.as_ptr().cast::<libc::timespec>().read_unaligned();
+                    datagram.received_ns = Some(time.tv_sec * 1_000_000_000 + time.tv_nsec);
+                } else if kind == libc::SO_RXQ_OVFL && data.len() >= 4 {
+                    datagram.drops = Some(data.as_ptr().cast::<u32>().read_unaligned());
+                }
+            }
+        });
+        Some(datagram)
+    }
+
+    /// Takes the descriptors that came with the datagram `index` (`SCM_RIGHTS`); those not taken are closed by the next
+    /// [`Self::receive`].
+    pub fn descriptors(&mut self, index: usize) -> Vec<OwnedFd> {
+        self.descriptors.get_mut(index).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Owns every received descriptor at once, so that none leaks however the caller goes on.
+    fn take_descriptors(&mut self) {
+        let mut all: Vec<Vec<OwnedFd>> = Vec::new();
+        for index in 0..self.received {
+            let mut raw = Vec::new();
+            self.for_each_control(index, |level, kind, data| {
+                if level == libc::SOL_SOCKET && kind == libc::SCM_RIGHTS {
+                    raw.extend(
+                        data.chunks_exact(4)
+                            .map(|four| i32::from_ne_bytes([four[0], four[1], four[2], four[3]])),
+                    );
+                }
+            });
+            if !raw.is_empty() {
+                all.resize_with(index + 1, Vec::new);
+                // SAFETY: the kernel has just installed these descriptors for us, and nobody else knows them.
+                all[index] = raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect();
+            }
+        }
+        self.descriptors = all;
+    }
+
+    fn for_each_control(&self, index: usize, mut with: impl FnMut(libc::c_int, libc::c_int, &[u8])) {
+        let header = &self.headers[index].msg_hdr;
+        // SAFETY: the kernel filled the control buffer of this header and set its length; the macros stay within it.
+        unsafe {
+            let mut control = libc::CMSG_FIRSTHDR(header);
+            while !control.is_null() {
+                let head = control.read_unaligned();
+                let data = libc::CMSG_DATA(control);
+                let length = (head.cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+                with(head.cmsg_level, head.cmsg_type, std::slice::from_raw_parts(data, length));
+                control = libc::CMSG_NXTHDR(header, control);
+            }
+        }
+    }
+}
+
+/// One datagram to send.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The bytes.
+    pub data: &'a [u8],
+    /// Whereto; none on a connected socket.
+    pub destination: Option<SocketAddr>,
+}
+
+/// Sends the datagrams in order without waiting; returns how many went (`sendmmsg(2)`). An error means that none went.
+pub fn send_batch(socket: impl AsFd, datagrams: &[Outgoing<'_>]) -> io::Result<usize> {
+    let mut names: Vec<(libc::sockaddr_storage, libc::socklen_t)> = datagrams
+        .iter()
+        // SAFETY: sockaddr_storage is a plain C structure for which zeroes are valid.
+        .map(|one| one.destination.as_ref().map_or_else(|| (unsafe { std::mem::zeroed() }, 0), to_storage))
+        .collect();
+    let mut vectors: Vec<libc::iovec> = datagrams
+        .iter()
+        .map(|one| libc::iovec { iov_base: one.data.as_ptr().cast_mut().cast(), iov_len: one.data.len() })
+        .collect();
+    let mut headers: Vec<libc::mmsghdr> = Vec::with_capacity(datagrams.len());
+    for ((name, length), vector) in names.iter_mut().zip(&mut vectors) {
+        // SAFETY: mmsghdr is a plain C structure for which zeroes are valid.
+        let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        if *length > 0 {
+            header.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
+            header.msg_hdr.msg_namelen = *length;
+        }
+        header.msg_hdr.msg_iov = vector;
+        header.msg_hdr.msg_iovlen = 1;
+        headers.push(header);
+    }
+    // SAFETY: every pointer is into a live vector; the kernel only reads the data.
+    let count = unsafe {
+        libc::sendmmsg(
+            socket.as_fd().as_raw_fd(),
+            headers.as_mut_ptr(),
+            headers.len() as libc::c_uint,
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    };
+    crate::check(count).map(|count| usize::try_from(count).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::os::unix::net::UnixDatagram;
+
+    /// Goal: what is sent in one batch comes back in one batch with sender and receive time, and truncation is told.
+    #[test]
+    fn batches_carry_addresses_and_times() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        super::super::receive_timestamps(&server).unwrap();
+        super::super::count_drops(&server).unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = Some(server.local_addr().unwrap());
+        let out = [
+            Outgoing { data: b"one", destination: to },
+            Outgoing { data: b"longer than eight", destination: to },
+        ];
+        assert_eq!(send_batch(&client, &out).unwrap(), 2);
+        let mut batch = ReceiveBatch::new(4, 8);
+        assert_eq!(batch.receive(&server).unwrap(), 2);
+        let first = batch.datagram(0).unwrap();
+        assert_eq!((first.data, first.truncated), (&b"one"[..], false));
+        assert_eq!(first.source, client.local_addr().ok());
+        assert!(first.received_ns.unwrap() > 1_600_000_000_000_000_000);
+        let second = batch.datagram(1).unwrap();
+        assert_eq!((second.data, second.truncated), (&b"longer t"[..], true));
+        assert!(batch.datagram(2).is_none());
+        assert_eq!(batch.receive(&server).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    /// Goal: a Unix datagram says who sent it.
+    #[test]
+    fn unix_datagrams_carry_credentials() {
+        let (one, other) = UnixDatagram::pair().unwrap();
+        super::super::pass_credentials(&other).unwrap();
+        one.send(b"hello").unwrap();
+        let mut batch = ReceiveBatch::new(2, 64);
+        assert_eq!(batch.receive(&other).unwrap(), 1);
+        let got = batch.datagram(0).unwrap();
+        assert_eq!(got.data, b"hello");
+        assert_eq!(got.credentials.unwrap().pid, std::process::id());
+    }
+}

@@ -10,12 +10,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod client;
 mod command;
 mod data;
 mod path;
 mod reply;
 mod server;
 
+pub use client::{Capabilities, Client, ClientConfig, ClientEvent, Envelope, Failure, Stage};
 pub use command::{BodyType, Command, CommandError, MailParameters};
 pub use data::{BareLineEnding, DataDecoder, DataEnd, DataError, DotStuffer};
 pub use path::{DOMAIN_OCTETS_MAX, LOCAL_PART_OCTETS_MAX, Mailbox, PathError};

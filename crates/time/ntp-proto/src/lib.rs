@@ -1,2 +1,31 @@
-//! NTP packets and the client and server machines, without I/O.
+//! NTP version 4 (RFC 5905): packets, message authentication, and the client and server machines.
+//!
+//! For: the time daemon, and any test or tool that speaks NTP.
+//!
+//! Always: no input panics; a reply is never longer than the request that asked for it, so a server cannot amplify; a
+//! client accepts at most one reply to each request, and only one that carries the request's random number.
+//!
+//! Never: no socket, file, clock or random source. Bytes, timestamps and random numbers are arguments, and what must be
+//! sent is a return value. It does not judge which server is right: that is `time-core`'s work.
 #![forbid(unsafe_code)]
+
+mod access;
+mod client;
+mod extension;
+mod keys;
+mod kiss;
+mod packet;
+mod server;
+mod timestamp;
+
+pub use access::{AccessList, Subnet};
+pub use client::{Client, ClientConfig, Measurement, ReplyError};
+pub use extension::{Extension, Extensions};
+pub use keys::{Key, KeyFileError, KeyType, Keys, MAC_BYTES_MAX, MacError};
+pub use kiss::KissCode;
+pub use packet::{
+    HEADER_BYTES, Header, Leap, MacField, Mode, PACKET_BYTES_MAX, Packet, PacketError, ReferenceId,
+    STRATUM_MAX, VERSION,
+};
+pub use server::{Refusal, Reply, Server, ServerCounters, ServerSnapshot};
+pub use timestamp::{NTP_UNIX_OFFSET_SECONDS, NtpShort, NtpTimestamp};

@@ -1,0 +1,284 @@
+//! The server machine: a client's request in, one reply of no greater length out (RFC 5905 section 9.2, `fast_xmit`).
+
+use crate::access::AccessList;
+use crate::keys::{Keys, MAC_BYTES_MAX, MacError};
+use crate::packet::{HEADER_BYTES, Header, Leap, Mode, Packet, PacketError, ReferenceId};
+use crate::timestamp::{NtpShort, NtpTimestamp};
+use std::net::IpAddr;
+
+/// What the server says of its clock. The daemon makes a new one whenever the clock's state changes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ServerSnapshot {
+    /// Leap indicator; [`Leap::Unsynchronised`] when nothing is followed.
+    pub leap: Leap,
+    /// Our stratum, 1 to 15.
+    pub stratum: u8,
+    /// Precision of the local clock, log2 s.
+    pub precision: i8,
+    /// Round trip to the primary source, in seconds.
+    pub root_delay: f64,
+    /// Dispersion to the primary source at `reference`, in seconds.
+    pub root_dispersion: f64,
+    /// How fast the dispersion grows, s/s.
+    pub dispersion_rate: f64,
+    /// What we follow.
+    pub reference_id: ReferenceId,
+    /// When the clock was last corrected.
+    pub reference: NtpTimestamp,
+}
+
+impl ServerSnapshot {
+    /// Nothing is followed.
+    pub fn unsynchronised(precision: i8) -> Self {
+        Self {
+            leap: Leap::Unsynchronised,
+            stratum: 0,
+            precision,
+            root_delay: 1.0,
+            root_dispersion: 1.0,
+            dispersion_rate: 0.0,
+            reference_id: ReferenceId::default(),
+            reference: NtpTimestamp::UNKNOWN,
+        }
+    }
+}
+
+/// What became of the datagrams that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ServerCounters {
+    /// Datagrams in all.
+    pub received: u64,
+    /// Replies made.
+    pub answered: u64,
+    /// Replies made that carry a code.
+    pub authenticated: u64,
+    /// Refused for the address.
+    pub denied: u64,
+    /// Refused for the bytes, mode or key.
+    pub malformed: u64,
+}
+
+/// Why there is no reply. A request that is not answered costs nothing more than a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// No NTP packet.
+    Packet(PacketError),
+    /// Not a client's request.
+    Mode(Mode),
+    /// The address may not ask.
+    Access,
+    /// Its authentication failed.
+    Mac(MacError),
+}
+
+/// A reply's bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Reply {
+    bytes: [u8; HEADER_BYTES + 4 + MAC_BYTES_MAX],
+    length: usize,
+}
+
+impl std::ops::Deref for Reply {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// A server.
+#[derive(Debug, Clone, Default)]
+pub struct Server {
+    access: AccessList,
+    keys: Keys,
+    counters: ServerCounters,
+}
+
+impl Server {
+    /// A server that answers those whom `access` allows.
+    pub fn new(access: AccessList, keys: Keys) -> Self {
+        Self { access, keys, counters: ServerCounters::default() }
+    }
+
+    /// The rules in force.
+    pub fn access(&self) -> &AccessList {
+        &self.access
+    }
+
+    /// The rules, to change them.
+    pub fn access_mut(&mut self) -> &mut AccessList {
+        &mut self.access
+    }
+
+    /// Takes new keys.
+    pub fn set_keys(&mut self, keys: Keys) {
+        self.keys = keys;
+    }
+
+    /// What became of the datagrams so far.
+    pub fn counters(&self) -> ServerCounters {
+        self.counters
+    }
+
+    /// The reply to `request` from `from`, which arrived at `received`, when it leaves at `transmit` (both of the clock
+    /// that the snapshot speaks of).
+    pub fn respond(
+        &mut self,
+        request: &[u8],
+        from: IpAddr,
+        received: NtpTimestamp,
+        transmit: NtpTimestamp,
+        snapshot: &ServerSnapshot,
+    ) -> Result<Reply, Refusal> {
+        self.counters.received += 1;
+        let reply = self.reply(request, from, received, transmit, snapshot);
+        match &reply {
+            Ok(reply) => {
+                self.counters.answered += 1;
+                self.counters.authenticated += u64::from(reply.length > HEADER_BYTES);
+            }
+            Err(Refusal::Access) => self.counters.denied += 1,
+            Err(_) => self.counters.malformed += 1,
+        }
+        reply
+    }
+
+    fn reply(
+        &self,
+        request: &[u8],
+        from: IpAddr,
+        received: NtpTimestamp,
+        transmit: NtpTimestamp,
+        snapshot: &ServerSnapshot,
+    ) -> Result<Reply, Refusal> {
+        let packet = Packet::parse(request).map_err(Refusal::Packet)?;
+        if packet.header.mode != Mode::Client {
+            return Err(Refusal::Mode(packet.header.mode));
+        }
+        if !self.access.allows(from) {
+            return Err(Refusal::Access);
+        }
+        let age =
+            if snapshot.reference.is_unknown() { 0.0 } else { transmit.since(snapshot.reference).max(0.0) };
+        let header = Header {
+            leap: snapshot.leap,
+            version: packet.header.version,
+            mode: Mode::Server,
+            stratum: snapshot.stratum,
+            poll: packet.header.poll,
+            precision: snapshot.precision,
+            root_delay: NtpShort::from_seconds(snapshot.root_delay),
+            root_dispersion: NtpShort::from_seconds(
+                snapshot.root_dispersion + age * snapshot.dispersion_rate,
+            ),
+            reference_id: snapshot.reference_id,
+            reference: snapshot.reference,
+            origin: packet.header.transmit,
+            receive: received,
+            transmit,
+        };
+        let head = header.to_bytes();
+        let mut reply = Reply { bytes: [0; HEADER_BYTES + 4 + MAC_BYTES_MAX], length: HEADER_BYTES };
+        reply.bytes[..HEADER_BYTES].copy_from_slice(&head);
+        if let Some(mac) = packet.mac {
+            let version = packet.header.version;
+            let key = self.keys.key(mac.key_id).ok_or(Refusal::Mac(MacError::Key { id: mac.key_id }))?;
+            if !key.verify(packet.covered, version, mac.digest) {
+                return Err(Refusal::Mac(MacError::Digest));
+            }
+            let digest = key.digest(&head, version);
+            let tail = mac.key_id.to_be_bytes().into_iter().chain(digest);
+            for (slot, byte) in reply.bytes[HEADER_BYTES..].iter_mut().zip(tail) {
+                *slot = byte;
+                reply.length += 1;
+            }
+        }
+        debug_assert!(reply.length <= request.len(), "a reply is never longer than its request");
+        Ok(reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Subnet;
+    use crate::client::{Client, ClientConfig};
+    use crate::keys::{Key, KeyType};
+    use std::time::Duration;
+
+    const WALL: i64 = 1_800_000_000_000_000_000;
+
+    fn server() -> Server {
+        let mut access = AccessList::new();
+        access.set(Subnet::new([127, 0, 0, 0].into(), 8).expect("8 bits fit"), true, false);
+        let mut keys = Keys::new();
+        for (id, kind) in [(1, KeyType::Md5), (2, KeyType::Sha512)] {
+            keys.insert(id, Key::new(kind, b"secret".to_vec()).expect("any length fits"));
+        }
+        Server::new(access, keys)
+    }
+
+    fn snapshot() -> ServerSnapshot {
+        ServerSnapshot {
+            leap: Leap::Normal,
+            stratum: 3,
+            precision: -25,
+            root_delay: 0.01,
+            root_dispersion: 0.001,
+            dispersion_rate: 1e-6,
+            reference_id: ReferenceId([1, 2, 3, 4]),
+            reference: NtpTimestamp::from_unix_nanos(WALL - 100_000_000_000),
+        }
+    }
+
+    /// Goal: client and server of this crate agree, with and without keys, in every version, and no reply is longer than
+    /// its request.
+    #[test]
+    fn client_and_server_agree() {
+        for version in [1, 2, 3, 4] {
+            for key_id in [None, Some((1, KeyType::Md5)), Some((2, KeyType::Sha512))] {
+                let key = key_id
+                    .map(|(id, kind)| (id, Key::new(kind, b"secret".to_vec()).expect("any length fits")));
+                let config = ClientConfig { version, key, ..ClientConfig::default() };
+                let mut client = Client::new(config, Duration::ZERO);
+                let request = client.request(Duration::ZERO, [1, 1], WALL);
+                let at = NtpTimestamp::from_unix_nanos(WALL + 2_000_000);
+                let mut server = server();
+                let reply = server
+                    .respond(&request, [127, 0, 0, 1].into(), at, at, &snapshot())
+                    .expect("the request is good");
+                assert!(reply.len() <= request.len());
+                let measurement =
+                    client.receive(Duration::ZERO, &reply, WALL + 4_000_000).expect("the reply is good");
+                assert!((measurement.offset).abs() < 1e-8);
+                assert_eq!(measurement.authenticated, key_id.is_some());
+                let dispersion = measurement.header.root_dispersion.seconds();
+                assert!((dispersion - 0.0011).abs() < 2e-5, "it grows with age: {dispersion}");
+            }
+        }
+    }
+
+    /// Goal: who may not ask, or asks wrongly, gets nothing and is counted.
+    #[test]
+    fn refusals_are_silent_and_counted() {
+        let mut client = Client::new(ClientConfig::default(), Duration::ZERO);
+        let request = client.request(Duration::ZERO, [1, 1], WALL);
+        let mut server = server();
+        let at = NtpTimestamp::from_unix_nanos(WALL);
+        let mut check = |bytes: &[u8], from: [u8; 4], expected: Refusal| {
+            let found = server.respond(bytes, from.into(), at, at, &snapshot());
+            assert_eq!(found.err(), Some(expected));
+        };
+        check(&request, [192, 0, 2, 1], Refusal::Access);
+        check(&request[..47], [127, 0, 0, 1], Refusal::Packet(PacketError::Short { length: 47 }));
+        let mut wrong = request.clone();
+        wrong[0] = 0x24;
+        check(&wrong, [127, 0, 0, 1], Refusal::Mode(Mode::Server));
+        let keyed = [request.as_slice(), &[0, 0, 0, 9], &[0; 16]].concat();
+        check(&keyed, [127, 0, 0, 1], Refusal::Mac(MacError::Key { id: 9 }));
+        let keyed = [request.as_slice(), &[0, 0, 0, 1], &[0; 16]].concat();
+        check(&keyed, [127, 0, 0, 1], Refusal::Mac(MacError::Digest));
+        let counters = server.counters();
+        assert_eq!((counters.received, counters.denied, counters.malformed, counters.answered), (5, 1, 4, 0));
+    }
+}

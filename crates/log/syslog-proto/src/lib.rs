@@ -12,13 +12,20 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
 
+mod build;
+pub mod export;
+mod framing;
 mod message;
+pub mod native;
 mod sanitize;
+pub mod stream;
 mod structured_data;
 mod timestamp;
 
 use std::path::PathBuf;
 
+pub use build::{Header, build_rfc3164, build_rfc5424, time_quality};
+pub use framing::{Frame, Framing, Split, Splitter, write_octet_counted};
 pub use message::{Format, Message, Origin, parse};
 pub use sanitize::{Sanitize, sanitize};
 pub use structured_data::{Element, Elements, Params, elements, escape_value};

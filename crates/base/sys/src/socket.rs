@@ -3,9 +3,11 @@
 
 mod address;
 mod batch;
+mod pass;
 
 pub use address::{Listen, bind_tcp, bind_udp, bind_unix_datagram, bind_unix_stream};
 pub use batch::{Datagram, Outgoing, ReceiveBatch, send_batch};
+pub use pass::send_descriptor;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};

@@ -1,2 +1,40 @@
-//! Control sockets: framing, peer identity, version handshake.
+//! Control sockets: how a command asks a running daemon.
+//!
+//! For: every daemon (server) and every command that asks one (client). A Unix stream carries frames: a big-endian u32
+//! length, at most [`FRAME_BYTES_MAX`], then JSON. A request is `{"banto":1,"verb":"...","args":{...}}`, a reply
+//! `{"ok":true,"value":...}` or `{"ok":false,"error":"...","help":"..."}`. One connection may carry several requests.
+//!
+//! Always: whatever bytes a peer sends cost at most its own connection; the daemon knows its peer (`SO_PEERCRED`), and only
+//! the user who runs the daemon, or root, may use verbs that change something.
+//!
+//! Never: it knows no verb but `ping`, which every server answers by itself.
 #![forbid(unsafe_code)]
+
+mod client;
+mod frame;
+mod server;
+
+pub use client::{CallError, Client};
+pub use serde_json::{Value, json};
+pub use server::{Refusal, Request, Server};
+
+use std::path::PathBuf;
+
+use layout::Layout;
+
+/// The protocol's version: a peer that speaks another is told so and not guessed at.
+pub const VERSION: u64 = 1;
+
+/// The longest frame, bytes: more than any status, and little enough that a hostile peer cannot fill the memory.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+
+/// Connections that a daemon serves at once; a further one is closed at once.
+pub const CONNECTIONS_MAX: usize = 32;
+
+/// The control socket of the daemon `name` (`timed`, `logd`, `maild`, `alertd`, `webd`).
+pub fn socket_path(layout: &Layout, name: &str) -> PathBuf {
+    layout.place(format!("run/{name}.ctl"), format!("/run/banto/{name}.ctl"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What applies to any descriptor.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::check;
 
@@ -55,4 +55,11 @@ impl AsFd for Waker {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Borrows a descriptor that somebody else owns and has promised to keep open while it is registered with a poller. `poll(2)`
+/// on a closed descriptor reports `closed` and does no harm; nothing but polling may be done with the result.
+pub fn borrow_registered(raw: std::os::fd::RawFd) -> BorrowedFd<'static> {
+    // SAFETY: a BorrowedFd only must not be -1; its use is limited to poll(2), which tolerates closed descriptors.
+    unsafe { BorrowedFd::borrow_raw(raw.max(0)) }
 }

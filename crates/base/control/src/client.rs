@@ -1,0 +1,111 @@
+//! The asking end.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::frame::{self, Front};
+use crate::{FRAME_BYTES_MAX, VERSION};
+
+/// A connection to a daemon's control socket.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+    path: PathBuf,
+    received: Vec<u8>,
+}
+
+/// Why a call brought no value.
+#[derive(Debug)]
+pub enum CallError {
+    /// The daemon cannot be reached; a retry helps once it runs.
+    Unreachable(PathBuf, io::Error),
+    /// The daemon said no.
+    Refused {
+        /// Why.
+        error: String,
+        /// What to do.
+        help: Option<String>,
+    },
+    /// What came back is not of this protocol.
+    Protocol(PathBuf, String),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::Unreachable(path, error) => {
+                write!(f, "nobody answers at {} ({error}); is the daemon running?", path.display())
+            }
+            CallError::Refused { error, help: Some(help) } => write!(f, "{error}\nhelp: {help}"),
+            CallError::Refused { error, help: None } => f.write_str(error),
+            CallError::Protocol(path, what) => {
+                write!(f, "{} does not speak the control protocol: {what}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl Client {
+    /// Connects; every call waits at most `patience` for its answer.
+    pub fn connect(path: &Path, patience: Duration) -> Result<Self, CallError> {
+        let stream =
+            UnixStream::connect(path).map_err(|error| CallError::Unreachable(path.to_path_buf(), error))?;
+        for result in [stream.set_read_timeout(Some(patience)), stream.set_write_timeout(Some(patience))] {
+            result.map_err(|error| CallError::Unreachable(path.to_path_buf(), error))?;
+        }
+        Ok(Self { stream, path: path.to_path_buf(), received: Vec::new() })
+    }
+
+    /// Asks `verb` with `args` (an object, or null) and waits for the answer.
+    pub fn call(&mut self, verb: &str, args: Value) -> Result<Value, CallError> {
+        let request = json!({ "banto": VERSION, "verb": verb, "args": args });
+        self.stream
+            .write_all(&frame::encode(&request))
+            .map_err(|error| CallError::Unreachable(self.path.clone(), error))?;
+        let reply = self.receive()?;
+        if reply["ok"] == json!(true) {
+            return Ok(reply["value"].clone());
+        }
+        match reply["error"].as_str() {
+            Some(error) => Err(CallError::Refused {
+                error: error.to_owned(),
+                help: reply["help"].as_str().map(str::to_owned),
+            }),
+            None => Err(CallError::Protocol(
+                self.path.clone(),
+                "neither a value nor an error came back".to_owned(),
+            )),
+        }
+    }
+
+    fn receive(&mut self) -> Result<Value, CallError> {
+        let mut chunk = [0u8; 16 * 1024];
+        loop {
+            match frame::decode(&self.received) {
+                Front::Frame(length, value) => {
+                    self.received.drain(..length);
+                    return Ok(value);
+                }
+                Front::Broken(why) => return Err(CallError::Protocol(self.path.clone(), why.to_owned())),
+                Front::Incomplete => {}
+            }
+            debug_assert!(self.received.len() <= FRAME_BYTES_MAX + 4);
+            match self.stream.read(&mut chunk) {
+                Ok(0) => {
+                    let error = io::Error::from(io::ErrorKind::UnexpectedEof);
+                    return Err(CallError::Unreachable(self.path.clone(), error));
+                }
+                Ok(count) => self.received.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(CallError::Unreachable(self.path.clone(), error)),
+            }
+        }
+    }
+}

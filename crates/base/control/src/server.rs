@@ -1,0 +1,221 @@
+//! The answering end: no thread and no loop of its own.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sys::poll::{Interest, Readiness};
+use sys::socket::Credentials;
+
+use crate::frame::{self, Front};
+use crate::{CONNECTIONS_MAX, VERSION};
+
+/// A daemon's control socket. Either a loop adds [`Server::descriptors`] to its own wait and calls [`Server::serve`] when one is
+/// ready, or a thread of its own calls [`Server::run`].
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+    connections: Vec<Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: UnixStream,
+    peer: Credentials,
+    received: Vec<u8>,
+    unsent: Vec<u8>,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What is asked.
+    pub verb: String,
+    /// The arguments; null where there are none.
+    pub args: Value,
+    /// Who asks.
+    pub peer: Credentials,
+}
+
+impl Request {
+    /// Whether the peer may change something: root, or the user who runs this daemon.
+    pub fn may_change(&self) -> bool {
+        self.peer.uid == 0 || self.peer.uid == sys::process::effective_uid()
+    }
+
+    /// The refusal for a peer that may not; use with `if !request.may_change()`.
+    pub fn not_allowed(&self) -> Refusal {
+        Refusal::new(format!("user {} may not do `{}`", self.peer.uid, self.verb))
+            .help("call it as root or as the user who runs the daemon")
+    }
+
+    /// The refusal for a verb that nobody knows.
+    pub fn unknown(&self, known: &[&str]) -> Refusal {
+        Refusal::new(format!("unknown verb `{}`", self.verb))
+            .help(format!("known verbs: ping {}", known.join(" ")))
+    }
+}
+
+/// A daemon's no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub error: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Refusal {
+    /// Says why.
+    pub fn new(error: impl Into<String>) -> Self {
+        Self { error: error.into(), help: None }
+    }
+
+    /// Says what to do.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl Server {
+    /// Listens at `path` for peers of any user (what they may do is decided for each verb). The folder is made when missing; a
+    /// dead socket is replaced, a live one gives `AddrInUse`.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let listener = sys::socket::bind_unix_stream(path, 0o666)?;
+        Ok(Self { listener, path: path.to_path_buf(), connections: Vec::new() })
+    }
+
+    /// What to wait for. Call again after each [`Server::serve`]: connections come and go.
+    pub fn descriptors(&self) -> Vec<(BorrowedFd<'_>, Interest)> {
+        let mut list = vec![(self.listener.as_fd(), Interest::READ)];
+        list.extend(self.connections.iter().map(|connection| {
+            let writable = !connection.unsent.is_empty();
+            (connection.stream.as_fd(), Interest { readable: !writable, writable, priority: false })
+        }));
+        list
+    }
+
+    /// Accepts, reads, answers and writes as far as it goes without waiting.
+    pub fn serve(&mut self, mut answer: impl FnMut(&Request) -> Result<Value, Refusal>) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            let ready = stream.set_nonblocking(true).and_then(|()| sys::socket::peer_credentials(&stream));
+            if let (Ok(peer), true) = (ready, self.connections.len() < CONNECTIONS_MAX) {
+                self.connections.push(Connection { stream, peer, received: Vec::new(), unsent: Vec::new() });
+            }
+        }
+        self.connections.retain_mut(|connection| connection.advance(&mut answer));
+    }
+
+    /// Serves until `go_on` says no, asked at least every 200 ms: for a daemon whose loop is no `poll(2)` loop.
+    pub fn run(
+        &mut self,
+        mut answer: impl FnMut(&Request) -> Result<Value, Refusal>,
+        mut go_on: impl FnMut() -> bool,
+    ) -> io::Result<()> {
+        let mut ready: Vec<Readiness> = Vec::new();
+        while go_on() {
+            match sys::poll::poll(&self.descriptors(), &mut ready, Some(Duration::from_millis(200))) {
+                Ok(0) => {}
+                Ok(_) => self.serve(&mut answer),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Connection {
+    /// Whether the connection lives on.
+    fn advance(&mut self, answer: &mut impl FnMut(&Request) -> Result<Value, Refusal>) -> bool {
+        let mut chunk = [0u8; 16 * 1024];
+        loop {
+            if !self.flush() {
+                return false;
+            }
+            if !self.unsent.is_empty() {
+                return true;
+            }
+            match frame::decode(&self.received) {
+                Front::Frame(length, value) => {
+                    self.received.drain(..length);
+                    self.unsent = frame::encode(&reply(value, self.peer, answer));
+                    continue;
+                }
+                Front::Broken(why) => {
+                    self.unsent = frame::encode(&refusal(Refusal::new(why)));
+                    self.flush();
+                    return false;
+                }
+                Front::Incomplete => {}
+            }
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return false,
+                Ok(count) => self.received.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Whether the peer still takes bytes.
+    fn flush(&mut self) -> bool {
+        while !self.unsent.is_empty() {
+            match self.stream.write(&self.unsent) {
+                Ok(count) => drop(self.unsent.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+fn reply(
+    request: Value,
+    peer: Credentials,
+    answer: &mut impl FnMut(&Request) -> Result<Value, Refusal>,
+) -> Value {
+    if request["banto"] != json!(VERSION) {
+        return refusal(
+            Refusal::new(format!(
+                "this daemon speaks version {VERSION} of the control protocol, not {}",
+                request["banto"]
+            ))
+            .help("use the commands of the same release as the daemon"),
+        );
+    }
+    let Some(verb) = request["verb"].as_str() else {
+        return refusal(Refusal::new("the request names no verb"));
+    };
+    if verb == "ping" {
+        return json!({ "ok": true, "value": { "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") } });
+    }
+    match answer(&Request { verb: verb.to_owned(), args: request["args"].clone(), peer }) {
+        Ok(value) => json!({ "ok": true, "value": value }),
+        Err(no) => refusal(no),
+    }
+}
+
+fn refusal(no: Refusal) -> Value {
+    match no.help {
+        Some(help) => json!({ "ok": false, "error": no.error, "help": help }),
+        None => json!({ "ok": false, "error": no.error }),
+    }
+}

@@ -1,0 +1,72 @@
+//! Both ends together, over a real socket.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server with one verb, on a thread, for as long as `with` runs.
+fn with_server(name: &str, with: impl FnOnce(&std::path::Path)) {
+    let path = std::env::temp_dir().join(format!("control-{name}-{}.ctl", std::process::id()));
+    let mut server = Server::bind(&path).unwrap();
+    let on = Arc::new(AtomicBool::new(true));
+    let thread = std::thread::spawn({
+        let on = on.clone();
+        move || {
+            let answer = |request: &Request| match request.verb.as_str() {
+                "echo" => Ok(json!({ "args": request.args, "uid": request.peer.uid })),
+                _ => Err(request.unknown(&["echo"])),
+            };
+            server.run(answer, || on.load(Ordering::SeqCst)).unwrap();
+        }
+    });
+    with(&path);
+    on.store(false, Ordering::SeqCst);
+    thread.join().unwrap();
+    assert!(!path.exists(), "the socket goes with the server");
+}
+
+/// Goal: values, refusals and the peer's identity come through, several on one connection.
+#[test]
+fn calls_come_back_with_values_or_refusals() {
+    with_server("calls", |path| {
+        let mut client = Client::connect(path, PATIENCE).unwrap();
+        assert_eq!(client.call("ping", Value::Null).unwrap()["pid"], json!(std::process::id()));
+        let value = client.call("echo", json!({ "x": "日本" })).unwrap();
+        assert_eq!(value, json!({ "args": { "x": "日本" }, "uid": sys::process::effective_uid() }));
+        let error = client.call("ecoh", Value::Null).unwrap_err().to_string();
+        assert!(error.contains("unknown verb `ecoh`") && error.contains("help: known verbs"), "{error}");
+    });
+}
+
+/// Goal: no bytes end the daemon; each costs its own connection at most. Method: garbage of several kinds, then a good call.
+#[test]
+fn garbage_costs_only_its_own_connection() {
+    with_server("garbage", |path| {
+        let garbage: [&[u8]; 5] =
+            [b"\xff\xff\xff\xff", b"\0\0\0\x02{]", b"\0\0\0\x02{}", b"GET / HTTP/1.1\r\n\r\n", b"\0\0"];
+        for bytes in garbage {
+            let mut stream = UnixStream::connect(path).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.write_all(bytes).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer);
+        }
+        let mut client = Client::connect(path, PATIENCE).unwrap();
+        assert!(client.call("ping", Value::Null).is_ok());
+    });
+}
+
+/// Goal: a missing daemon is told in words.
+#[test]
+fn a_missing_daemon_is_told() {
+    let error =
+        Client::connect(std::path::Path::new("/nonexistent/x.ctl"), PATIENCE).unwrap_err().to_string();
+    assert!(error.contains("is the daemon running?"), "{error}");
+}

@@ -1,2 +1,27 @@
-//! Sample filter, source selection, combining and clock discipline, without I/O.
+//! From many measurements to one clock: the sample filter, the selection of truthful sources, combining, and the clock
+//! discipline. The equations stand in `docs/algorithm.md`.
+//!
+//! For: the time daemon, and the simulator that runs the same code against a clock whose error is known.
+//!
+//! Always: a source that disagrees with the majority does not move the clock; the clock is stepped only where `makestep`
+//! allows it and never slewed faster than `maxslewrate`; whatever the samples say, no number that leaves here is NaN.
+//!
+//! Never: no socket, file, thread, clock read or random source. Time is an argument, the clock is the [`Clock`] trait.
 #![forbid(unsafe_code)]
+
+mod clock;
+mod discipline;
+mod filter;
+mod selection;
+mod sim;
+mod source;
+mod timekeeper;
+mod timeline;
+
+pub use clock::{Clock, ClockError, LocalTime};
+pub use discipline::{Discipline, DisciplineSettings, Drift, MakeStep, TimeEstimate};
+pub use filter::{Estimate, FILTER_SAMPLES_MAX, Filter, FilterSample};
+pub use selection::{Candidate, Interval, SelectionSettings, Verdict, select};
+pub use sim::{SimClock, SimPath, SimRandom};
+pub use source::{Exchange, Source, SourceSettings, SourceStatistics};
+pub use timekeeper::{Event, LeapStatus, SourceId, SourceState, Timekeeper, TimekeeperSettings, Tracking};

@@ -1,0 +1,307 @@
+//! The clock discipline: from an estimate to frequency, slew and step (`docs/algorithm.md` section 4).
+
+use crate::clock::{Clock, ClockError, LocalTime};
+use crate::filter::Estimate;
+use crate::timeline::Timeline;
+
+/// The shortest slew, in seconds: shorter ones would end before the loop can tell the kernel in time.
+const SLEW_SECONDS_MIN: f64 = 1.0;
+/// A slew takes this part of the time until the next update, unless the rate limit makes it longer.
+const SLEW_PART: f64 = 0.125;
+/// What a slew left over is slewed again when it is more than this, in seconds.
+const LEFTOVER_MIN: f64 = 2e-6;
+/// An update's weight in the mean square of offsets that `tracking` shows.
+const RMS_WEIGHT: f64 = 0.1;
+/// Without a drift file: how far off a usual oscillator is, s/s, one sigma.
+const FREQUENCY_SIGMA_UNKNOWN: f64 = 1e-4;
+
+/// `makestep THRESHOLD LIMIT`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MakeStep {
+    /// Offsets above this, in seconds, are stepped.
+    pub threshold: f64,
+    /// In this many of the first updates; none means always.
+    pub limit: Option<u32>,
+}
+
+/// The oscillator's frequency as it was known before, from the drift file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drift {
+    /// The correction that it needs, s/s.
+    pub frequency: f64,
+    /// One sigma of that, s/s.
+    pub skew: f64,
+}
+
+/// The numbers that the discipline goes by (`chrony.conf(5)`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DisciplineSettings {
+    /// When to step; none means never.
+    pub make_step: Option<MakeStep>,
+    /// `maxslewrate`, s/s.
+    pub slew_rate_max: f64,
+    /// `maxupdateskew`, s/s: a frequency that is less certain than this is not used.
+    pub update_skew_max: f64,
+    /// `maxdrift`, s/s.
+    pub drift_max: f64,
+    /// `maxclockerror`, s/s.
+    pub clock_error_max: f64,
+    /// From the drift file.
+    pub drift: Option<Drift>,
+}
+
+impl Default for DisciplineSettings {
+    fn default() -> Self {
+        Self {
+            make_step: None,
+            slew_rate_max: 83_333.333e-6,
+            update_skew_max: 1000e-6,
+            drift_max: 500_000e-6,
+            clock_error_max: 1e-6,
+            drift: None,
+        }
+    }
+}
+
+/// An estimate and the uncorrected time that it is for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimeEstimate {
+    /// When.
+    pub at: LocalTime,
+    /// What.
+    pub estimate: Estimate,
+}
+
+/// What an update did.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Applied {
+    /// The offset found, true minus local, in seconds.
+    pub offset: f64,
+    /// The step made, in nanoseconds.
+    pub stepped: Option<i64>,
+    /// How wrong the moment of a rate's change may make the record of corrections, in seconds.
+    pub uncertainty: f64,
+}
+
+/// The discipline of one clock.
+#[derive(Debug, Clone)]
+pub struct Discipline {
+    settings: DisciplineSettings,
+    pub(crate) timeline: Timeline,
+    /// The frequency correction without slews.
+    base: f64,
+    slew: Option<Slew>,
+    target: Option<TimeEstimate>,
+    updates: u32,
+    last_offset: f64,
+    mean_square: Option<f64>,
+    last_update: Option<LocalTime>,
+    update_interval: f64,
+    residual_frequency: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slew {
+    rate: f64,
+    until: LocalTime,
+}
+
+impl Discipline {
+    /// Takes charge of the clock: the drift file's frequency is set, or the one in force is kept.
+    pub fn new(settings: DisciplineSettings, clock: &mut impl Clock) -> Result<Self, ClockError> {
+        let now = clock.now();
+        let base = match settings.drift {
+            Some(drift) => {
+                clock.set_frequency(drift.frequency.clamp(-settings.drift_max, settings.drift_max))?
+            }
+            None => clock.frequency(),
+        };
+        Ok(Self {
+            settings,
+            timeline: Timeline::new(now, base),
+            base,
+            slew: None,
+            target: None,
+            updates: 0,
+            last_offset: 0.0,
+            mean_square: None,
+            last_update: None,
+            update_interval: 0.0,
+            residual_frequency: 0.0,
+        })
+    }
+
+    /// What a new source may assume of the oscillator: frequency and one sigma of it, s/s.
+    pub fn prior(&self) -> (f64, f64) {
+        match (self.target, self.settings.drift) {
+            (Some(target), _) => {
+                (target.estimate.frequency, (3.0 * target.estimate.frequency_variance.sqrt()).max(1e-8))
+            }
+            (None, Some(drift)) => (drift.frequency, drift.skew.max(1e-6)),
+            (None, None) => (self.base, FREQUENCY_SIGMA_UNKNOWN),
+        }
+    }
+
+    /// Moves the clock towards the estimate; the next update is expected after `interval` seconds.
+    pub(crate) fn update(
+        &mut self,
+        target: TimeEstimate,
+        interval: f64,
+        clock: &mut impl Clock,
+    ) -> Result<Applied, ClockError> {
+        let now = clock.now();
+        self.target = Some(target);
+        let offset = self.offset(now);
+        self.note(offset, now);
+        let skew = target.estimate.frequency_variance.sqrt();
+        if skew <= self.settings.update_skew_max {
+            let frequency =
+                target.estimate.frequency.clamp(-self.settings.drift_max, self.settings.drift_max);
+            self.residual_frequency = frequency - self.base;
+            self.base = frequency;
+        }
+        let mut applied = Applied { offset, ..Applied::default() };
+        if self.may_step(offset) {
+            applied.stepped = Some(self.step(offset, clock)?);
+        }
+        self.updates = self.updates.saturating_add(1);
+        applied.uncertainty = self.steer(interval * SLEW_PART, clock)?;
+        Ok(applied)
+    }
+
+    fn note(&mut self, offset: f64, now: LocalTime) {
+        self.last_offset = offset;
+        let square = offset * offset;
+        self.mean_square = Some(self.mean_square.map_or(square, |mean| mean + RMS_WEIGHT * (square - mean)));
+        if let Some(last) = self.last_update.replace(now) {
+            self.update_interval = now.since(last).max(0.0);
+        }
+    }
+
+    fn may_step(&self, offset: f64) -> bool {
+        self.settings.make_step.is_some_and(|rule| {
+            offset.abs() > rule.threshold && rule.limit.is_none_or(|limit| self.updates < limit)
+        })
+    }
+
+    fn step(&mut self, offset: f64, clock: &mut impl Clock) -> Result<i64, ClockError> {
+        let nanos = (offset * 1e9).round() as i64;
+        clock.step(nanos)?;
+        self.timeline.shift(nanos);
+        if let Some(target) = &mut self.target {
+            target.at = LocalTime(target.at.0.saturating_add(nanos));
+            target.estimate.offset -= nanos as f64 * 1e-9;
+        }
+        self.last_update = self.last_update.map(|time| LocalTime(time.0.saturating_add(nanos)));
+        Ok(nanos)
+    }
+
+    /// Steps by what is left, whatever the rules (`chronyc makestep`); returns the nanoseconds.
+    pub(crate) fn step_now(&mut self, clock: &mut impl Clock) -> Result<i64, ClockError> {
+        let now = clock.now();
+        let nanos = self.step(self.offset(now), clock)?;
+        self.slew = None;
+        self.apply(clock)?;
+        Ok(nanos)
+    }
+
+    /// Sets the rate so that what is left is gone after `seconds`, or later where the limits say so.
+    fn steer(&mut self, seconds: f64, clock: &mut impl Clock) -> Result<f64, ClockError> {
+        let now = clock.now();
+        let offset = self.offset(now);
+        let room = (clock.frequency_max() - self.base.abs()).max(0.0).min(self.settings.slew_rate_max);
+        let seconds = if room > 0.0 { seconds.max(SLEW_SECONDS_MIN).max(offset.abs() / room) } else { 0.0 };
+        self.slew = (room > 0.0 && offset != 0.0)
+            .then(|| Slew { rate: offset / seconds, until: now.plus(seconds * (1.0 + offset / seconds)) });
+        self.apply(clock)
+    }
+
+    fn apply(&mut self, clock: &mut impl Clock) -> Result<f64, ClockError> {
+        let before = clock.frequency();
+        let limit = clock.frequency_max();
+        let wanted = (self.base + self.slew.map_or(0.0, |slew| slew.rate)).clamp(-limit, limit);
+        let set = clock.set_frequency(wanted)?;
+        self.timeline.change(clock.now(), set);
+        Ok((set - before).abs() * clock.change_latency() / 2.0)
+    }
+
+    /// Ends a slew whose time has come; returns how uncertain that made the record of corrections, in seconds.
+    pub(crate) fn tick(&mut self, clock: &mut impl Clock) -> Result<Option<f64>, ClockError> {
+        let now = clock.now();
+        match self.slew {
+            Some(slew) if now >= slew.until => {
+                self.slew = None;
+                if self.offset(now).abs() > LEFTOVER_MIN {
+                    return self.steer(SLEW_SECONDS_MIN, clock).map(Some);
+                }
+                self.apply(clock).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// When [`Self::tick`] has something to do.
+    pub fn deadline(&self) -> Option<LocalTime> {
+        self.slew.map(|slew| slew.until)
+    }
+
+    /// What is left to correct at `now`: true minus local, in seconds.
+    pub fn offset(&self, now: LocalTime) -> f64 {
+        let uncorrected = self.timeline.uncorrected(now);
+        self.target.map_or(0.0, |target| {
+            target.estimate.after_signed(uncorrected.since(target.at)) - self.timeline.correction(now)
+        })
+    }
+
+    /// One sigma of the offset at `now`, in seconds.
+    pub fn sigma(&self, now: LocalTime) -> f64 {
+        let uncorrected = self.timeline.uncorrected(now);
+        self.target.map_or(0.0, |target| {
+            target.estimate.after(uncorrected.since(target.at)).offset_variance.max(0.0).sqrt()
+        })
+    }
+
+    /// The frequency correction without slews, s/s.
+    pub fn frequency(&self) -> f64 {
+        self.base
+    }
+
+    /// One sigma of the oscillator's frequency, s/s.
+    pub fn skew(&self) -> f64 {
+        self.target.map_or_else(
+            || self.settings.drift.map_or(0.0, |drift| drift.skew),
+            |target| target.estimate.frequency_variance.max(0.0).sqrt(),
+        )
+    }
+
+    /// The change that the last update made to the frequency, s/s.
+    pub fn residual_frequency(&self) -> f64 {
+        self.residual_frequency
+    }
+
+    /// Offset at the last update, and the root mean square over the last updates, in seconds.
+    pub fn offsets(&self) -> (f64, f64) {
+        (self.last_offset, self.mean_square.unwrap_or(0.0).sqrt())
+    }
+
+    /// When the last update was made, and how long after the one before it, in seconds.
+    pub fn last_update(&self) -> (Option<LocalTime>, f64) {
+        (self.last_update, self.update_interval)
+    }
+
+    /// Updates made so far.
+    pub fn updates(&self) -> u32 {
+        self.updates
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &DisciplineSettings {
+        &self.settings
+    }
+
+    /// Other rules for stepping, from now on: the limit counts anew.
+    pub fn set_make_step(&mut self, rule: Option<MakeStep>) {
+        self.settings.make_step = rule;
+        self.updates = 0;
+    }
+}

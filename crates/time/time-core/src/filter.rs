@@ -1,0 +1,543 @@
+//! The sample filter: from many noisy exchanges with one source to its offset and the oscillator's frequency.
+//!
+//! A bank of two-state Kalman filters, one for each combination of an assumed wander and an assumed scale of the network's
+//! noise; the likelihood of the samples says which to believe (`docs/algorithm.md`, section 2). The last
+//! [`FILTER_SAMPLES_MAX`] samples are kept and filtered again with each new one, because what a sample is worth is known
+//! only when the path's least delay is.
+
+use crate::clock::LocalTime;
+use std::collections::VecDeque;
+
+/// Samples that are kept and weighed anew: long enough to know the least delay, short enough to follow a change of route.
+pub const FILTER_SAMPLES_MAX: usize = 32;
+
+/// Assumed wander: the variance of the frequency's random walk, (s/s)^2 per second. From the best crystals to a machine that
+/// heats up and cools down.
+const WANDERS: [f64; 9] = [1e-20, 1e-19, 1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12];
+/// Assumed scale of a measurement's variance against the uniform law of `docs/algorithm.md` section 2.1.
+const NOISE_SCALES: [f64; 3] = [0.3, 1.0, 4.0];
+/// Phase noise of the oscillator itself, s^2 per second: white frequency noise of about 1e-9 at one second.
+const PHASE_NOISE: f64 = 1e-18;
+/// How much of what the dropped samples said about the models is kept with each sample.
+const MEMORY: f64 = 0.97;
+/// Innovations beyond this many standard deviations count as no more than that, so that one outlier moves little.
+const OUTLIER_SIGMAS: f64 = 4.0;
+/// Consecutive outliers on one side after which the filter believes them and starts again.
+const OUTLIERS_BEFORE_RESTART: u32 = 3;
+/// In the first samples a frequency far off the assumed one is learnt at once instead of counting as an outlier.
+const LEARNING_SAMPLES: u32 = 4;
+
+/// One exchange in uncorrected time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FilterSample {
+    /// The middle of the exchange.
+    pub time: LocalTime,
+    /// True time minus uncorrected time, in seconds.
+    pub offset: f64,
+    /// Round trip, in seconds.
+    pub delay: f64,
+    /// What reading the clocks may have cost, in seconds.
+    pub dispersion: f64,
+}
+
+/// What the filter knows at a moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// True time minus uncorrected time, in seconds.
+    pub offset: f64,
+    /// How fast that grows, s/s: the correction that the oscillator needs.
+    pub frequency: f64,
+    /// Variance of the offset, s^2.
+    pub offset_variance: f64,
+    /// Covariance of the two.
+    pub covariance: f64,
+    /// Variance of the frequency.
+    pub frequency_variance: f64,
+    /// Expected wander, (s/s)^2 per second.
+    pub wander: f64,
+}
+
+impl Estimate {
+    /// The offset `seconds` later, or earlier when negative.
+    pub fn after_signed(&self, seconds: f64) -> f64 {
+        self.offset + self.frequency * seconds
+    }
+
+    /// The estimate `seconds` later.
+    #[must_use]
+    pub fn after(&self, seconds: f64) -> Self {
+        let mut state = State {
+            offset: self.offset,
+            frequency: self.frequency,
+            p00: self.offset_variance,
+            p01: self.covariance,
+            p11: self.frequency_variance,
+            count: 0,
+        };
+        state.predict(seconds.max(0.0), self.wander);
+        Self {
+            offset: self.offset + self.frequency * seconds,
+            offset_variance: state.p00,
+            covariance: state.p01,
+            frequency_variance: state.p11,
+            ..*self
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    offset: f64,
+    frequency: f64,
+    p00: f64,
+    p01: f64,
+    p11: f64,
+    count: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Model {
+    wander: f64,
+    noise_scale: f64,
+    log_weight: f64,
+    state: State,
+    at: LocalTime,
+}
+
+/// The filter of one source.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// The models before the oldest kept sample.
+    base: Vec<Model>,
+    samples: VecDeque<FilterSample>,
+    /// What was uncertain about our own corrections before each kept sample, s^2.
+    disturbances: VecDeque<f64>,
+    pending_disturbance: f64,
+    estimate: Option<(LocalTime, Estimate)>,
+    prior: (f64, f64),
+    outliers: i32,
+    last_innovation: f64,
+    last_variance: f64,
+    total: u64,
+}
+
+impl Filter {
+    /// A filter that knows nothing but the oscillator's probable frequency (s/s) and how far off it may be (s/s, one sigma).
+    pub fn new(frequency: f64, frequency_sigma: f64) -> Self {
+        Self {
+            base: models(frequency, frequency_sigma),
+            samples: VecDeque::with_capacity(FILTER_SAMPLES_MAX),
+            disturbances: VecDeque::with_capacity(FILTER_SAMPLES_MAX),
+            pending_disturbance: 0.0,
+            estimate: None,
+            prior: (frequency, frequency_sigma),
+            outliers: 0,
+            last_innovation: 0.0,
+            last_variance: 0.0,
+            total: 0,
+        }
+    }
+
+    /// Takes a sample. One that is not younger than the last, or not finite, is refused.
+    pub fn add(&mut self, sample: FilterSample) -> bool {
+        let finite = sample.offset.is_finite() && sample.delay.is_finite() && sample.dispersion.is_finite();
+        let in_order = self.samples.back().is_none_or(|last| last.time < sample.time);
+        if !finite || !in_order {
+            return false;
+        }
+        self.judge(&sample);
+        if self.samples.len() == FILTER_SAMPLES_MAX {
+            let noise = Noise::of(self.samples.make_contiguous());
+            let disturbance = self.disturbances.pop_front().unwrap_or(0.0);
+            if let Some(oldest) = self.samples.pop_front() {
+                for model in &mut self.base {
+                    model.log_weight *= MEMORY;
+                    model.absorb(&oldest, noise.variance(&oldest), disturbance);
+                }
+            }
+        }
+        self.samples.push_back(sample);
+        self.disturbances.push_back(std::mem::take(&mut self.pending_disturbance));
+        self.total += 1;
+        if self.outliers.unsigned_abs() >= OUTLIERS_BEFORE_RESTART {
+            self.restart();
+        }
+        self.run();
+        true
+    }
+
+    /// Counts outliers on one side of what was expected.
+    fn judge(&mut self, sample: &FilterSample) {
+        let Some(expected) = self.estimate(sample.time) else { return };
+        let noise = Noise::of(self.samples.make_contiguous());
+        let innovation = sample.offset - expected.offset;
+        let sigma = (expected.offset_variance + 4.0 * noise.variance(sample)).sqrt();
+        self.last_innovation = innovation;
+        self.outliers =
+            if self.total < u64::from(LEARNING_SAMPLES) || innovation.abs() < OUTLIER_SIGMAS * sigma {
+                0
+            } else if innovation > 0.0 {
+                self.outliers.max(0) + 1
+            } else {
+                self.outliers.min(0) - 1
+            };
+    }
+
+    /// The world has changed (another route, a clock moved by somebody else): only the last samples count, and the frequency
+    /// that was known.
+    fn restart(&mut self) {
+        let known = self.estimate.map_or(self.prior, |(_, estimate)| {
+            (
+                estimate.frequency,
+                (10.0 * estimate.frequency_variance.sqrt()).clamp(1e-7, self.prior.1.max(1e-5)),
+            )
+        });
+        self.base = models(known.0, known.1);
+        while self.samples.len() > OUTLIERS_BEFORE_RESTART as usize {
+            self.samples.pop_front();
+            self.disturbances.pop_front();
+        }
+        self.outliers = 0;
+    }
+
+    /// Filters the kept samples anew and mixes the models.
+    fn run(&mut self) {
+        let samples = self.samples.make_contiguous();
+        let Some(last) = samples.last() else {
+            self.estimate = None;
+            return;
+        };
+        let noise = Noise::of(samples);
+        self.last_variance = noise.variance(last);
+        let mut models = self.base.clone();
+        for (sample, disturbance) in samples.iter().zip(&self.disturbances) {
+            let variance = noise.variance(sample);
+            for model in &mut models {
+                model.absorb(sample, variance, *disturbance);
+            }
+        }
+        self.estimate = Some((last.time, mix(&models)));
+    }
+
+    /// What is known at `time` (of the uncorrected clock); none before the first sample.
+    pub fn estimate(&self, time: LocalTime) -> Option<Estimate> {
+        self.estimate.map(|(at, estimate)| estimate.after(time.since(at)))
+    }
+
+    /// The clock was stepped by `nanos`: uncorrected time moved with it, and offsets the other way.
+    pub fn shift(&mut self, nanos: i64) {
+        let seconds = nanos as f64 * 1e-9;
+        let moved = |time: LocalTime| LocalTime(time.0.saturating_add(nanos));
+        for sample in &mut self.samples {
+            sample.time = moved(sample.time);
+            sample.offset -= seconds;
+        }
+        for model in &mut self.base {
+            model.at = moved(model.at);
+            model.state.offset -= seconds;
+        }
+        if let Some((at, estimate)) = &mut self.estimate {
+            *at = moved(*at);
+            estimate.offset -= seconds;
+        }
+    }
+
+    /// The clock's rate was changed, which came into force at an uncertain moment: the correction may be off by `sigma`
+    /// seconds.
+    pub fn disturb(&mut self, sigma: f64) {
+        if let Some((_, estimate)) = &mut self.estimate {
+            estimate.offset_variance += sigma * sigma;
+            self.pending_disturbance += sigma * sigma;
+        }
+    }
+
+    /// Samples kept.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// No sample yet.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// Samples taken since the start.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// From the oldest kept sample to the youngest, in seconds.
+    pub fn span(&self) -> f64 {
+        match (self.samples.front(), self.samples.back()) {
+            (Some(first), Some(last)) => last.time.since(first.time),
+            _ => 0.0,
+        }
+    }
+
+    /// The least delay among the kept samples, in seconds.
+    pub fn delay_min(&self) -> Option<f64> {
+        self.samples.iter().map(|sample| sample.delay).reduce(f64::min)
+    }
+
+    /// The middle one of the kept samples' standard deviations: what a typical measurement is worth, in seconds.
+    pub fn typical_sigma(&self) -> f64 {
+        let samples: Vec<FilterSample> = self.samples.iter().copied().collect();
+        let noise = Noise::of(&samples);
+        let mut variances: Vec<f64> = samples.iter().map(|sample| noise.variance(sample)).collect();
+        variances.sort_by(f64::total_cmp);
+        variances.get(variances.len() / 2).map_or(0.0, |variance| variance.sqrt())
+    }
+
+    /// The standard deviation of the kept samples around the estimate's line, in seconds; and how often they change side.
+    pub fn residuals(&self) -> (f64, u32) {
+        let Some((at, estimate)) = self.estimate else { return (0.0, 0) };
+        let residuals: Vec<f64> = self
+            .samples
+            .iter()
+            .map(|sample| sample.offset - (estimate.offset + estimate.frequency * sample.time.since(at)))
+            .collect();
+        let square_sum: f64 = residuals.iter().map(|residual| residual * residual).sum();
+        let changes = residuals.windows(2).filter(|pair| (pair[0] < 0.0) != (pair[1] < 0.0)).count() as u32;
+        let runs = if residuals.is_empty() { 0 } else { changes + 1 };
+        ((square_sum / residuals.len().max(1) as f64).sqrt(), runs)
+    }
+
+    /// By how much the last sample differed from what was expected, in seconds.
+    pub fn last_innovation(&self) -> f64 {
+        self.last_innovation
+    }
+
+    /// The last sample's variance, s^2.
+    pub fn last_variance(&self) -> f64 {
+        self.last_variance
+    }
+}
+
+/// What the kept samples say of the path's noise (`docs/algorithm.md` section 2.1).
+struct Noise {
+    delay_min: f64,
+    /// How far the least delay seen may be above the path's.
+    uncertainty: f64,
+}
+
+impl Noise {
+    fn of(samples: &[FilterSample]) -> Self {
+        let count = samples.len().max(1) as f64;
+        let delay_min = samples.iter().map(|sample| sample.delay).fold(f64::INFINITY, f64::min);
+        let delay_min = if delay_min.is_finite() { delay_min } else { 0.0 };
+        let excess: f64 = samples.iter().map(|sample| sample.delay - delay_min).sum::<f64>() / count;
+        // Of n delays whose excess is a sum of two exponentials with mean m in all, the least is about 0.63 m / sqrt(n) above
+        // the path's. With few samples the delay itself bounds what we do not know.
+        let uncertainty = 0.63 * excess / count.sqrt() + 0.1 * delay_min / (count * count);
+        Self { delay_min, uncertainty }
+    }
+
+    /// An excess of s leaves the offset's error anywhere within +-s/2: a variance of s^2/12.
+    fn variance(&self, sample: &FilterSample) -> f64 {
+        let excess = (sample.delay - self.delay_min).max(0.0) + self.uncertainty;
+        excess * excess / 12.0 + sample.dispersion * sample.dispersion
+    }
+}
+
+fn models(frequency: f64, sigma: f64) -> Vec<Model> {
+    let state = State { offset: 0.0, frequency, p00: 0.0, p01: 0.0, p11: sigma * sigma, count: 0 };
+    let mut models = Vec::with_capacity(WANDERS.len() * NOISE_SCALES.len());
+    for wander in WANDERS {
+        for noise_scale in NOISE_SCALES {
+            // Before any sample: a usual crystal's wander, and the law as it stands.
+            let distance = wander.log10() + 17.5;
+            let log_weight = -distance * distance / 8.0 - noise_scale.ln().abs() / 2.0;
+            models.push(Model { wander, noise_scale, log_weight, state, at: LocalTime(0) });
+        }
+    }
+    models
+}
+
+/// The models' mean and variance, by their weights.
+fn mix(models: &[Model]) -> Estimate {
+    let best = models.iter().map(|model| model.log_weight).fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = models.iter().map(|model| (model.log_weight - best).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    let mean = |value: &dyn Fn(&Model) -> f64| {
+        models.iter().zip(&weights).map(|(model, weight)| value(model) * weight).sum::<f64>() / sum
+    };
+    let (offset, frequency) = (mean(&|model| model.state.offset), mean(&|model| model.state.frequency));
+    let apart = |model: &Model| (model.state.offset - offset, model.state.frequency - frequency);
+    Estimate {
+        offset,
+        frequency,
+        offset_variance: mean(&|model| model.state.p00 + apart(model).0.powi(2)),
+        covariance: mean(&|model| model.state.p01 + apart(model).0 * apart(model).1),
+        frequency_variance: mean(&|model| model.state.p11 + apart(model).1.powi(2)),
+        wander: mean(&|model| model.wander),
+    }
+}
+
+impl Model {
+    fn absorb(&mut self, sample: &FilterSample, variance: f64, disturbance: f64) {
+        let noise = (variance * self.noise_scale).max(1e-20);
+        if self.state.count == 0 {
+            self.state.offset = sample.offset;
+            self.state.p00 = noise;
+            self.state.p01 = 0.0;
+        } else {
+            let seconds = sample.time.since(self.at);
+            self.state.predict(seconds, self.wander);
+            self.state.p00 += disturbance;
+            let innovation = sample.offset - self.state.offset;
+            let mut spread = self.state.p00 + noise;
+            if self.state.count < LEARNING_SAMPLES && innovation * innovation > 25.0 * spread && seconds > 0.0
+            {
+                // The assumed frequency was wrong: learn it now.
+                let error = innovation / seconds;
+                self.state.p11 += error * error;
+                self.state.p01 += error * error * seconds;
+                self.state.p00 += innovation * innovation;
+                spread = self.state.p00 + noise;
+            }
+            let square = (innovation * innovation / spread).min(OUTLIER_SIGMAS * OUTLIER_SIGMAS);
+            self.log_weight -= 0.5 * (spread.ln() + square);
+            // An outlier weighs as if its variance were what would make it none.
+            let least = innovation * innovation / (OUTLIER_SIGMAS * OUTLIER_SIGMAS);
+            let spread = spread.max(least);
+            self.state.update(innovation, spread);
+        }
+        self.state.count += 1;
+        self.at = sample.time;
+    }
+}
+
+impl State {
+    /// Offset and frequency walk on for `seconds`.
+    fn predict(&mut self, seconds: f64, wander: f64) {
+        let t = seconds;
+        self.offset += self.frequency * t;
+        self.p00 += 2.0 * t * self.p01 + t * t * self.p11 + wander * t * t * t / 3.0 + PHASE_NOISE * t;
+        self.p01 += t * self.p11 + wander * t * t / 2.0;
+        self.p11 += wander * t;
+    }
+
+    /// Kalman's update for a measured offset; `spread` is the innovation's variance.
+    fn update(&mut self, innovation: f64, spread: f64) {
+        let (k0, k1) = (self.p00 / spread, self.p01 / spread);
+        self.offset += k0 * innovation;
+        self.frequency += k1 * innovation;
+        let (p00, p01) = (self.p00, self.p01);
+        self.p00 = (p00 - k0 * p00).max(0.0);
+        self.p01 = p01 - k0 * p01;
+        self.p11 = (self.p11 - k1 * p01).max(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{SimPath, SimRandom};
+
+    fn fill(
+        filter: &mut Filter,
+        seed: u64,
+        count: u64,
+        offset: f64,
+        frequency: f64,
+        interval: f64,
+    ) -> LocalTime {
+        let mut path = SimPath::new(seed, 1e-4, 1e-4);
+        let mut last = LocalTime(0);
+        for index in 1..=count {
+            let seconds = index as f64 * interval;
+            let (out, back) = path.delays();
+            last = LocalTime((seconds * 1e9) as i64);
+            let sample = FilterSample {
+                time: last,
+                offset: offset + frequency * seconds + (out - back) / 2.0,
+                delay: out + back,
+                dispersion: 1e-7,
+            };
+            assert!(filter.add(sample));
+        }
+        last
+    }
+
+    /// Goal: the estimate is better than a typical sample, and its stated variance is honest. Method: 200 seeds, RMS of the
+    /// error in units of the stated sigma stays near one.
+    #[test]
+    fn the_estimate_beats_a_sample_and_states_its_error() {
+        let (mut square, mut normal) = (0.0, 0.0);
+        for seed in 0..200 {
+            let mut filter = Filter::new(0.0, 1e-4);
+            let last = fill(&mut filter, seed, 40, 0.1, 5e-5, 64.0);
+            let estimate = filter.estimate(last).expect("there are samples");
+            let error = estimate.offset - (0.1 + 5e-5 * last.since(LocalTime(0)));
+            square += error * error / 200.0;
+            normal += error * error / estimate.offset_variance / 200.0;
+            assert!((estimate.frequency - 5e-5).abs() < 1e-6, "seed {seed}: {estimate:?}");
+        }
+        // A sample's RMS error is 1e-4 s / sqrt(2) with these delays.
+        assert!(square.sqrt() < 2.5e-5, "RMS error {}", square.sqrt());
+        assert!((0.2..3.0).contains(&normal.sqrt()), "in sigmas: {}", normal.sqrt());
+    }
+
+    /// Goal: a frequency far from the assumed one is learnt from the second sample on.
+    #[test]
+    fn a_wrong_assumed_frequency_is_unlearnt() {
+        let mut filter = Filter::new(0.0, 1e-6);
+        let last = fill(&mut filter, 3, 4, -0.65, 5e-3, 64.0);
+        let estimate = filter.estimate(last).expect("there are samples");
+        assert!((estimate.frequency - 5e-3).abs() < 1e-5, "{estimate:?}");
+    }
+
+    /// Goal: one outlier with a small delay moves little; three in a row are believed.
+    #[test]
+    fn one_outlier_is_held_three_are_believed() {
+        let mut filter = Filter::new(0.0, 1e-4);
+        let mut last = fill(&mut filter, 4, 30, 0.0, 0.0, 16.0);
+        let mut expected = [0.0, 1.0].into_iter();
+        for index in 1..=3 {
+            last = last.plus(16.0);
+            filter.add(FilterSample { time: last, offset: 1.0, delay: 2.2e-4, dispersion: 1e-7 });
+            if index != 2 {
+                let offset = filter.estimate(last).expect("there are samples").offset;
+                let wanted = expected.next().expect("two are checked");
+                assert!((offset - wanted).abs() < 0.01, "after {index}: {offset}");
+            }
+        }
+    }
+
+    /// Goal: a step changes nothing but where the zero is, and whatever comes in, no number is NaN.
+    #[test]
+    fn steps_move_the_origin_and_odd_samples_do_no_harm() {
+        let mut filter = Filter::new(0.0, 1e-4);
+        let last = fill(&mut filter, 5, 20, 1000.0, 0.0, 16.0);
+        let before = filter.estimate(last).expect("there are samples");
+        filter.shift(1_000_000_000_000);
+        let after = filter.estimate(LocalTime(last.0 + 1_000_000_000_000)).expect("there are samples");
+        assert!((before.offset - 1000.0 - after.offset).abs() < 1e-9);
+        let mut random = SimRandom::new(6);
+        let mut time = LocalTime(last.0 + 1_000_000_000_000);
+        for _ in 0..2000 {
+            time = time.plus(random.uniform() * 10.0);
+            let wild = |random: &mut SimRandom| {
+                (random.uniform() - 0.3) * 10_f64.powf(random.uniform() * 12.0 - 6.0)
+            };
+            let sample = FilterSample {
+                time,
+                offset: wild(&mut random),
+                delay: wild(&mut random),
+                dispersion: wild(&mut random),
+            };
+            filter.add(sample);
+            let estimate = filter.estimate(time.plus(1.0)).expect("there are samples");
+            let all =
+                [estimate.offset, estimate.frequency, estimate.offset_variance, estimate.frequency_variance];
+            assert!(all.iter().all(|value| value.is_finite()), "{estimate:?}");
+            assert!(estimate.offset_variance >= 0.0);
+        }
+        assert!(!filter.add(FilterSample {
+            time: time.plus(1.0),
+            offset: f64::NAN,
+            delay: 0.0,
+            dispersion: 0.0
+        }));
+    }
+}

@@ -1,0 +1,196 @@
+//! One source: its filter, what its server says of itself, and how often to ask it.
+
+use crate::clock::LocalTime;
+use crate::filter::{Estimate, Filter, FilterSample};
+use crate::timekeeper::LeapStatus;
+use crate::timeline::Timeline;
+
+/// Samples without which a source is not followed: fewer cannot show that one of them is off.
+const SAMPLES_BEFORE_SELECTION: u64 = 3;
+/// Samples at one poll interval before it grows.
+const SAMPLES_BEFORE_POLL_CHANGE: u32 = 4;
+/// Sigmas of the estimate that count into the distance.
+const SIGMAS: f64 = 2.0;
+/// How much the part of a path's asymmetry that nobody can see is assumed to be, against its least delay.
+const ASYMMETRY: f64 = 0.05;
+/// How fast a source's offset may drift from the estimate beyond what the filter says, s/s (RFC 5905 PHI).
+const DISPERSION_RATE: f64 = 15e-6;
+
+/// One good exchange, as the protocol measured it against the local clock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exchange {
+    /// The local clock when the request left.
+    pub sent: LocalTime,
+    /// The local clock when the reply came.
+    pub received: LocalTime,
+    /// True time minus local time, in seconds.
+    pub offset: f64,
+    /// Round trip, in seconds.
+    pub delay: f64,
+    /// What reading the clocks may have cost, in seconds.
+    pub dispersion: f64,
+    /// The server's root delay, in seconds.
+    pub root_delay: f64,
+    /// The server's root dispersion, in seconds.
+    pub root_dispersion: f64,
+    /// The server's stratum.
+    pub stratum: u8,
+    /// The server's leap warning.
+    pub leap: LeapStatus,
+}
+
+/// How a source is treated.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct SourceSettings {
+    /// `prefer`.
+    pub prefer: bool,
+    /// `trust`.
+    pub trust: bool,
+    /// `noselect`.
+    pub noselect: bool,
+    /// `require`.
+    pub require: bool,
+    /// Shortest poll, log2 s.
+    pub poll_min: i8,
+    /// Longest poll, log2 s.
+    pub poll_max: i8,
+}
+
+/// What `sourcestats` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct SourceStatistics {
+    /// Samples kept.
+    pub samples: u32,
+    /// Runs of residuals on one side.
+    pub runs: u32,
+    /// Seconds from the oldest to the youngest.
+    pub span: f64,
+    /// The frequency that this source gives the oscillator beyond the correction in force, s/s (positive: the local clock
+    /// gains).
+    pub residual_frequency: f64,
+    /// One sigma of that, s/s.
+    pub skew: f64,
+    /// The source's estimate of the local clock's offset, in seconds: true minus local.
+    pub offset: f64,
+    /// One sigma of that, in seconds.
+    pub offset_sigma: f64,
+    /// The samples' standard deviation, in seconds.
+    pub deviation: f64,
+}
+
+/// A source.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub(crate) filter: Filter,
+    pub(crate) settings: SourceSettings,
+    pub(crate) reach: u8,
+    pub(crate) last: Option<Exchange>,
+    poll: i8,
+    at_this_poll: u32,
+}
+
+impl Source {
+    /// A source of which nothing is known, with what is known of the oscillator: its frequency and one sigma of it, s/s.
+    pub fn new(settings: SourceSettings, frequency: f64, sigma: f64) -> Self {
+        Self {
+            filter: Filter::new(frequency, sigma),
+            settings,
+            reach: 0,
+            last: None,
+            poll: settings.poll_min,
+            at_this_poll: 0,
+        }
+    }
+
+    pub(crate) fn take(&mut self, exchange: &Exchange, timeline: &Timeline) -> bool {
+        let (sent, received) = (timeline.correction(exchange.sent), timeline.correction(exchange.received));
+        let middle = exchange.sent.plus(exchange.received.since(exchange.sent) / 2.0);
+        let sample = FilterSample {
+            time: timeline.uncorrected(middle),
+            // theta and delta of RFC 5905 section 8, with T1 and T4 in uncorrected time.
+            offset: exchange.offset + (sent + received) / 2.0,
+            delay: exchange.delay - (received - sent),
+            dispersion: exchange.dispersion,
+        };
+        if !self.filter.add(sample) {
+            return false;
+        }
+        self.last = Some(*exchange);
+        self.choose_poll();
+        true
+    }
+
+    /// The poll grows while waiting twice as long would not add more than a measurement's own noise, and shrinks when the
+    /// wait already adds twice that (`docs/algorithm.md` section 5).
+    fn choose_poll(&mut self) {
+        self.at_this_poll += 1;
+        let typical = self.filter.typical_sigma();
+        let Some(estimate) = self.last.and_then(|last| self.filter.estimate(last.received)) else { return };
+        let added = |seconds: f64| {
+            let later = estimate.after(seconds);
+            (later.offset_variance - estimate.offset_variance).max(0.0).sqrt()
+        };
+        let interval = f64::from(self.poll).exp2();
+        let change = if self.filter.last_innovation().abs() > 6.0 * typical.max(1e-9)
+            || added(interval) > 2.0 * typical
+        {
+            -1
+        } else if self.at_this_poll >= SAMPLES_BEFORE_POLL_CHANGE && added(2.0 * interval) < typical {
+            1
+        } else {
+            0
+        };
+        let poll = (self.poll + change)
+            .clamp(self.settings.poll_min, self.settings.poll_max.max(self.settings.poll_min));
+        if poll != self.poll {
+            self.poll = poll;
+            self.at_this_poll = 0;
+        }
+    }
+
+    /// How often to ask it, log2 s.
+    pub fn poll(&self) -> i8 {
+        self.poll
+    }
+
+    /// The last eight requests' fate.
+    pub fn reach(&self) -> u8 {
+        self.reach
+    }
+
+    /// The last good exchange.
+    pub fn last(&self) -> Option<&Exchange> {
+        self.last.as_ref()
+    }
+
+    /// Its filter.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// It has been heard of lately, often enough.
+    pub(crate) fn is_selectable(&self) -> bool {
+        self.reach != 0 && self.filter.total() >= SAMPLES_BEFORE_SELECTION
+    }
+
+    /// The estimate at uncorrected time `now`, its offset's variance widened by what no sample can show.
+    pub(crate) fn estimate(&self, now: LocalTime) -> Option<Estimate> {
+        let mut estimate = self.filter.estimate(now)?;
+        let unseen = ASYMMETRY * self.filter.delay_min().unwrap_or(0.0);
+        estimate.offset_variance += unseen * unseen;
+        Some(estimate)
+    }
+
+    /// Half the width of the interval in which true time surely is: the root distance (RFC 5905 section 11.2.2), in seconds.
+    pub(crate) fn distance(&self, now: LocalTime, uncorrected: LocalTime) -> f64 {
+        let Some(last) = &self.last else { return f64::INFINITY };
+        let sigma = self.filter.estimate(uncorrected).map_or(f64::INFINITY, |one| one.offset_variance.sqrt());
+        let age = now.since(last.received).max(0.0);
+        let delay = self.filter.delay_min().unwrap_or(last.delay).max(0.0);
+        (last.root_delay + delay) / 2.0
+            + last.root_dispersion
+            + last.dispersion
+            + SIGMAS * sigma
+            + DISPERSION_RATE * age
+    }
+}

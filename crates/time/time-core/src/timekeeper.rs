@@ -1,0 +1,564 @@
+//! All sources and the clock together: an exchange in, events out.
+
+use crate::clock::{Clock, ClockError, LocalTime};
+use crate::discipline::{Discipline, DisciplineSettings, MakeStep, TimeEstimate};
+use crate::filter::Estimate;
+use crate::selection::{Candidate, Interval, NoSelection, SelectionSettings, Verdict, select};
+use crate::source::{Exchange, Source, SourceSettings, SourceStatistics};
+use std::collections::BTreeMap;
+
+/// Names a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+/// What a chronyc column shows of a source.
+pub type SourceState = Verdict;
+
+/// A leap second at the end of this day, as a synchronised server says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LeapStatus {
+    /// None.
+    #[default]
+    Normal,
+    /// One more second.
+    Insert,
+    /// One less.
+    Delete,
+}
+
+/// The settings of all parts.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TimekeeperSettings {
+    /// Of the selection.
+    pub selection: SelectionSettings,
+    /// Of the discipline.
+    pub discipline: DisciplineSettings,
+}
+
+/// What happened, for the log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Another source is followed.
+    Selected(SourceId),
+    /// Nothing is followed any more, or still nothing for another reason.
+    Lost(NoSelection),
+    /// A source contradicts the majority.
+    Falseticker(SourceId),
+    /// The clock was found this far off, in seconds (true minus local), and corrected.
+    Updated {
+        /// The offset found.
+        offset: f64,
+    },
+    /// The clock was stepped by this many seconds.
+    Stepped(f64),
+    /// The clock could not be changed.
+    Failed(ClockError),
+}
+
+/// What `tracking` shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tracking {
+    /// The source followed.
+    pub selected: Option<SourceId>,
+    /// Our stratum: the source's plus one.
+    pub stratum: u8,
+    /// Leap warning.
+    pub leap: LeapStatus,
+    /// When the clock was last corrected.
+    pub reference: Option<LocalTime>,
+    /// What is left to correct: true minus local, in seconds.
+    pub offset: f64,
+    /// Offset at the last update, in seconds, true minus local.
+    pub last_offset: f64,
+    /// Root mean square over the last updates, in seconds.
+    pub rms_offset: f64,
+    /// The correction that the oscillator needs, s/s.
+    pub frequency: f64,
+    /// What the last update changed of it, s/s.
+    pub residual_frequency: f64,
+    /// One sigma of it, s/s.
+    pub skew: f64,
+    /// Round trip to the primary source, in seconds.
+    pub root_delay: f64,
+    /// Dispersion to the primary source, in seconds, now.
+    pub root_dispersion: f64,
+    /// How fast that grows, s/s.
+    pub dispersion_rate: f64,
+    /// Seconds between the last two updates.
+    pub update_interval: f64,
+    /// Updates so far.
+    pub updates: u32,
+}
+
+/// Sources, selection and discipline.
+#[derive(Debug, Clone)]
+pub struct Timekeeper {
+    settings: TimekeeperSettings,
+    sources: BTreeMap<SourceId, Source>,
+    verdicts: BTreeMap<SourceId, Verdict>,
+    selected: Option<SourceId>,
+    lost: Option<NoSelection>,
+    discipline: Discipline,
+    next_id: u32,
+}
+
+impl Timekeeper {
+    /// Without sources yet.
+    pub fn new(settings: TimekeeperSettings, clock: &mut impl Clock) -> Result<Self, ClockError> {
+        Ok(Self {
+            discipline: Discipline::new(settings.discipline, clock)?,
+            settings,
+            sources: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+            selected: None,
+            lost: None,
+            next_id: 0,
+        })
+    }
+
+    /// A new source.
+    pub fn add_source(&mut self, settings: SourceSettings) -> SourceId {
+        let id = SourceId(self.next_id);
+        self.next_id += 1;
+        let (frequency, sigma) = self.discipline.prior();
+        self.sources.insert(id, Source::new(settings, frequency, sigma));
+        id
+    }
+
+    /// The source is gone.
+    pub fn remove_source(&mut self, id: SourceId, clock: &mut impl Clock) -> Vec<Event> {
+        self.sources.remove(&id);
+        self.verdicts.remove(&id);
+        self.reselect(clock)
+    }
+
+    /// A source.
+    pub fn source(&self, id: SourceId) -> Option<&Source> {
+        self.sources.get(&id)
+    }
+
+    /// The sources.
+    pub fn sources(&self) -> impl Iterator<Item = (SourceId, &Source)> {
+        self.sources.iter().map(|(id, source)| (*id, source))
+    }
+
+    /// What the selection says of a source.
+    pub fn verdict(&self, id: SourceId) -> SourceState {
+        self.verdicts.get(&id).copied().unwrap_or(Verdict::Unselectable)
+    }
+
+    /// The discipline.
+    pub fn discipline(&self) -> &Discipline {
+        &self.discipline
+    }
+
+    /// The last eight requests' fate, after each request: a source that stops to answer is not followed for ever.
+    pub fn set_reach(&mut self, id: SourceId, reach: u8, clock: &mut impl Clock) -> Vec<Event> {
+        let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
+        let before = std::mem::replace(&mut source.reach, reach);
+        if (before == 0) != (reach == 0) { self.reselect(clock) } else { Vec::new() }
+    }
+
+    /// A good exchange with a source; `reach` as in [`Self::set_reach`].
+    pub fn exchange(
+        &mut self,
+        id: SourceId,
+        exchange: &Exchange,
+        reach: u8,
+        clock: &mut impl Clock,
+    ) -> Vec<Event> {
+        let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
+        source.reach = reach;
+        if !source.take(exchange, &self.discipline.timeline) {
+            return Vec::new();
+        }
+        let mut events = self.reselect(clock);
+        if matches!(self.verdict(id), Verdict::Selected | Verdict::Combined) {
+            self.discipline_clock(clock, &mut events);
+        }
+        events
+    }
+
+    fn reselect(&mut self, clock: &mut impl Clock) -> Vec<Event> {
+        let now = clock.now();
+        let uncorrected = self.discipline.timeline.uncorrected(now);
+        let ids: Vec<SourceId> = self.sources.keys().copied().collect();
+        let candidates: Vec<Candidate> =
+            self.sources.iter().map(|(id, source)| self.candidate(*id, source, now, uncorrected)).collect();
+        let (verdicts, why) = select(&candidates, &self.settings.selection);
+        let mut events = Vec::new();
+        let before = std::mem::take(&mut self.verdicts);
+        let mut selected = None;
+        for (id, verdict) in ids.into_iter().zip(verdicts) {
+            if verdict == Verdict::Selected {
+                selected = Some(id);
+            }
+            if verdict == Verdict::Falseticker && before.get(&id) != Some(&verdict) {
+                events.push(Event::Falseticker(id));
+            }
+            self.verdicts.insert(id, verdict);
+        }
+        if let Some(id) = selected
+            && self.selected != selected
+        {
+            events.push(Event::Selected(id));
+        }
+        // Having nothing to follow is news once: when something was followed, or the reason is another.
+        if let Some(why) = why
+            && (self.selected.is_some() || (self.lost.is_some_and(|known| known != why)))
+        {
+            events.push(Event::Lost(why));
+        }
+        (self.selected, self.lost) = (selected, why);
+        events
+    }
+
+    fn candidate(&self, id: SourceId, source: &Source, now: LocalTime, uncorrected: LocalTime) -> Candidate {
+        let estimate = source.estimate(uncorrected).filter(|_| source.is_selectable());
+        let correction = self.discipline.timeline.correction(now);
+        Candidate {
+            interval: estimate.map(|estimate| Interval {
+                offset: estimate.offset - correction,
+                distance: source.distance(now, uncorrected),
+            }),
+            stratum: source.last.map_or(16, |last| last.stratum),
+            sigma: estimate.map_or(f64::INFINITY, |estimate| estimate.offset_variance.sqrt()),
+            prefer: source.settings.prefer,
+            trust: source.settings.trust,
+            noselect: source.settings.noselect,
+            require: source.settings.require,
+            current: self.selected == Some(id),
+        }
+    }
+
+    /// Combines the used sources by inverse variance (`docs/algorithm.md` section 3) and moves the clock.
+    fn discipline_clock(&mut self, clock: &mut impl Clock, events: &mut Vec<Event>) {
+        let at = self.discipline.timeline.uncorrected(clock.now());
+        let used = self
+            .sources
+            .iter()
+            .filter(|(id, _)| matches!(self.verdicts.get(id), Some(Verdict::Selected | Verdict::Combined)));
+        let estimates: Vec<(f64, Estimate)> = used
+            .filter_map(|(_, source)| Some((f64::from(source.poll()).exp2(), source.estimate(at)?)))
+            .collect();
+        let Some(estimate) = combine(estimates.iter().map(|(_, estimate)| estimate)) else { return };
+        let interval = estimates.iter().map(|(interval, _)| *interval).fold(f64::INFINITY, f64::min);
+        match self.discipline.update(TimeEstimate { at, estimate }, interval, clock) {
+            Ok(applied) => {
+                events.push(Event::Updated { offset: applied.offset });
+                self.disturbed(applied.uncertainty);
+                if let Some(nanos) = applied.stepped {
+                    self.shift(nanos);
+                    events.push(Event::Stepped(nanos as f64 * 1e-9));
+                }
+            }
+            Err(error) => events.push(Event::Failed(error)),
+        }
+    }
+
+    fn disturbed(&mut self, sigma: f64) {
+        for source in self.sources.values_mut() {
+            source.filter.disturb(sigma);
+        }
+    }
+
+    fn shift(&mut self, nanos: i64) {
+        let moved = |time: LocalTime| LocalTime(time.0.saturating_add(nanos));
+        for source in self.sources.values_mut() {
+            source.filter.shift(nanos);
+            if let Some(last) = &mut source.last {
+                last.sent = moved(last.sent);
+                last.received = moved(last.received);
+            }
+        }
+    }
+
+    /// Ends what must end by now.
+    pub fn tick(&mut self, clock: &mut impl Clock) -> Vec<Event> {
+        match self.discipline.tick(clock) {
+            Ok(Some(sigma)) => {
+                self.disturbed(sigma);
+                Vec::new()
+            }
+            Ok(None) => Vec::new(),
+            Err(error) => vec![Event::Failed(error)],
+        }
+    }
+
+    /// When [`Self::tick`] has something to do.
+    pub fn deadline(&self) -> Option<LocalTime> {
+        self.discipline.deadline()
+    }
+
+    /// Steps by what is left to correct, at once (`chronyc makestep`).
+    pub fn step_now(&mut self, clock: &mut impl Clock) -> Vec<Event> {
+        match self.discipline.step_now(clock) {
+            Ok(nanos) => {
+                self.shift(nanos);
+                vec![Event::Stepped(nanos as f64 * 1e-9)]
+            }
+            Err(error) => vec![Event::Failed(error)],
+        }
+    }
+
+    /// Other rules for stepping.
+    pub fn set_make_step(&mut self, rule: Option<MakeStep>) {
+        self.discipline.set_make_step(rule);
+    }
+
+    /// The state of the clock at `now`.
+    pub fn tracking(&self, now: LocalTime) -> Tracking {
+        let selected = self.selected.and_then(|id| self.sources.get(&id));
+        let last = selected.and_then(|source| source.last);
+        let (last_offset, rms_offset) = self.discipline.offsets();
+        let (reference, update_interval) = self.discipline.last_update();
+        let skew = self.discipline.skew();
+        let rate = skew + self.settings.discipline.clock_error_max;
+        let age = last.map_or(0.0, |last| now.since(last.received).max(0.0));
+        let delay = selected.and_then(|source| source.filter.delay_min()).unwrap_or(0.0).max(0.0);
+        Tracking {
+            selected: self.selected,
+            stratum: last.map_or(0, |last| last.stratum.saturating_add(1)),
+            leap: last.map_or(LeapStatus::Normal, |last| last.leap),
+            reference,
+            offset: self.discipline.offset(now),
+            last_offset,
+            rms_offset,
+            frequency: self.discipline.frequency(),
+            residual_frequency: self.discipline.residual_frequency(),
+            skew,
+            root_delay: last.map_or(1.0, |last| last.root_delay + delay),
+            root_dispersion: last.map_or(1.0, |last| {
+                let sigma = self.discipline.sigma(now);
+                last.root_dispersion
+                    + last.dispersion
+                    + sigma
+                    + age * self.settings.discipline.clock_error_max
+            }),
+            dispersion_rate: rate,
+            update_interval,
+            updates: self.discipline.updates(),
+        }
+    }
+
+    /// What `sourcestats` shows of a source.
+    pub fn statistics(&self, id: SourceId, now: LocalTime) -> Option<SourceStatistics> {
+        let source = self.sources.get(&id)?;
+        let uncorrected = self.discipline.timeline.uncorrected(now);
+        let (deviation, runs) = source.filter.residuals();
+        let mut statistics = SourceStatistics {
+            samples: source.filter.len() as u32,
+            runs,
+            span: source.filter.span(),
+            deviation,
+            ..SourceStatistics::default()
+        };
+        if let Some(estimate) = source.filter.estimate(uncorrected) {
+            statistics.residual_frequency = self.discipline.frequency() - estimate.frequency;
+            statistics.skew = estimate.frequency_variance.max(0.0).sqrt();
+            statistics.offset = estimate.offset - self.discipline.timeline.correction(now);
+            statistics.offset_sigma = estimate.offset_variance.max(0.0).sqrt();
+        }
+        Some(statistics)
+    }
+}
+
+/// Means weighted by inverse variance, of offset and frequency each.
+fn combine<'a>(estimates: impl Iterator<Item = &'a Estimate> + Clone) -> Option<Estimate> {
+    let first = *estimates.clone().next()?;
+    if estimates.clone().count() == 1 {
+        return Some(first);
+    }
+    let weighted = |value: fn(&Estimate) -> f64, variance: fn(&Estimate) -> f64| {
+        let weight = |estimate: &Estimate| 1.0 / variance(estimate).max(1e-24);
+        let sum: f64 = estimates.clone().map(weight).sum();
+        let mean = estimates.clone().map(|one| value(one) * weight(one)).sum::<f64>() / sum;
+        (mean, 1.0 / sum)
+    };
+    let (offset, offset_variance) = weighted(|one| one.offset, |one| one.offset_variance);
+    let (frequency, frequency_variance) = weighted(|one| one.frequency, |one| one.frequency_variance);
+    Some(Estimate { offset, frequency, offset_variance, frequency_variance, ..first })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{SimClock, SimPath};
+
+    const START: i64 = 1_800_000_000_000_000_000;
+
+    struct World {
+        clock: SimClock,
+        keeper: Timekeeper,
+        servers: Vec<(SourceId, f64, SimPath, f64)>,
+        events: Vec<Event>,
+    }
+
+    impl World {
+        fn new(
+            seed: u64,
+            offset: f64,
+            frequency: f64,
+            make_step: Option<MakeStep>,
+            lies: &[f64],
+            jitter: f64,
+        ) -> Self {
+            let mut clock = SimClock::new(seed, START, offset, frequency, 1e-9);
+            let discipline = DisciplineSettings { make_step, ..DisciplineSettings::default() };
+            let settings = TimekeeperSettings { discipline, ..TimekeeperSettings::default() };
+            let mut keeper = Timekeeper::new(settings, &mut clock).expect("a simulated clock can be set");
+            let source = SourceSettings { poll_min: 6, poll_max: 10, ..SourceSettings::default() };
+            let servers = lies
+                .iter()
+                .enumerate()
+                .map(|(index, lie)| {
+                    let path = SimPath::new(seed * 100 + index as u64, 1e-4, jitter);
+                    (keeper.add_source(source), *lie, path, index as f64)
+                })
+                .collect();
+            Self { clock, keeper, servers, events: Vec::new() }
+        }
+
+        /// Runs until `end` seconds of true time, calling `look` after each advance with the elapsed time.
+        fn run(&mut self, end: f64, mut look: impl FnMut(f64, &SimClock)) {
+            let mut elapsed = (self.clock.true_time() - START) as f64 * 1e-9;
+            while elapsed < end {
+                let next_poll = self.servers.iter().map(|server| server.3).fold(f64::INFINITY, f64::min);
+                let now = self.clock.now();
+                let slew_end =
+                    self.keeper.deadline().map_or(f64::INFINITY, |at| elapsed + at.since(now).max(1e-6));
+                let sample = elapsed + 16.0;
+                let next = next_poll.min(slew_end).min(sample).max(elapsed);
+                self.clock.advance(next - elapsed);
+                elapsed = next;
+                look(elapsed, &self.clock);
+                let events = self.keeper.tick(&mut self.clock);
+                self.events.extend(events);
+                for index in 0..self.servers.len() {
+                    if self.servers[index].3 <= elapsed {
+                        elapsed += self.poll(index);
+                        let interval =
+                            f64::from(self.keeper.source(self.servers[index].0).expect("it exists").poll())
+                                .exp2();
+                        self.servers[index].3 = elapsed + interval;
+                    }
+                }
+            }
+        }
+
+        /// One exchange; returns the seconds that it took.
+        fn poll(&mut self, index: usize) -> f64 {
+            let (id, lie, path, _) = &mut self.servers[index];
+            let (out, back) = path.delays();
+            let sent = self.clock.now();
+            self.clock.advance(out);
+            let server = self.clock.true_time();
+            self.clock.advance(back);
+            let received = self.clock.now();
+            let middle = (server - sent.0) as f64 + (server - received.0) as f64;
+            let exchange = Exchange {
+                sent,
+                received,
+                offset: middle * 0.5e-9 + *lie,
+                delay: received.since(sent),
+                dispersion: 1e-7,
+                root_delay: 0.0,
+                root_dispersion: 1e-5,
+                stratum: 1,
+                leap: LeapStatus::Normal,
+            };
+            let events = self.keeper.exchange(*id, &exchange, 1, &mut self.clock);
+            self.events.extend(events);
+            out + back
+        }
+
+        fn rms_after(&mut self, from: f64, end: f64) -> (f64, f64) {
+            let (mut square, mut count, mut max) = (0.0, 0.0, 0.0_f64);
+            self.run(end, |elapsed, clock| {
+                if elapsed >= from {
+                    square += clock.error().powi(2);
+                    count += 1.0;
+                    max = max.max(clock.error().abs());
+                }
+            });
+            ((square / count).sqrt(), max)
+        }
+    }
+
+    /// Goal: from 0.1 s and 100 ppm off, with 0.1 ms of jitter each way, the clock is within a millisecond after 210 s and stays
+    /// there, at 65 us RMS or better in the median of ten seeds. Never stepped.
+    #[test]
+    fn it_converges_and_holds() {
+        let mut all = Vec::new();
+        for seed in 1..=10 {
+            let mut world = World::new(seed, 0.1, 1e-4, None, &[0.0], 1e-4);
+            let (rms, max) = world.rms_after(210.0, 10_000.0);
+            assert!(max < 1e-3, "seed {seed}: {max}");
+            assert!(world.clock.steps().is_empty());
+            all.push(rms);
+        }
+        all.sort_by(f64::total_cmp);
+        assert!(all[5] < 6.5e-5, "{all:?}");
+    }
+
+    /// Goal: one liar among three is called a falseticker and moves nothing, also when it starts to lie later.
+    #[test]
+    fn one_falseticker_among_three_is_survived() {
+        for seed in 1..=5 {
+            let mut world = World::new(seed, 0.1, 1e-4, None, &[0.0, 0.0, 0.5], 1e-4);
+            let (_, max) = world.rms_after(400.0, 5000.0);
+            assert!(max < 1e-3, "seed {seed}: {max}");
+            let liar = world.servers[2].0;
+            assert_eq!(world.keeper.verdict(liar), Verdict::Falseticker);
+            assert!(world.events.contains(&Event::Falseticker(liar)));
+            world.servers[0].1 = 1.0;
+            world.servers[2].1 = 0.0;
+            let (_, max) = world.rms_after(5000.0, 12_000.0);
+            assert!(max < 2e-3, "seed {seed}: {max}");
+        }
+    }
+
+    /// Goal: makestep steps a large offset once, at the first update, and later offsets are slewed within the rate limit.
+    #[test]
+    fn makestep_steps_only_while_it_may() {
+        let rule = MakeStep { threshold: 1.0, limit: Some(3) };
+        let mut world = World::new(1, 1000.0, 1e-5, Some(rule), &[0.0], 1e-4);
+        let (_, max) = world.rms_after(210.0, 3000.0);
+        assert!(max < 1e-3, "{max}");
+        assert_eq!(world.clock.steps().len(), 1);
+        assert!(
+            matches!(world.events.iter().find(|event| matches!(event, Event::Stepped(_))), Some(Event::Stepped(by)) if (by + 1000.0).abs() < 0.1)
+        );
+        // The limit is used up: a server that jumps by 2 s is followed by slewing.
+        world.servers[0].1 = 2.0;
+        let mut fastest = 0.0_f64;
+        world.run(9000.0, |_, clock| fastest = fastest.max(clock.rate_error().abs()));
+        assert_eq!(world.clock.steps().len(), 1);
+        assert!(fastest < 0.0834, "{fastest}");
+        assert!((world.clock.error() - 2.0).abs() < 1e-3, "{}", world.clock.error());
+    }
+
+    /// Goal: a source that stops to answer is not followed for ever, and its return is noticed.
+    #[test]
+    fn an_unreachable_source_is_dropped() {
+        let mut world = World::new(2, 0.0, 0.0, None, &[0.0], 1e-4);
+        world.run(1000.0, |_, _| ());
+        let id = world.servers[0].0;
+        assert!(world.events.contains(&Event::Selected(id)));
+        let events = world.keeper.set_reach(id, 0, &mut world.clock);
+        assert_eq!(events, [Event::Lost(NoSelection::NoneSelectable)]);
+        assert_eq!(world.keeper.set_reach(id, 0b10, &mut world.clock), [Event::Selected(id)]);
+    }
+
+    /// Goal: `chronyc makestep` removes what is left at once, and the record of corrections stays right.
+    #[test]
+    fn a_commanded_step_corrects_the_rest() {
+        let mut world = World::new(3, 20.0, 5e-5, None, &[0.0], 1e-5);
+        world.run(130.0, |_, _| ());
+        assert!(world.clock.error() > 10.0, "20 s are not slewed within seconds");
+        world.keeper.step_now(&mut world.clock);
+        assert!(world.clock.error().abs() < 1e-3, "{}", world.clock.error());
+        let (_, max) = world.rms_after(130.0, 3000.0);
+        assert!(max < 1e-3, "{max}");
+    }
+}

@@ -1,0 +1,90 @@
+//! The corrections that were made, so that samples can be told in the time of the uncorrected oscillator.
+//!
+//! Local time is `L`. The correction `C(L)` is the integral of the frequency corrections that were in force. `U = L - C(L)`
+//! is what an uncorrected clock would show; it has no steps, bends or slews of ours, and every filter lives in it.
+//! (A step moves both `L` and `U`: see [`Timeline::shift`].)
+
+use crate::clock::LocalTime;
+use std::collections::VecDeque;
+
+/// Changes that are remembered. An exchange takes seconds at most, in which one or two changes can happen.
+const SEGMENTS_MAX: usize = 32;
+
+/// The history of corrections.
+#[derive(Debug, Clone)]
+pub(crate) struct Timeline {
+    segments: VecDeque<Segment>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    from: LocalTime,
+    /// C at `from`, seconds.
+    correction: f64,
+    /// dC/dL from then on.
+    rate: f64,
+}
+
+impl Timeline {
+    /// From `now` on, with the frequency correction that is in force.
+    pub(crate) fn new(now: LocalTime, frequency: f64) -> Self {
+        let first = Segment { from: now, correction: 0.0, rate: rate(frequency) };
+        Self { segments: VecDeque::from([first]) }
+    }
+
+    /// C at `time`, in seconds.
+    pub(crate) fn correction(&self, time: LocalTime) -> f64 {
+        let newest_first = self.segments.iter().rev();
+        let segment = newest_first.clone().find(|segment| segment.from <= time).or(self.segments.front());
+        segment.map_or(0.0, |segment| segment.correction + segment.rate * time.since(segment.from))
+    }
+
+    /// U at `time`.
+    pub(crate) fn uncorrected(&self, time: LocalTime) -> LocalTime {
+        time.plus(-self.correction(time))
+    }
+
+    /// From `now` on another frequency correction is in force.
+    pub(crate) fn change(&mut self, now: LocalTime, frequency: f64) {
+        let segment = Segment { from: now, correction: self.correction(now), rate: rate(frequency) };
+        self.segments.push_back(segment);
+        if self.segments.len() > SEGMENTS_MAX {
+            self.segments.pop_front();
+        }
+    }
+
+    /// The clock was stepped by `nanos`.
+    pub(crate) fn shift(&mut self, nanos: i64) {
+        for segment in &mut self.segments {
+            segment.from = LocalTime(segment.from.0.saturating_add(nanos));
+        }
+    }
+}
+
+/// A clock corrected by `c` shows `1 + c` seconds where an uncorrected one shows 1; so dC/dL is `c / (1 + c)`.
+fn rate(frequency: f64) -> f64 {
+    frequency / (1.0 + frequency)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: C is continuous over changes, and right before, between and after them.
+    #[test]
+    fn the_correction_is_the_integral_of_the_frequency() {
+        let at = |seconds: i64| LocalTime(seconds * 1_000_000_000);
+        let mut timeline = Timeline::new(at(0), 0.0);
+        timeline.change(at(100), 1e-3);
+        timeline.change(at(200), -1e-3);
+        let check = |seconds: i64, expected: f64| {
+            let found = timeline.correction(at(seconds));
+            assert!((found - expected).abs() < 1e-3 * 1e-3, "at {seconds}: {found}");
+        };
+        check(50, 0.0);
+        check(100, 0.0);
+        check(150, 0.05 * (1.0 - 1e-3));
+        check(200, 0.1 * (1.0 - 1e-3));
+        check(300, 0.1 * (1.0 - 1e-3) - 0.1 * (1.0 + 1e-3));
+    }
+}

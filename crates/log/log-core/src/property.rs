@@ -3,7 +3,7 @@
 use record::{Facility, Severity};
 
 use crate::stamp::append_decimal;
-use crate::{DateFormat, MessageView, Stamp};
+use crate::{DateFormat, MessageView, Selector, Stamp};
 
 /// A property of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -221,7 +221,11 @@ impl Property {
             Property::SyslogTag if !message.is_rfc5424 => message.tag,
             Property::ProgramName => message.programname(),
             Property::AppName if message.is_rfc5424 => message.app_name,
-            Property::AppName => message.programname(),
+            Property::AppName => match message.programname() {
+                b"" => b"-",
+                name => name,
+            },
+            Property::Pri if message.pri == Selector::INVALID_PRI => b"invld",
             Property::ProcId if message.is_rfc5424 => message.procid,
             Property::ProcId => procid_in_tag(message.tag),
             Property::MsgId => message.msgid,

@@ -47,19 +47,24 @@ impl Selector {
     /// itself, `!` takes away instead of adding, `*` and `none` set all or nothing.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         let mut selector = Self::NONE;
-        let mut start = 0;
-        for part in text.split(';') {
-            let end = start + part.len();
-            // A closing `;` is customary in older files.
-            if !part.trim().is_empty() || text.trim().is_empty() {
-                selector.apply_part(part, start)?;
+        let mut at = 0;
+        loop {
+            // A closing `;` is customary in older files, and blanks after one are harmless.
+            let rest = text.get(at..).unwrap_or("");
+            at += rest.len() - rest.trim_start_matches([';', ',', ' ', '\t']).len();
+            if at >= text.len() && !text.trim().is_empty() {
+                return Ok(selector);
             }
-            start = end + 1;
+            at = selector.apply_part(text, at)?;
         }
-        Ok(selector)
     }
 
-    fn apply_part(&mut self, part: &str, start: usize) -> Result<(), SelectorError> {
+    /// One `facilities.severity` at `start`; says where it ends. A severity ends at `;` and also at `,`, after which further
+    /// facilities follow.
+    fn apply_part(&mut self, text: &str, start: usize) -> Result<usize, SelectorError> {
+        let rest = text.get(start..).unwrap_or("");
+        let part_end = rest.find(';').unwrap_or(rest.len());
+        let part = rest.get(..part_end).unwrap_or("");
         let Some(dot) = part.find('.') else {
             return Err(SelectorError {
                 at: start..start + part.len(),
@@ -70,8 +75,12 @@ impl Selector {
                 ),
             });
         };
-        let (facilities, rest) = part.split_at(dot);
-        let level = Level::parse(&rest[1..], start + dot + 1)?;
+        let facilities = part.get(..dot).unwrap_or("");
+        let level_start = start + dot + 1;
+        let level_text = part.get(dot + 1..).unwrap_or("");
+        let level_text = level_text.split(',').next().unwrap_or("");
+        let level = Level::parse(level_text, level_start)?;
+        let end = level_start + level_text.len();
         let mut at = start;
         for name in facilities.split(',') {
             let trimmed = name.trim();
@@ -85,9 +94,9 @@ impl Selector {
                 }
                 "" if facilities.trim().is_empty() => {
                     return Err(SelectorError {
-                        at: span.start..start + part.len(),
+                        at: start..end,
                         cause: "no facility stands before the dot".into(),
-                        help: format!("write `*.{}` for every facility", rest[1..].trim()),
+                        help: format!("write `*.{}` for every facility", level_text.trim()),
                     });
                 }
                 "" => {}
@@ -103,7 +112,7 @@ impl Selector {
                 }
             }
         }
-        Ok(())
+        Ok(end)
     }
 }
 
@@ -256,6 +265,7 @@ mod tests {
         check("*.WARN; kern.Error", &["user.warning", "kern.err"], &["user.notice"]);
         check("16.3", &["local0.err"], &["local0.warning", "local1.err"]);
         check("mail.err;", &["mail.err"], &[]);
+        check("user.info,mail.err", &["user.info", "mail.err"], &["mail.warning", "user.debug"]);
         assert!(Selector::ALL.matches(Selector::INVALID_PRI));
         assert!(Selector::parse("*.debug").is_ok_and(|selector| selector.matches(Selector::INVALID_PRI)));
         assert!(Selector::parse("user.*").is_ok_and(|selector| !selector.matches(Selector::INVALID_PRI)));

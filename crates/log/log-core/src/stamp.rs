@@ -25,6 +25,8 @@ pub struct Stamp {
     pub digits: u8,
     /// The offset from UTC in minutes, east positive.
     pub offset_minutes: i16,
+    /// The sender wrote `Z` for an offset of zero, so `Z` is rendered again.
+    pub zulu: bool,
 }
 
 /// How a timestamp is written. The names are those of the property replacer's `date-...` options.
@@ -35,7 +37,7 @@ pub enum DateFormat {
     Rfc3164,
     /// The same with the day padded with a zero, as broken senders do.
     Rfc3164BuggyDay,
-    /// `2026-11-22T16:01:28.123456+00:00`, `Z` never: the offset as digits.
+    /// `2026-11-22T16:01:28.123456+00:00`; `Z` only where the sender wrote it.
     Rfc3339,
     /// Seconds since the epoch.
     UnixTimestamp,
@@ -92,12 +94,9 @@ impl Stamp {
         UnixMicros(seconds.saturating_mul(1_000_000).saturating_add(u64::from(self.micros)))
     }
 
-    /// The same moment told in UTC.
+    /// The same moment told in UTC, with six digits of fraction as rsyslog's `date-utc` has it.
     pub fn in_utc(self) -> Self {
-        if self.offset_minutes == 0 {
-            return self;
-        }
-        Self { micros: self.micros, digits: self.digits, ..Self::from_seconds(self.unix_seconds(), 0) }
+        Self { micros: self.micros, digits: 6, ..Self::from_seconds(self.unix_seconds(), 0) }
     }
 
     /// The day of the week, 0 is Sunday.
@@ -179,7 +178,11 @@ impl Stamp {
             out.push(b'.');
             append_fraction(self.micros, self.digits, out);
         }
-        out.extend_from_slice(&[self.offset_sign(), oh1, oh2, b':', om1, om2]);
+        if self.zulu && self.offset_minutes == 0 {
+            out.push(b'Z');
+        } else {
+            out.extend_from_slice(&[self.offset_sign(), oh1, oh2, b':', om1, om2]);
+        }
     }
 
     /// Writes `YYYY-MM-DD?HH:MM:SS` over the digits of `text`.
@@ -220,6 +223,7 @@ impl Stamp {
             micros: 0,
             digits: 0,
             offset_minutes,
+            zulu: false,
         }
     }
 }
@@ -319,7 +323,8 @@ mod tests {
         check(early, DateFormat::OffsetHour, "03");
         check(early, DateFormat::OffsetMinute, "30");
         check(early, DateFormat::OffsetDirection, "-");
-        check(early.in_utc(), DateFormat::Rfc3339, "2026-11-03T19:31:28.012+00:00");
+        check(early.in_utc(), DateFormat::Rfc3339, "2026-11-03T19:31:28.012345+00:00");
+        check(Stamp { zulu: true, digits: 0, ..stamp }, DateFormat::Rfc3339, "2026-11-22T16:01:28Z");
         check(Stamp { digits: 0, ..stamp }, DateFormat::SubSeconds, "0");
     }
 
@@ -351,6 +356,7 @@ mod tests {
             micros: u32::MAX,
             digits: 255,
             offset_minutes: i16::MIN,
+            zulu: true,
         };
         let mut out = Vec::new();
         for format in

@@ -71,7 +71,9 @@ impl<'a> MessageView<'a> {
             procid: nil(message.procid),
             msgid: nil(message.msgid),
             structured_data: nil(message.structured_data),
-            time_reported: message.timestamp.map_or(received, |stamp| reported(&stamp, received)),
+            time_reported: message
+                .timestamp
+                .map_or(received, |stamp| reported(&stamp, message.raw, received)),
             time_generated: received,
             input_name: peer.input_name,
             clock: peer.clock,
@@ -101,7 +103,7 @@ pub struct Peer<'a> {
 }
 
 /// A stated stamp completed from the time of receipt.
-fn reported(stated: &syslog_proto::Timestamp, received: Stamp) -> Stamp {
+fn reported(stated: &syslog_proto::Timestamp, raw: &[u8], received: Stamp) -> Stamp {
     let year = match stated.year {
         0 => {
             // A December line that arrives in January is last year's, and the other way round.
@@ -124,5 +126,14 @@ fn reported(stated: &syslog_proto::Timestamp, received: Stamp) -> Stamp {
         micros: stated.micros,
         digits: stated.precision,
         offset_minutes: stated.offset_minutes.unwrap_or(received.offset_minutes),
+        zulu: stated.offset_minutes == Some(0) && is_written_zulu(raw),
     }
+}
+
+/// Whether the first word that is long enough to be a stamp of RFC 3339 ends with `Z`.
+fn is_written_zulu(raw: &[u8]) -> bool {
+    /// `2026-11-22T16:01:28`.
+    const STAMP_BYTES_MIN: usize = 19;
+    let word = raw.split(|byte| matches!(byte, b' ' | b'>')).find(|word| word.len() > STAMP_BYTES_MIN);
+    word.is_some_and(|word| matches!(word, [.., b'Z' | b'z'] | [.., b'Z' | b'z', b':']))
 }

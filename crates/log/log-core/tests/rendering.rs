@@ -103,7 +103,7 @@ fn options_of_the_property_replacer() {
     check("%syslogseverity% %syslogseverity-text% %syslogpriority%", TRADITIONAL, "2 crit 2");
     check("%app-name% %procid% %msgid% %structured-data%", TRADITIONAL, "su 77 - -");
     check("%procid%", "<13>h t: x", "-");
-    check("%pri% %pri-text% %msg%", "<999>x", "199 invld.debug <999>x");
+    check("%pri% %pri-text% %msg%", "<999>x", "invld invld.debug <999>x");
     check("%fromhost% %fromhost-ip% %inputname% %$myhostname%", TRADITIONAL, "peer 192.0.2.1 imudp here");
     check("%timereported:::date-year%-%timereported:::date-month%", TRADITIONAL, "2026-10");
     check("%timegenerated:::date-rfc3339,date-utc%", TRADITIONAL, "2026-11-22T16:01:28.012345+00:00");
@@ -113,9 +113,12 @@ fn options_of_the_property_replacer() {
         "2026-11-22 2026 11 22 17 01 00 00",
     );
     check("%$hour-utc%", TRADITIONAL, "16");
+    check("%msg:3%|%msg:4:2%", TRADITIONAL, " 's|'su");
+    check("%timestamp:::date-rfc3339%", "<13>1 2003-10-11T22:14:15Z h a - - - x", "2003-10-11T22:14:15Z");
+    check("[%app-name%]", "<13>", "[-]");
     check("%rawmsg%", TRADITIONAL, TRADITIONAL);
     check("%rawmsg-after-pri%", "<13>h t: x", "h t: x");
-    check("a\\tb\\\\c\\%d\\n", TRADITIONAL, "a\tb\\c%d\n");
+    check("a\\tb\\\\c\\%d\\n\\7", TRADITIONAL, "atb\\c%d\n\x07");
     check("", TRADITIONAL, "");
 }
 

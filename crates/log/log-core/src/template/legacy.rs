@@ -52,7 +52,6 @@ fn escape(text: &str, at: usize, constant: &mut Vec<u8>) -> usize {
             constant.push(match letter {
                 b'n' => b'\n',
                 b'r' => b'\r',
-                b't' => b'\t',
                 other => *other,
             });
             at + 2
@@ -133,15 +132,15 @@ impl<'t> Replacer<'t> {
 
     fn positions(&mut self) -> Result<Extract, TemplateError> {
         let from = self.position()?;
-        let to = if self.take(b':') { self.position()? } else { None };
-        Ok(match (from, to) {
-            (None, None) => Extract::Whole,
-            (from, to) => Extract::Positions {
-                from: from.unwrap_or(1).max(1),
-                to: to.filter(|to| *to != usize::MAX),
-                fixed_width: false,
-            },
-        })
+        // A single position is the last one.
+        let (from, to) = if self.take(b':') { (from, self.position()?) } else { (None, from) };
+        let (from, to) = match (from, to) {
+            (None, None) => return Ok(Extract::Whole),
+            (from, to) => (from.unwrap_or(1).max(1), to.unwrap_or(usize::MAX)),
+        };
+        // Positions the wrong way round are taken the right way.
+        let (from, to) = (from.min(to), from.max(to));
+        Ok(Extract::Positions { from, to: Some(to).filter(|to| *to != usize::MAX), fixed_width: false })
     }
 
     /// A position; `$` is the end; nothing where none stands.

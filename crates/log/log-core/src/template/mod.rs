@@ -52,6 +52,8 @@ pub struct PropertySpec {
     pub drop_last_lf: bool,
     /// Quoting for the format that the template writes.
     pub escape: Escape,
+    /// The template's own quoting, applied last and on top of that.
+    pub quoting: TemplateQuoting,
 }
 
 /// Which part of a property's text.
@@ -156,20 +158,19 @@ pub enum Escape {
     JsonField(String),
     /// A CSV field: quotes around it, quotes in it doubled.
     Csv,
+}
+
+/// Quoting that holds for all properties of a template (`,sql` and `option.sql`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TemplateQuoting {
+    /// None.
+    #[default]
+    None,
     /// A backslash before quotes and backslashes, for SQL with MySQL's escapes.
     Sql,
     /// Quotes doubled, for standard SQL.
     StandardSql,
-}
-
-/// Quoting that holds for all properties of a template which name none of their own (`,sql` and `option.sql`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub enum TemplateQuoting {
-    #[default]
-    None,
-    Sql,
-    StandardSql,
+    /// As the inside of a JSON string.
     Json,
 }
 
@@ -281,6 +282,7 @@ impl PropertySpec {
             space_unless_leading: false,
             drop_last_lf: false,
             escape: Escape::None,
+            quoting: TemplateQuoting::None,
         }
     }
 
@@ -294,6 +296,7 @@ impl PropertySpec {
             && !self.space_unless_leading
             && !self.drop_last_lf
             && self.escape == Escape::None
+            && self.quoting == TemplateQuoting::None
     }
 }
 
@@ -303,14 +306,7 @@ impl Segment {
             Piece::Constant(text) => return Segment::Literal(text.into_boxed_slice()),
             Piece::Property(spec) => spec,
         };
-        if spec.escape == Escape::None {
-            spec.escape = match quoting {
-                TemplateQuoting::None => Escape::None,
-                TemplateQuoting::Sql => Escape::Sql,
-                TemplateQuoting::StandardSql => Escape::StandardSql,
-                TemplateQuoting::Json => Escape::Json,
-            };
-        }
+        spec.quoting = quoting;
         let only = |changed: PropertySpec| changed.is_unshaped() && spec.property == Property::Msg;
         if spec.space_unless_leading && only(PropertySpec { space_unless_leading: false, ..(*spec).clone() })
         {

@@ -3,7 +3,7 @@
 //! Each stage works on `out[start..]`. A stage that makes the text longer writes behind it and then drops the original, so
 //! that nothing is allocated once the buffer has grown.
 
-use super::{Case, Controls, Escape, Extract, FieldSpan, NoMatch, PathSafety, PropertySpec};
+use super::{Case, Controls, Escape, Extract, FieldSpan, NoMatch, PathSafety, PropertySpec, TemplateQuoting};
 use crate::{MessageView, Property};
 
 /// Appends the property with its options.
@@ -64,6 +64,7 @@ pub(super) fn append(spec: &PropertySpec, message: &MessageView<'_>, out: &mut V
         out.pop();
     }
     escape(&spec.escape, out, start);
+    quote(spec.quoting, out, start);
 }
 
 fn extract(extract: &Extract, out: &mut Vec<u8>, start: usize) {
@@ -158,18 +159,25 @@ fn escape(escape: &Escape, out: &mut Vec<u8>, start: usize) {
             out.insert(start, b'"');
             out.push(b'"');
         }
-        Escape::Sql => rewrite(out, start, |byte, out| {
+    }
+}
+
+fn quote(quoting: TemplateQuoting, out: &mut Vec<u8>, start: usize) {
+    match quoting {
+        TemplateQuoting::None => {}
+        TemplateQuoting::Sql => rewrite(out, start, |byte, out| {
             if matches!(byte, b'\'' | b'\\') {
                 out.push(b'\\');
             }
             out.push(byte);
         }),
-        Escape::StandardSql => rewrite(out, start, |byte, out| {
+        TemplateQuoting::StandardSql => rewrite(out, start, |byte, out| {
             if byte == b'\'' {
                 out.push(b'\'');
             }
             out.push(byte);
         }),
+        TemplateQuoting::Json => rewrite(out, start, append_json_byte),
     }
 }
 

@@ -1,0 +1,84 @@
+//! Syslog and the journal's socket protocols.
+
+use syslog_proto::export::{self, EntryRead};
+use syslog_proto::stream::{self, HeaderRead};
+use syslog_proto::{Origin, Splitter, native};
+
+pub(crate) fn syslog_message(data: &[u8]) {
+    for origin in [Origin::Network, Origin::Local] {
+        let message = syslog_proto::parse(data, origin);
+        assert!(message.priority.pri() < 192);
+        assert!(message.text().len() <= data.len(), "a message's text is a part of the message");
+    }
+}
+
+/// The messages of a stream that arrives in pieces of `piece` bytes.
+fn frames(data: &[u8], piece: usize) -> Vec<Vec<u8>> {
+    const MESSAGE_BYTES_MAX: usize = 64;
+    let mut splitter = Splitter::new(MESSAGE_BYTES_MAX);
+    let (mut kept, mut found) = (Vec::new(), Vec::new());
+    for bytes in data.chunks(piece) {
+        kept.extend_from_slice(bytes);
+        loop {
+            let split = splitter.split(&kept);
+            let done = split.frame.is_none();
+            if let Some(frame) = split.frame {
+                assert!(frame.message.len() <= MESSAGE_BYTES_MAX);
+                found.push(frame.message.to_vec());
+            }
+            let consumed = split.consumed;
+            kept.drain(..consumed);
+            if done {
+                break;
+            }
+        }
+        assert!(kept.len() <= splitter.buffer_bytes_max(), "a peer must not make us keep more");
+    }
+    found
+}
+
+pub(crate) fn syslog_framing(data: &[u8]) {
+    let whole = frames(data, data.len().max(1));
+    for piece in [1, 7] {
+        assert_eq!(frames(data, piece), whole, "the same whether it comes at once or in pieces of {piece}");
+    }
+}
+
+pub(crate) fn journal_native(data: &[u8]) {
+    let mut fields = Vec::new();
+    let _ = native::read(data, &mut fields);
+    for field in &fields {
+        assert!(native::is_valid_name(field.name));
+        assert!(field.value.len() <= data.len());
+    }
+    // What was read can be written and read again.
+    let mut again = Vec::new();
+    for field in &fields {
+        native::write_field(&String::from_utf8_lossy(field.name), field.value, &mut again);
+    }
+    let mut reread = Vec::new();
+    let _ = native::read(&again, &mut reread);
+    assert_eq!(reread.len(), fields.len());
+}
+
+pub(crate) fn journal_export(data: &[u8]) {
+    let mut rest = data;
+    let mut fields = Vec::new();
+    while let EntryRead::Complete(used) = export::read_entry(rest, true, &mut fields) {
+        assert!(used <= rest.len() && (used > 0 || rest.is_empty()));
+        if used == 0 {
+            break;
+        }
+        rest = &rest[used..];
+    }
+}
+
+pub(crate) fn journal_stream(data: &[u8]) {
+    if let HeaderRead::Complete(_, used) = stream::read_header(data) {
+        assert!(used <= data.len());
+    }
+    for line in data.split(|byte| *byte == b'\n') {
+        let (_, text) = stream::split_level(line);
+        assert!(text.len() <= line.len());
+    }
+}

@@ -1,0 +1,414 @@
+//! The journal of this machine as files of a directory: the live file, rotation, names, recovery at opening, vacuum.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sys::host::Id128;
+
+use crate::file_storage::FileStorage;
+use crate::format::{Header, State};
+use crate::reader::JournalFile;
+use crate::recover::salvage;
+use crate::verify::verify;
+use crate::writer::{AppendError, EntryRef, FileWriter, Identity, Limits, RotateReason};
+use crate::{ReadError, Salvaged};
+
+/// Whose journal is written and how large its files may be.
+#[derive(Debug, Clone)]
+pub struct WriterOptions {
+    /// Base name of the files: `system`.
+    pub name: String,
+    /// The machine.
+    pub machine_id: Id128,
+    /// This boot.
+    pub boot_id: Id128,
+    /// Limits of one file.
+    pub limits: Limits,
+}
+
+/// What was found and done when the journal was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// There was no live file.
+    New,
+    /// The live file was sound and is appended to; after an unclean end it was verified.
+    Continued {
+        /// It had not been closed cleanly.
+        unclean: bool,
+    },
+    /// The live file was of another boot (or form) and was archived.
+    Archived,
+    /// The live file was damaged; its readable entries were copied to a new one.
+    Salvaged {
+        /// What came over.
+        salvaged: Salvaged,
+        /// Where the damaged file stands, if published entries could not be read whole.
+        kept: Option<PathBuf>,
+        /// The first damage.
+        reason: String,
+    },
+    /// The live file was no journal of this machine and was set aside.
+    SetAside {
+        /// Where it stands now.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How much to keep; none of a limit keeps all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Vacuum {
+    /// Bytes of all files together, the live one counted.
+    pub max_bytes: Option<u64>,
+    /// Files, the live one counted.
+    pub max_files: Option<usize>,
+    /// Archived files whose last entry is older than this wall clock time, microseconds, go.
+    pub before: Option<u64>,
+}
+
+/// Writes the journal of a directory.
+#[derive(Debug)]
+pub struct JournalWriter {
+    dir: PathBuf,
+    options: WriterOptions,
+    file: FileWriter<FileStorage>,
+    opening: Opening,
+    rotations: u64,
+}
+
+impl JournalWriter {
+    /// Opens the journal in `dir` (which is made if need be), repairing what an unclean end left. `now`: wall clock,
+    /// microseconds, for the names of files that are set aside. Fails when another process writes it.
+    pub fn open(dir: &Path, options: WriterOptions, now: u64) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let live = live_path(dir, &options);
+        // A salvage that was cut short: the damaged file is still in its place, and is salvaged again.
+        match std::fs::remove_file(live.with_extension("journal.salvage")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let (file, opening) = match FileStorage::open_to_write(&live) {
+            Ok(storage) => take_up(dir, &live, &options, storage, now)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (create(&live, &options, newest_archive(dir, &options))?, Opening::New)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { dir: dir.to_path_buf(), options, file, opening, rotations: 0 })
+    }
+
+    /// What was found when it was opened.
+    pub fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// Where the files stand.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How often it has rotated since it was opened.
+    pub fn rotations(&self) -> u64 {
+        self.rotations
+    }
+
+    /// The number of the last entry, staged ones counted.
+    pub fn last_seqnum(&self) -> u64 {
+        self.file.header().tail_seqnum
+    }
+
+    /// Stages an entry and says its number; rotates first where that is needed. On an error nothing of it is stored.
+    pub fn append(&mut self, entry: &EntryRef<'_>) -> Result<u64, AppendError> {
+        let header = self.file.header();
+        if header.entries > 0 && header.tail_boot_id != entry.boot_id {
+            self.rotate()?;
+        }
+        match self.file.append(entry) {
+            Err(AppendError::Rotate(_)) => {
+                self.rotate()?;
+                self.file.append(entry)
+            }
+            other => other,
+        }
+    }
+
+    /// Makes staged entries visible to readers.
+    pub fn publish(&mut self) -> io::Result<()> {
+        self.file.publish()
+    }
+
+    /// Publishes and makes durable. When it returns, everything appended before survives a power cut.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    /// Syncs and marks the live file cleanly closed; appending afterwards is possible.
+    pub fn set_offline(&mut self) -> io::Result<()> {
+        self.file.set_offline()
+    }
+
+    /// Archives the live file and begins a new one, which inherits the sequence. An empty live file stays.
+    pub fn rotate(&mut self) -> io::Result<()> {
+        if self.file.header().entries == 0 {
+            return Ok(());
+        }
+        let live = live_path(&self.dir, &self.options);
+        // A full disk must not stop the archiving: a file whose end could not be marked is still whole.
+        let closed = self.file.archive();
+        let header = self.file.header();
+        let archived = self.dir.join(archive_name(&self.options.name, header));
+        let sequence = Some((header.seqnum_id, header.tail_seqnum));
+        std::fs::rename(&live, &archived)?;
+        match create(&live, &self.options, sequence) {
+            Ok(file) => self.file = file,
+            Err(error) => {
+                // The old file comes back, so that readers and the next start find the journal as it was.
+                std::fs::rename(&archived, &live)?;
+                return Err(error);
+            }
+        }
+        self.rotations += 1;
+        sys::file::sync_dir(&self.dir)?;
+        closed
+    }
+
+    /// Deletes archived files, the oldest first, until the limits hold; says how many bytes that freed.
+    pub fn vacuum(&self, keep: Vacuum) -> io::Result<u64> {
+        vacuum(&self.dir, keep)
+    }
+
+    /// Publishes, syncs and closes cleanly.
+    pub fn close(mut self) -> io::Result<()> {
+        self.file.set_offline()
+    }
+}
+
+/// Deletes archived (`NAME@...`) files of `dir`, the oldest first, until the limits hold; says how many bytes that freed.
+pub fn vacuum(dir: &Path, keep: Vacuum) -> io::Result<u64> {
+    let (mut archived, mut bytes, mut count) = (Vec::new(), 0, 0);
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !name.ends_with(".journal") && !name.ends_with(".journal~") {
+            continue;
+        }
+        let size = disk_usage(&path)?;
+        bytes += size;
+        count += 1;
+        if name.contains('@') {
+            // A file that cannot be read has no time: the oldest.
+            let times = JournalFile::open(&path)
+                .map(|file| (file.header().head_realtime, file.header().tail_realtime));
+            let (head, tail) = times.unwrap_or((0, 0));
+            archived.push((head, tail, size, path));
+        }
+    }
+    archived.sort();
+    let mut freed = 0;
+    for (_, tail, size, path) in archived {
+        let too_many = keep.max_files.is_some_and(|max| count > max);
+        let too_large = keep.max_bytes.is_some_and(|max| bytes > max);
+        let too_old = keep.before.is_some_and(|before| tail < before);
+        if too_many || too_large || too_old {
+            std::fs::remove_file(&path)?;
+            bytes -= size;
+            count -= 1;
+            freed += size;
+        }
+    }
+    Ok(freed)
+}
+
+/// Bytes that the file at `path` takes on its disk.
+pub fn disk_usage(path: &Path) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(std::fs::metadata(path)?.blocks() * 512)
+}
+
+fn live_path(dir: &Path, options: &WriterOptions) -> PathBuf {
+    dir.join(format!("{}.journal", options.name))
+}
+
+/// `system@SEQNUMID-SEQNUM-REALTIME.journal`, of the first entry.
+fn archive_name(name: &str, header: &Header) -> String {
+    format!("{name}@{}-{:016x}-{:016x}.journal", header.seqnum_id, header.head_seqnum, header.head_realtime)
+}
+
+/// `system@REALTIME-RANDOM.journal~`.
+fn set_aside(dir: &Path, live: &Path, options: &WriterOptions, now: u64) -> io::Result<PathBuf> {
+    let path = dir.join(format!("{}@{now:016x}-{:016x}.journal~", options.name, sys::random::u64()));
+    std::fs::rename(live, &path)?;
+    sys::file::sync_dir(dir)?;
+    Ok(path)
+}
+
+fn create(
+    path: &Path,
+    options: &WriterOptions,
+    sequence: Option<(Id128, u64)>,
+) -> io::Result<FileWriter<FileStorage>> {
+    let storage = FileStorage::create(path)?;
+    let outcome = lock(&storage).and_then(|()| {
+        let mut id = [0u8; 16];
+        sys::random::fill(&mut id);
+        let (seqnum_id, last_seqnum) = sequence.unwrap_or((Id128(id), 0));
+        let identity = Identity {
+            file_id: Id128(id),
+            machine_id: options.machine_id,
+            boot_id: options.boot_id,
+            seqnum_id,
+            last_seqnum,
+        };
+        let file = FileWriter::create(storage, &identity, options.limits.clone())?;
+        if let Some(dir) = path.parent() {
+            sys::file::sync_dir(dir)?;
+        }
+        Ok(file)
+    });
+    if outcome.is_err() {
+        // A file without a header would be set aside as damaged at the next start.
+        std::fs::remove_file(path)?;
+    }
+    outcome
+}
+
+fn lock(storage: &FileStorage) -> io::Result<()> {
+    sys::file::flock_exclusive(storage.file(), false).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::Error::new(
+            io::ErrorKind::WouldBlock,
+            "another process writes this journal file; end it first",
+        ),
+        _ => error,
+    })
+}
+
+/// Takes up the live file, or replaces it by one that can be appended to.
+fn take_up(
+    dir: &Path,
+    live: &Path,
+    options: &WriterOptions,
+    storage: FileStorage,
+    now: u64,
+) -> io::Result<(FileWriter<FileStorage>, Opening)> {
+    lock(&storage)?;
+    let report = match verify_unless_clean(&storage) {
+        Ok(report) => report,
+        Err(ReadError::Io(error)) => return Err(error),
+        Err(damaged) => return replace_foreign(dir, live, options, now, damaged.to_string()),
+    };
+    let header = report.header;
+    if header.machine_id != options.machine_id {
+        let reason = format!("it belongs to machine {}", header.machine_id);
+        return replace_foreign(dir, live, options, now, reason);
+    }
+    if let Some(reason) = report.damage {
+        return replace_damaged(dir, live, options, now, reason);
+    }
+    let unclean = header.state == State::Online;
+    let same_boot = header.tail_boot_id == options.boot_id || header.entries == 0;
+    if header.state != State::Archived && same_boot && header.compact() == options.limits.compact {
+        match FileWriter::resume(storage, options.limits.clone()) {
+            Ok(file) => return Ok((file, Opening::Continued { unclean })),
+            Err(ReadError::Io(error)) => return Err(error),
+            Err(damaged) if !written_by_us(&header) => {
+                // Sound, but of a form that is only read here: archive it as it is.
+                let _reason = damaged;
+            }
+            Err(damaged) => return replace_damaged(dir, live, options, now, damaged.to_string()),
+        }
+    } else if let Ok(mut file) = FileWriter::resume(storage, options.limits.clone()) {
+        file.archive()?;
+    }
+    std::fs::rename(live, dir.join(archive_name(&options.name, &header)))?;
+    let file = create(live, options, Some((header.seqnum_id, header.tail_seqnum)))?;
+    Ok((file, Opening::Archived))
+}
+
+struct Judged {
+    header: Header,
+    damage: Option<String>,
+}
+
+fn written_by_us(header: &Header) -> bool {
+    header.header_size == crate::format::HEADER_SIZE && header.keyed() && header.compatible == 0
+}
+
+/// The header, and after an unclean end the first damage.
+fn verify_unless_clean(storage: &FileStorage) -> Result<Judged, ReadError> {
+    let mut bytes = vec![0u8; crate::format::HEADER_SIZE as usize];
+    let got = crate::storage::ReadAt::read_at(storage, &mut bytes, 0)?;
+    let header = Header::parse(&bytes[..got])?;
+    let damage = match header.state {
+        State::Offline | State::Archived => None,
+        _ => verify(storage)?.damages.first().map(ToString::to_string),
+    };
+    Ok(Judged { header, damage })
+}
+
+fn replace_foreign(
+    dir: &Path,
+    live: &Path,
+    options: &WriterOptions,
+    now: u64,
+    reason: String,
+) -> io::Result<(FileWriter<FileStorage>, Opening)> {
+    let path = set_aside(dir, live, options, now)?;
+    let file = create(live, options, newest_archive(dir, options))?;
+    Ok((file, Opening::SetAside { path, reason }))
+}
+
+/// Copies what is readable to a new file, which takes the damaged one's place when it is durable.
+fn replace_damaged(
+    dir: &Path,
+    live: &Path,
+    options: &WriterOptions,
+    now: u64,
+    reason: String,
+) -> io::Result<(FileWriter<FileStorage>, Opening)> {
+    let mut damaged = match JournalFile::open(live) {
+        Ok(file) => file,
+        Err(ReadError::Io(error)) => return Err(error),
+        Err(other) => return replace_foreign(dir, live, options, now, other.to_string()),
+    };
+    let new = live.with_extension("journal.salvage");
+    let header = damaged.header();
+    let first = header.head_seqnum.saturating_sub(1).min(header.tail_seqnum);
+    let mut file = create(&new, options, Some((header.seqnum_id, first)))?;
+    let mut salvaged = salvage(&mut damaged, &mut file)?;
+    file.sync()?;
+    let kept = if salvaged.damaged > 0 { Some(set_aside(dir, live, options, now)?) } else { None };
+    // When even the numbers were lost, new entries must not repeat old ones.
+    salvaged.damaged = salvaged.damaged.max(damaged.header().entries.saturating_sub(salvaged.entries));
+    file.raise_seqnum(damaged.header().tail_seqnum);
+    std::fs::rename(&new, live)?;
+    sys::file::sync_dir(dir)?;
+    Ok((file, Opening::Salvaged { salvaged, kept, reason }))
+}
+
+/// Sequence and last number of the newest archived file: a new live file goes on from there.
+fn newest_archive(dir: &Path, options: &WriterOptions) -> Option<(Id128, u64)> {
+    let prefix = format!("{}@", options.name);
+    let entries = std::fs::read_dir(dir).ok()?;
+    let archives = entries.flatten().filter(|entry| {
+        let name = entry.file_name();
+        name.to_str().is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".journal"))
+    });
+    archives
+        .filter_map(|entry| JournalFile::open(&entry.path()).ok())
+        .filter(|file| file.header().machine_id == options.machine_id)
+        .max_by_key(|file| (file.header().tail_realtime, file.header().tail_seqnum))
+        .map(|file| (file.header().seqnum_id, file.header().tail_seqnum))
+}
+
+/// Why rotations happen is part of this module's contract.
+impl From<RotateReason> for &'static str {
+    fn from(reason: RotateReason) -> Self {
+        match reason {
+            RotateReason::Size => "the file has its largest size",
+            RotateReason::HashTable => "its hash table is full",
+            RotateReason::ClockBackwards => "the clock went backwards",
+            RotateReason::Boot => "the machine was started again",
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! `loadgen WHAT ...`: the first word chooses the generator.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match args.split_first() {
+        Some((what, rest)) if what == "journal" => loadgen::journal::run(rest),
+        _ => Err("usage: loadgen journal --entries N --out FILE".into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("loadgen: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -13,6 +13,7 @@
 mod client;
 mod command;
 mod data;
+pub mod maildrop;
 mod path;
 mod reply;
 mod server;

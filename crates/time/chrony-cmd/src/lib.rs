@@ -48,6 +48,9 @@ use std::path::PathBuf;
 /// The UDP port for commands (`cmdport` in chrony.conf(5)).
 pub const DEFAULT_PORT: u16 = 323;
 
+/// The UDP port for commands in a house: unprivileged.
+pub const HOUSE_PORT: u16 = 11_323;
+
 /// The protocol version that both ends speak.
 pub const VERSION: u8 = 6;
 
@@ -70,6 +73,12 @@ pub const REPLY_LENGTH_MAX: usize = REPLY_HEADER_LENGTH + 492;
 /// Where the daemon's Unix datagram socket stands (`bindcmdaddress` in chrony.conf(5)).
 pub fn socket_path(layout: &layout::Layout) -> PathBuf {
     layout.place("run/chronyd.sock", "/run/chrony/chronyd.sock")
+}
+
+/// The UDP port for commands where nothing else is configured: in a house another one than on a system, so that a command
+/// for a house never reaches the host's own daemon.
+pub fn port(layout: &layout::Layout) -> u16 {
+    if layout.house_dir().is_some() { HOUSE_PORT } else { DEFAULT_PORT }
 }
 
 #[cfg(test)]

@@ -1,2 +1,35 @@
-//! Chrony.conf text to typed settings.
+//! The configuration of the time daemon, `chrony.conf(5)`: from text to typed settings and back.
+//!
+//! For: the daemon (what it does), its `-p` (what is in effect), checks of a file, and the source options of `chronyc add`.
+//!
+//! Always: every mistake is reported with its place and what to type instead, and reading goes on after it. A directive or
+//! option that chrony knows and we do not act on is a warning by name; one that nobody knows is an error. What
+//! [`Settings::render`] writes reads back as the same settings, here and in the stock daemon.
+//!
+//! Never: it resolves no name and touches no file but through the [`conf_text::Loader`] that it is given.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+
+mod directive;
+mod known;
+mod read;
+mod settings;
+mod source;
+mod words;
+
+pub use directive::{DIRECTIVES, Directive};
+pub use read::{INCLUDE_DEPTH_MAX, LINE_BYTES_MAX, load, load_source_dirs, read};
+pub use settings::{AccessRule, AccessSubject, LocalReference, Logs, Makestep, Settings};
+pub use source::{
+    AddressFamily, OPTIONS, Source, SourceKind, SourceOption, SourceOptions, parse_source_words,
+};
+
+use std::path::PathBuf;
+
+/// Where the configuration stands.
+pub fn conf_path(layout: &layout::Layout) -> PathBuf {
+    layout.place("etc/chrony.conf", "/etc/chrony/chrony.conf")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! From files to settings.
+
+use std::path::{Path, PathBuf};
+
+use conf_text::{Diagnostic, Diagnostics, Loader, SourceId, Sources, Span, nearest};
+
+use crate::directive::{DIRECTIVES, Does};
+use crate::known::{OBSOLETE, UNSUPPORTED};
+use crate::settings::Settings;
+use crate::source::{self, Source, SourceKind};
+use crate::words::{Word, Words, split};
+
+/// Files that include files that include ...: so deep and no deeper, as chrony. It ends a file that includes itself.
+pub const INCLUDE_DEPTH_MAX: usize = 10;
+
+/// Longer lines are an error, as for chrony.
+pub const LINE_BYTES_MAX: usize = 2048;
+
+/// Folders of one `confdir` or `sourcedir`, as for chrony.
+const FOLDERS_MAX: usize = 10;
+
+/// Reads a file and all that it includes into `settings`. Whether the result may be used, the diagnostics say.
+pub fn load(
+    path: &Path,
+    settings: &mut Settings,
+    loader: &mut dyn Loader,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut reader = Reader { settings, loader, sources, diagnostics };
+    reader.file(path, None, 1);
+}
+
+/// Reads a text that is already among the sources, as the daemon's command line gives directives.
+pub fn read(
+    id: SourceId,
+    settings: &mut Settings,
+    loader: &mut dyn Loader,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut reader = Reader { settings, loader, sources, diagnostics };
+    reader.text(id, 1);
+}
+
+/// Reads the `*.sources` files of every `sourcedir`. They hold only `server`, `pool` and `peer`; a line that is wrong is
+/// reported and left out, the others count (chrony does the same, without a word).
+pub fn load_source_dirs(
+    settings: &Settings,
+    loader: &mut dyn Loader,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Source> {
+    let mut found = Vec::new();
+    for folders in &settings.source_dirs {
+        for path in files_of(folders, "*.sources", loader) {
+            let Some(id) = sources.load(loader, &path, None, diagnostics) else { continue };
+            let lines: Vec<(Span, String)> =
+                sources.lines(id).map(|(span, line)| (span, line.to_owned())).collect();
+            for (span, line) in &lines {
+                let mut own = Diagnostics::new();
+                let Some(mut words) = Words::new(split(line, *span), &mut own) else { continue };
+                words.syntax = "server NAME [OPTION]...";
+                let kinds =
+                    [("server", SourceKind::Server), ("pool", SourceKind::Pool), ("peer", SourceKind::Peer)];
+                match kinds.iter().find(|(name, _)| name.eq_ignore_ascii_case(words.directive.text)) {
+                    Some((_, kind)) => found.extend(source::parse(&mut words, *kind, true)),
+                    None => {
+                        let word = words.directive;
+                        words.wrong(word, "'server', 'pool' or 'peer'");
+                    }
+                }
+                for mut finding in own.list {
+                    // A running daemon does not end because of a folder that others write to.
+                    finding.level = conf_text::Level::Warning;
+                    diagnostics.push(finding);
+                }
+            }
+        }
+    }
+    found
+}
+
+struct Reader<'a> {
+    settings: &'a mut Settings,
+    loader: &'a mut dyn Loader,
+    sources: &'a mut Sources,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, path: &Path, from: Option<Span>, depth: usize) {
+        if let Some(id) = self.sources.load(self.loader, path, from, self.diagnostics) {
+            self.text(id, depth);
+        }
+    }
+
+    fn text(&mut self, id: SourceId, depth: usize) {
+        let lines: Vec<(Span, String)> =
+            self.sources.lines(id).map(|(span, line)| (span, line.to_owned())).collect();
+        for (span, line) in &lines {
+            if line.len() >= LINE_BYTES_MAX {
+                let message = format!("a line of {} bytes", line.len());
+                let help = "write one directive a line";
+                self.diagnostics.error(
+                    span.part(0, 20),
+                    message,
+                    format!("at most {LINE_BYTES_MAX} are read"),
+                    help,
+                );
+                continue;
+            }
+            self.line(split(line, *span), depth);
+        }
+    }
+
+    fn line(&mut self, words: Vec<Word<'_>>, depth: usize) {
+        let whole = match (words.first(), words.last()) {
+            (Some(first), Some(last)) => first.span.to(last.span),
+            _ => return,
+        };
+        let Some(mut words) = Words::new(words, self.diagnostics) else { return };
+        let name = words.directive.text.to_ascii_lowercase();
+        let Some(directive) = DIRECTIVES.iter().find(|directive| directive.name == name) else {
+            not_supported(words.directive, &name, words.diagnostics);
+            return;
+        };
+        words.syntax = directive.syntax;
+        match directive.does {
+            Does::Set { parse, .. } => {
+                // What went wrong is among the diagnostics; the line has no effect then.
+                let _ = parse(&mut words, self.settings);
+            }
+            Does::Include => {
+                if let Some(pattern) = words.path("a file or a pattern")
+                    && words.end().is_some()
+                {
+                    self.include(&pattern, whole, depth);
+                }
+            }
+            Does::ConfDir => {
+                let Some(first) = words.path("a folder") else { return };
+                let mut folders = vec![first];
+                while let Some(word) = words.next() {
+                    folders.push(PathBuf::from(word.text));
+                }
+                if folders.len() > FOLDERS_MAX {
+                    let message = format!("confdir has {} folders", folders.len());
+                    self.diagnostics.error(
+                        whole,
+                        message,
+                        format!("at most {FOLDERS_MAX}"),
+                        "write two confdir lines",
+                    );
+                    return;
+                }
+                for path in files_of(&folders, "*.conf", self.loader) {
+                    self.nested(&path, whole, depth);
+                }
+            }
+        }
+    }
+
+    fn include(&mut self, pattern: &Path, span: Span, depth: usize) {
+        // A name without a wildcard must exist; a pattern may match nothing.
+        if !pattern.to_string_lossy().contains(['*', '?', '[']) {
+            return self.nested(pattern, span, depth);
+        }
+        match self.loader.glob(pattern) {
+            Ok(paths) => {
+                for path in paths {
+                    self.nested(&path, span, depth);
+                }
+            }
+            Err(error) => {
+                let message = format!("cannot look for {}: {error}", pattern.display());
+                let folder = pattern.parent().unwrap_or(Path::new("."));
+                self.diagnostics.error(
+                    span,
+                    message,
+                    "asked for here",
+                    format!("ls -ld {}", folder.display()),
+                );
+            }
+        }
+    }
+
+    fn nested(&mut self, path: &Path, span: Span, depth: usize) {
+        if depth >= INCLUDE_DEPTH_MAX {
+            let message = format!("files include each other {INCLUDE_DEPTH_MAX} deep");
+            let help = format!("look whether {} includes itself", path.display());
+            self.diagnostics.error(span, message, "not read", help);
+            return;
+        }
+        self.file(path, Some(span), depth + 1);
+    }
+}
+
+/// The files of a pattern in folders, in the order of their names; of files with one name, the first folder's.
+fn files_of(folders: &[PathBuf], pattern: &str, loader: &mut dyn Loader) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for folder in folders {
+        // A folder that is missing or cannot be read has no files, as for chrony.
+        for path in loader.glob(&folder.join(pattern)).unwrap_or_default() {
+            if !files.iter().any(|known| known.file_name() == path.file_name()) {
+                files.push(path);
+            }
+        }
+    }
+    files.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+    files
+}
+
+fn not_supported(word: Word<'_>, name: &str, diagnostics: &mut Diagnostics) {
+    if let Some((_, instead)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) {
+        diagnostics.push(
+            Diagnostic::warning(format!("directive '{name}' is known and has no effect here"))
+                .at(word.span, "left out")
+                .note(*instead)
+                .help(format!("# {name} ...")),
+        );
+        return;
+    }
+    if OBSOLETE.contains(&name) {
+        diagnostics.warning(
+            word.span,
+            format!("directive '{name}' is obsolete"),
+            "left out",
+            "remove the line",
+        );
+        return;
+    }
+    let every =
+        DIRECTIVES.iter().map(|directive| directive.name).chain(UNSUPPORTED.iter().map(|(name, _)| *name));
+    let help = match nearest(name, every) {
+        Some(similar) => format!("did you mean '{similar}'?"),
+        None => "the directives are listed in chrony.conf(5)".to_owned(),
+    };
+    diagnostics.error(word.span, format!("unknown directive '{}'", word.text), "not a directive", help);
+}

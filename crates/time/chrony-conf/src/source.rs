@@ -1,0 +1,464 @@
+//! `server`, `pool` and `peer`, and their options.
+
+use conf_text::{Diagnostics, Sources, nearest};
+
+use crate::words::{Words, split};
+
+/// What a source is asked as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// One server.
+    Server,
+    /// Up to `maxsources` servers of one name.
+    Pool,
+    /// A symmetric association.
+    Peer,
+}
+
+/// One time source as configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Server, pool or peer.
+    pub kind: SourceKind,
+    /// Host name or address.
+    pub name: String,
+    /// Its options.
+    pub options: SourceOptions,
+}
+
+/// Which addresses of a name are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressFamily {
+    /// `ipv4`.
+    V4,
+    /// `ipv6`.
+    V6,
+}
+
+/// The options of a source; defaults as in chrony.conf(5).
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceOptions {
+    /// UDP port.
+    pub port: u16,
+    /// log2 seconds.
+    pub minpoll: i8,
+    /// log2 seconds.
+    pub maxpoll: i8,
+    /// Quick measurements at the start.
+    pub iburst: bool,
+    /// Quick measurements while the source is not selectable for want of samples.
+    pub burst: bool,
+    /// Preferred over sources without it.
+    pub prefer: bool,
+    /// Measured, never selected.
+    pub noselect: bool,
+    /// Assumed to be right.
+    pub trust: bool,
+    /// The clock is updated only with at least one of these selectable.
+    pub require: bool,
+    /// Not asked until `chronyc online`.
+    pub offline: bool,
+    /// Offline by itself when sending fails.
+    pub auto_offline: bool,
+    /// Key of the key file; none: not authenticated.
+    pub key: Option<u32>,
+    /// NTP version; none: 4, or what the key needs.
+    pub version: Option<u8>,
+    /// Which addresses of the name are used; none: both families.
+    pub family: Option<AddressFamily>,
+    /// Interleaved mode.
+    pub xleave: bool,
+    /// How many servers of a pool.
+    pub maxsources: u8,
+    /// Wanted number of samples for the poll control.
+    pub polltarget: u32,
+    /// Samples kept at least; none: the general setting.
+    pub minsamples: Option<u32>,
+    /// Samples kept at most; none: the general setting.
+    pub maxsamples: Option<u32>,
+    /// From this poll on (log2 seconds) a packet is sent ahead to wake network and server.
+    pub presend: i8,
+    /// Longer round trips are ignored, seconds.
+    pub maxdelay: f64,
+    /// A multiple of the shortest round trip; 0: off.
+    pub maxdelayratio: f64,
+    /// Deviations above the shortest round trip.
+    pub maxdelaydevratio: f64,
+    /// Quantile of the round trip; 0: off.
+    pub maxdelayquant: f64,
+    /// Known shortest round trip, seconds; 0: learned.
+    pub mindelay: f64,
+    /// Known asymmetry of the jitter, -0.5 to 0.5; none: estimated.
+    pub asymmetry: Option<f64>,
+    /// Correction of measured offsets, seconds.
+    pub offset: f64,
+    /// Smaller strata count as this one.
+    pub minstratum: u8,
+    /// Samples that a median filter combines; 0: no filter.
+    pub filter: u32,
+    /// Polls without answer after which an unreachable source is replaced.
+    pub maxunreach: u32,
+    /// Stratum and reference id of the source are taken over.
+    pub copy: bool,
+    /// Extension fields in use, by type.
+    pub extfields: Vec<u16>,
+    /// Network Time Security.
+    pub nts: bool,
+    /// TCP port of NTS-KE.
+    pub ntsport: u16,
+    /// Number of the set of trusted certificates.
+    pub certset: u32,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self {
+            port: 123,
+            minpoll: 6,
+            maxpoll: 10,
+            iburst: false,
+            burst: false,
+            prefer: false,
+            noselect: false,
+            trust: false,
+            require: false,
+            offline: false,
+            auto_offline: false,
+            key: None,
+            version: None,
+            family: None,
+            xleave: false,
+            maxsources: 4,
+            polltarget: 8,
+            minsamples: None,
+            maxsamples: None,
+            presend: 100,
+            maxdelay: 3.0,
+            maxdelayratio: 0.0,
+            maxdelaydevratio: 10.0,
+            maxdelayquant: 0.0,
+            mindelay: 0.0,
+            asymmetry: None,
+            offset: 0.0,
+            minstratum: 0,
+            filter: 0,
+            maxunreach: 100_000,
+            copy: false,
+            extfields: Vec::new(),
+            nts: false,
+            ntsport: 4460,
+            certset: 0,
+        }
+    }
+}
+
+/// What the daemon makes of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// It acts on it.
+    Acts,
+    /// It measures as well without; a warning says that the option is without effect.
+    NoEffect,
+    /// Going on without would be less than was asked for.
+    Refused(&'static str),
+}
+
+/// One option of a source.
+pub struct SourceOption {
+    /// Its word.
+    pub name: &'static str,
+    /// The word and its value.
+    pub syntax: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+    status: Use,
+    parse: fn(&mut Words<'_, '_>, &mut SourceOptions) -> Option<()>,
+    /// The value as written, when it is not the default; an empty one for options without value.
+    show: fn(&SourceOptions, &SourceOptions) -> Option<String>,
+}
+
+/// log2 seconds that chrony takes for a poll.
+const POLL_MIN: i64 = -7;
+const POLL_MAX: i64 = 24;
+
+macro_rules! flag {
+    ($field:ident, $status:expr, $doc:literal) => {
+        flag!(stringify!($field), $field, $status, $doc)
+    };
+    ($name:expr, $field:ident, $status:expr, $doc:literal) => {
+        SourceOption {
+            name: $name,
+            syntax: $name,
+            doc: $doc,
+            status: $status,
+            parse: |_, o| {
+                o.$field = true;
+                Some(())
+            },
+            show: |o, _| o.$field.then(String::new),
+        }
+    };
+}
+
+macro_rules! value {
+    ($field:ident, $value:literal, $status:expr, $doc:literal, |$w:ident| $parse:expr) => {
+        value!($field, $value, $status, $doc, |$w| $parse, |v| v.to_string())
+    };
+    ($field:ident, $value:literal, $status:expr, $doc:literal, |$w:ident| $parse:expr, |$v:ident| $show:expr) => {
+        SourceOption {
+            name: stringify!($field),
+            syntax: concat!(stringify!($field), " ", $value),
+            doc: $doc,
+            status: $status,
+            parse: |$w, o| {
+                o.$field = $parse?;
+                Some(())
+            },
+            show: |o, default| {
+                let $v = &o.$field;
+                (o.$field != default.$field).then(|| $show)
+            },
+        }
+    };
+}
+
+/// As [`value!`] for a field that may be unset.
+macro_rules! optional {
+    ($field:ident, $value:literal, $status:expr, $doc:literal, |$w:ident| $parse:expr) => {
+        SourceOption {
+            name: stringify!($field),
+            syntax: concat!(stringify!($field), " ", $value),
+            doc: $doc,
+            status: $status,
+            parse: |$w, o| {
+                o.$field = Some($parse?);
+                Some(())
+            },
+            show: |o, _| o.$field.map(|value| value.to_string()),
+        }
+    };
+}
+
+const NO_NTS: Use = Use::Refused(
+    "Network Time Security is not built yet, and without it the source would not be authenticated",
+);
+
+/// Every option that chrony 4.8 knows.
+pub const OPTIONS: &[SourceOption] = &[
+    value!(port, "PORT", Use::Acts, "UDP port", |w| w.integer("a UDP port", 1, 65_535).map(|v| v as u16)),
+    value!(minpoll, "LOG2", Use::Acts, "shortest interval, log2 seconds", |w| poll(w)),
+    value!(maxpoll, "LOG2", Use::Acts, "longest interval, log2 seconds", |w| poll(w)),
+    flag!(iburst, Use::Acts, "quick measurements at the start"),
+    flag!(burst, Use::NoEffect, "quick measurements while samples are wanting"),
+    flag!(prefer, Use::Acts, "preferred over others"),
+    flag!(noselect, Use::Acts, "never selected"),
+    flag!(trust, Use::Acts, "assumed to be right"),
+    flag!(require, Use::Acts, "needed for updates of the clock"),
+    flag!(offline, Use::Acts, "not asked until chronyc says online"),
+    flag!(auto_offline, Use::NoEffect, "offline by itself when sending fails"),
+    optional!(key, "ID", Use::Acts, "key of the key file", |w| w
+        .integer("a key id", 1, i64::from(u32::MAX))
+        .map(|v| v as u32)),
+    optional!(version, "VERSION", Use::Acts, "NTP version", |w| w
+        .integer("an NTP version", 1, 4)
+        .map(|v| v as u8)),
+    family("ipv4", AddressFamily::V4),
+    family("ipv6", AddressFamily::V6),
+    flag!(xleave, Use::NoEffect, "interleaved mode"),
+    value!(maxsources, "COUNT", Use::Acts, "servers of a pool", |w| w
+        .integer("a number of servers", 1, 16)
+        .map(|v| v as u8)),
+    value!(polltarget, "COUNT", Use::NoEffect, "wanted number of samples", |w| count(w, 60)),
+    optional!(minsamples, "COUNT", Use::NoEffect, "samples kept at least", |w| count(w, 64)),
+    optional!(maxsamples, "COUNT", Use::NoEffect, "samples kept at most", |w| count(w, 64)),
+    value!(presend, "LOG2", Use::NoEffect, "a packet ahead from this poll on", |w| w
+        .integer("log2 seconds", POLL_MIN, 100)
+        .map(|v| v as i8)),
+    value!(maxdelay, "SECONDS", Use::Acts, "longest round trip", |w| w.magnitude("seconds")),
+    value!(maxdelayratio, "RATIO", Use::NoEffect, "longest round trip over the shortest", |w| w
+        .magnitude("a ratio")),
+    value!(maxdelaydevratio, "RATIO", Use::NoEffect, "longest round trip in deviations", |w| w
+        .magnitude("a ratio")),
+    value!(maxdelayquant, "P", Use::NoEffect, "quantile of the round trip", |w| w.magnitude("a probability")),
+    value!(mindelay, "SECONDS", Use::NoEffect, "known shortest round trip", |w| w.magnitude("seconds")),
+    optional!(asymmetry, "RATIO", Use::NoEffect, "known asymmetry of the jitter", |w| w.number("a ratio")),
+    value!(offset, "SECONDS", Use::Acts, "correction of offsets", |w| w.number("seconds")),
+    value!(minstratum, "STRATUM", Use::NoEffect, "smaller strata count as this one", |w| w
+        .integer("a stratum", 0, 15)
+        .map(|v| v as u8)),
+    value!(filter, "SAMPLES", Use::NoEffect, "median filter", |w| count(w, 64)),
+    value!(maxunreach, "POLLS", Use::NoEffect, "polls without answer before replacement", |w| count(
+        w,
+        i64::from(u32::MAX)
+    )),
+    flag!(copy, Use::NoEffect, "stratum and reference id are taken over"),
+    SourceOption {
+        name: "extfield",
+        syntax: "extfield TYPE",
+        doc: "an extension field, by its hexadecimal type",
+        status: Use::NoEffect,
+        parse: |w, o| {
+            let word = w.required("a hexadecimal type")?;
+            match u16::from_str_radix(word.text.trim_start_matches("0x"), 16) {
+                Ok(field @ (0xf323 | 0xf324)) => o.extfields.push(field),
+                _ => {
+                    w.wrong(word, "F323 or F324");
+                    return None;
+                }
+            }
+            Some(())
+        },
+        show: |o, _| {
+            let words: Vec<String> = o.extfields.iter().map(|field| format!("{field:X}")).collect();
+            (!words.is_empty()).then(|| words.join(" extfield "))
+        },
+    },
+    flag!(nts, NO_NTS, "Network Time Security"),
+    value!(ntsport, "PORT", Use::NoEffect, "TCP port of NTS-KE", |w| w
+        .integer("a TCP port", 1, 65_535)
+        .map(|v| v as u16)),
+    value!(certset, "ID", Use::NoEffect, "set of trusted certificates", |w| count(w, i64::from(u32::MAX))),
+];
+
+const fn family(name: &'static str, family: AddressFamily) -> SourceOption {
+    match family {
+        AddressFamily::V4 => SourceOption {
+            name,
+            syntax: name,
+            doc: "only IPv4 addresses",
+            status: Use::Acts,
+            parse: |_, o| {
+                o.family = Some(AddressFamily::V4);
+                Some(())
+            },
+            show: |o, _| (o.family == Some(AddressFamily::V4)).then(String::new),
+        },
+        AddressFamily::V6 => SourceOption {
+            name,
+            syntax: name,
+            doc: "only IPv6 addresses",
+            status: Use::Acts,
+            parse: |_, o| {
+                o.family = Some(AddressFamily::V6);
+                Some(())
+            },
+            show: |o, _| (o.family == Some(AddressFamily::V6)).then(String::new),
+        },
+    }
+}
+
+fn poll(w: &mut Words<'_, '_>) -> Option<i8> {
+    w.integer("log2 seconds", POLL_MIN, POLL_MAX).map(|value| value as i8)
+}
+
+fn count(w: &mut Words<'_, '_>, max: i64) -> Option<u32> {
+    w.integer("a number", 0, max).map(|value| value as u32)
+}
+
+impl Source {
+    /// The words after `server`, `pool` or `peer`.
+    pub(crate) fn arguments(&self) -> String {
+        let default = SourceOptions::default();
+        let mut out = self.name.clone();
+        for option in OPTIONS {
+            if let Some(value) = (option.show)(&self.options, &default) {
+                out.push_str(format!(" {} {value}", option.name).trim_end());
+            }
+        }
+        out
+    }
+}
+
+/// Reads `NAME [OPTION]...`. Every wrong option is reported, not only the first.
+///
+/// `ours`: our daemon will act on it, so what it does not do is said.
+pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> Option<Source> {
+    let name = words.required("a host name or address")?;
+    let mut options = SourceOptions::default();
+    let mut whole = true;
+    while let Some(word) = words.next() {
+        let Some(option) = OPTIONS.iter().find(|option| option.name.eq_ignore_ascii_case(word.text)) else {
+            whole = false;
+            let message = format!("unknown option '{}' of {}", word.text, words.directive.text);
+            let help =
+                match nearest(&word.text.to_ascii_lowercase(), OPTIONS.iter().map(|option| option.name)) {
+                    Some(similar) => format!("did you mean '{similar}'?"),
+                    None => "options are listed in chrony.conf(5), under `server`".to_owned(),
+                };
+            words.diagnostics.error(word.span, message, "not an option", help);
+            continue;
+        };
+        words.syntax = option.syntax;
+        if (option.parse)(words, &mut options).is_none() {
+            whole = false;
+            continue;
+        }
+        match option.status {
+            _ if !ours => {}
+            Use::Acts => {}
+            Use::NoEffect => words.diagnostics.warning(
+                word.span,
+                format!("option '{}' is known and has no effect yet", option.name),
+                "measured without it",
+                format!("remove '{}', or leave it for the day it works", option.syntax),
+            ),
+            Use::Refused(cause) => {
+                whole = false;
+                words.diagnostics.push(
+                    conf_text::Diagnostic::error(format!("option '{}' is not supported", option.name))
+                        .at(word.span, "")
+                        .note(cause)
+                        .help(format!("remove '{}' if you trust the network to this source", option.name)),
+                );
+            }
+        }
+    }
+    if options.minpoll > options.maxpoll {
+        words.diagnostics.warning(
+            words.directive.span.to(name.span),
+            format!("minpoll {} is above maxpoll {}", options.minpoll, options.maxpoll),
+            "maxpoll is raised to it",
+            format!("maxpoll {}", options.minpoll),
+        );
+        options.maxpoll = options.minpoll;
+    }
+    if ours && kind == SourceKind::Peer {
+        words.diagnostics.warning(
+            words.directive.span,
+            "symmetric mode is not built yet",
+            "the peer is asked as a server",
+            format!("server {}", name.text),
+        );
+    }
+    whole.then(|| Source { kind, name: name.text.to_owned(), options })
+}
+
+/// Reads `server|pool|peer NAME [OPTION]...` outside of a file, as `chronyc add` has it. Options without effect here are no
+/// mistake: another daemon may act on them.
+///
+/// # Errors
+///
+/// All mistakes, rendered with carets.
+pub fn parse_source_words(line: &str) -> Result<Source, String> {
+    let mut sources = Sources::new();
+    let id = sources.add("<command>", line);
+    let mut diagnostics = Diagnostics::new();
+    let span = conf_text::Span { source: id, start: 0, end: line.len() };
+    let kinds = [("server", SourceKind::Server), ("pool", SourceKind::Pool), ("peer", SourceKind::Peer)];
+    let source = Words::new(split(line, span), &mut diagnostics).and_then(|mut words| {
+        let kind = kinds.iter().find(|(name, _)| name.eq_ignore_ascii_case(words.directive.text));
+        match kind {
+            Some((_, kind)) => {
+                words.syntax = "server NAME [OPTION]...";
+                parse(&mut words, *kind, false)
+            }
+            None => {
+                let word = words.directive;
+                words.syntax = "add server NAME [OPTION]...";
+                words.wrong(word, "'server', 'pool' or 'peer'");
+                None
+            }
+        }
+    });
+    source.ok_or_else(|| diagnostics.render(&sources, false))
+}

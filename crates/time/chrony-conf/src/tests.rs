@@ -1,0 +1,200 @@
+//! Tests of the whole: text in, settings or messages out.
+
+use std::path::Path;
+
+use conf_text::{Diagnostics, MemoryLoader, Sources};
+
+use crate::*;
+
+struct Outcome {
+    settings: Settings,
+    sources: Sources,
+    diagnostics: Diagnostics,
+}
+
+fn load_files(files: &[(&str, &str)]) -> Outcome {
+    let mut loader = MemoryLoader::new(files.iter().copied());
+    let mut settings = Settings::new(&layout::Layout::system());
+    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    load(Path::new("/c"), &mut settings, &mut loader, &mut sources, &mut diagnostics);
+    let more = load_source_dirs(&settings, &mut loader, &mut sources, &mut diagnostics);
+    settings.sources.extend(more);
+    Outcome { settings, sources, diagnostics }
+}
+
+fn clean(text: &str) -> Settings {
+    let outcome = load_files(&[("/c", text)]);
+    assert_eq!(outcome.diagnostics.render(&outcome.sources, false), "", "{text}");
+    outcome.settings
+}
+
+/// Goal: Debian's file is understood; what has no effect is said and nothing else.
+#[test]
+fn the_file_of_debian_loads() {
+    let text = "confdir /etc/chrony/conf.d\npool 2.debian.pool.ntp.org iburst\nsourcedir /run/chrony-dhcp\n\
+                keyfile /etc/chrony/chrony.keys\ndriftfile /var/lib/chrony/chrony.drift\nntsdumpdir /var/lib/chrony\n\
+                logdir /var/log/chrony\nmaxupdateskew 100.0\nrtcsync\nmakestep 1 3\nleapsectz right/UTC\n";
+    let Outcome { settings, diagnostics, sources } = load_files(&[("/c", text)]);
+    assert!(!diagnostics.has_errors());
+    let said = diagnostics.render(&sources, false);
+    assert_eq!(diagnostics.warning_count(), 2, "{said}");
+    assert!(said.contains("'ntsdumpdir' is known") && said.contains("'leapsectz' is known"), "{said}");
+    assert_eq!(settings.makestep, Some(Makestep { threshold: 1.0, limit: Some(3) }));
+    assert!(settings.rtcsync);
+    assert_eq!(settings.max_update_skew, 100.0);
+    assert_eq!(settings.key_file.as_deref(), Some(Path::new("/etc/chrony/chrony.keys")));
+    assert_eq!(settings.sources.len(), 1);
+    assert!(settings.sources[0].options.iburst);
+    assert_eq!(settings.sources[0].kind, SourceKind::Pool);
+}
+
+/// Goal: words in any case, comments of four kinds, blanks of any kind, no end of line at the end.
+#[test]
+fn lines_are_read_as_chrony_reads_them() {
+    let settings =
+        clean("! a\n; b\n# c\n  % d\n\n\t Server\t a.example  MINPOLL 4 MaxPoll 4\r\nRTCSYNC\nPort 0");
+    assert_eq!(settings.sources[0].name, "a.example");
+    assert_eq!((settings.sources[0].options.minpoll, settings.sources[0].options.maxpoll), (4, 4));
+    assert!(settings.rtcsync);
+    assert_eq!(settings.port, 0);
+}
+
+/// Goal: what is rendered reads back as the same settings, whatever was set.
+#[test]
+fn what_is_rendered_reads_back() {
+    let check = |text: &str| {
+        let settings = clean(text);
+        assert_eq!(clean(&settings.render()), settings, "{}", settings.render());
+    };
+    check("");
+    check(
+        "server a.example iburst minpoll 4 maxpoll 6 prefer key 7 version 3 maxdelay 0.5 offset -0.001 ipv6 port 12 offline\n\
+         pool b.example maxsources 2 noselect trust require ipv4\nsourcedir /x /y\ndriftfile /d interval 60\nmakestep 0.1 -1\nrtcsync\n\
+         allow\ndeny all 10.1\nallow 10.1.2.3\nallow host.example\ncmdallow all ::1/64\ncmddeny\n\
+         local stratum 5 distance 0.25\nport 0\nbindaddress 127.0.0.1\nbindaddress ::1\ncmdport 0\nbindcmdaddress /\n\
+         bindcmdaddress 127.0.0.2\nlogdir /l\nlog rawmeasurements tracking\nlogchange 0.5\nkeyfile /k\nmaxupdateskew 5\n\
+         maxslewrate 500\nmaxdrift 100\nmaxclockerror 2\nmaxdistance 1\nmaxjitter 0.1\nminsources 3\nstratumweight 0\n\
+         reselectdist 0.01\ncombinelimit 0\npidfile /\nuser _chrony\ndumpdir /v\n",
+    );
+}
+
+/// Goal: rules of access in their order, with every form of subnet.
+#[test]
+fn access_rules_are_read() {
+    let rules =
+        clean("allow\ndeny all 192.168\nallow 10.0.0.0/8\ndeny 2001:db8::/32\nallow ntp.example").ntp_access;
+    let text: Vec<String> =
+        rules.iter().map(|rule| format!("{} {}", rule.allow, directive::rule_arguments(rule))).collect();
+    assert_eq!(
+        text,
+        ["true ", "false all 192.168.0.0/16", "true 10.0.0.0/8", "false 2001:db8::/32", "true ntp.example"]
+    );
+}
+
+/// Goal: included files stand where they are included, the last word counts, and of two folders the first has its way.
+#[test]
+fn included_files_are_read_in_place() {
+    let outcome = load_files(&[
+        ("/c", "port 1\nconfdir /b /a\ninclude /inc/*.x\ninclude /none/*.x\nsourcedir /s"),
+        ("/a/10.conf", "port 2"),
+        ("/a/20.conf", "cmdport 20"),
+        ("/b/20.conf", "cmdport 21"),
+        ("/b/05.conf", "port 3"),
+        ("/b/readme", "nonsense"),
+        ("/inc/1.x", "minsources 4"),
+        ("/s/1.sources", "server a.example\nnonsense\nserver b.example wrong\npool c.example"),
+    ]);
+    assert_eq!(
+        (outcome.settings.port, outcome.settings.command_port, outcome.settings.min_sources),
+        (2, 21, 4)
+    );
+    let names: Vec<&str> = outcome.settings.sources.iter().map(|source| source.name.as_str()).collect();
+    assert_eq!(names, ["a.example", "c.example"]);
+    assert!(!outcome.diagnostics.has_errors());
+    assert_eq!(outcome.diagnostics.warning_count(), 2);
+}
+
+/// Goal: every mistake has its message, with place, cause and help; all of them are reported.
+#[test]
+fn mistakes_are_told() {
+    let check = |text: &str, expected: &[&str]| {
+        let outcome = load_files(&[("/c", text), ("/loop", "include /loop")]);
+        let said = outcome.diagnostics.render(&outcome.sources, false);
+        assert!(outcome.diagnostics.has_errors(), "{text}: {said}");
+        assert!(said.contains("help:"), "{said}");
+        for part in expected {
+            assert!(said.contains(part), "{text}: {part} is not in\n{said}");
+        }
+    };
+    check("srver a", &["unknown directive 'srver'", "did you mean 'server'?", "/c:1:1"]);
+    check("zzzzzzzzzzzz", &["unknown directive", "chrony.conf(5)"]);
+    check("server", &["server lacks a host name or address", "/c:1:7"]);
+    check("server a ibrst", &["unknown option 'ibrst' of server", "did you mean 'iburst'?", "/c:1:10"]);
+    check("server a minpoll x", &["'x' is not log2 seconds (-7 to 24)", "minpoll LOG2"]);
+    check("server a nts", &["option 'nts' is not supported", "not be authenticated"]);
+    check("port 70000", &["'70000' is not a UDP port (0 to 65535)", "port PORT"]);
+    check("rtcsync now", &["rtcsync has a word too many"]);
+    check("makestep 1", &["makestep lacks a number of updates", "makestep THRESHOLD LIMIT"]);
+    check("makestep -1 3", &["'-1' is not a threshold in seconds (0 or more)"]);
+    check("allow 10.0.0.0/33", &["at most 32 bits"]);
+    check("allow 10.0.0.0/x", &["a subnet (like 192.0.2.0/24)"]);
+    check("bindaddress here", &["'here' is not an IP address"]);
+    check("log everything", &["'everything' is not a log"]);
+    check("local stratum 16", &["'16' is not a stratum (1 to 15)"]);
+    check("include /missing", &["cannot read /missing", "asked for here"]);
+    check("include /loop", &["10 deep", "includes itself"]);
+    check("maxdistance NaN", &["'NaN' is not seconds (0 or more)"]);
+    check(&"x".repeat(3000), &["a line of 3000 bytes"]);
+    check("prot 1\n\nserver a foo bar\nmakestep", &["'prot'", "/c:1:1", "'foo'", "'bar'", "/c:4:9"]);
+}
+
+/// Goal: what we know and do not do is a warning by name, and the rest of the line counts.
+#[test]
+fn what_has_no_effect_is_said() {
+    let check = |text: &str, expected: &str| {
+        let outcome = load_files(&[("/c", text)]);
+        let said = outcome.diagnostics.render(&outcome.sources, false);
+        assert!(!outcome.diagnostics.has_errors() && outcome.diagnostics.warning_count() == 1, "{said}");
+        assert!(said.contains(expected), "{said}");
+        outcome.settings
+    };
+    check("refclock PPS /dev/pps0", "directive 'refclock' is known");
+    check("linux_hz 100", "'linux_hz' is obsolete");
+    assert_eq!(check("server a xleave iburst", "option 'xleave' is known").sources.len(), 1);
+    assert_eq!(check("server a minpoll 9 maxpoll 4", "maxpoll is raised").sources[0].options.maxpoll, 9);
+    assert_eq!(
+        check("local orphan stratum 7", "'orphan' of local").local.map(|local| local.stratum),
+        Some(7)
+    );
+    check("peer a", "symmetric mode is not built yet");
+}
+
+/// Goal: the tables are complete and free of doubles.
+#[test]
+fn the_tables_are_consistent() {
+    let mut names: Vec<&str> = DIRECTIVES.iter().map(|directive| directive.name).collect();
+    names.extend(known::UNSUPPORTED.iter().map(|(name, _)| *name));
+    names.extend(known::OBSOLETE);
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    for directive in DIRECTIVES {
+        assert!(
+            directive.syntax.starts_with(directive.name)
+                && !directive.doc.is_empty()
+                && !directive.default.is_empty()
+        );
+    }
+}
+
+/// Goal: source options outside of a file, with their mistakes in one text.
+#[test]
+fn options_of_a_command_are_read() {
+    let source = parse_source_words("server a.example nts xleave").expect("options of another daemon");
+    assert!(source.options.nts && source.options.xleave);
+    let said = parse_source_words("server a.example one two").expect_err("two mistakes");
+    assert!(said.contains("'one'") && said.contains("'two'"), "{said}");
+    assert!(parse_source_words("").is_err());
+    assert!(parse_source_words("clock x").is_err());
+}

@@ -1,0 +1,134 @@
+//! The words of one line, taken one by one, with what is said when one is missing or wrong.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use conf_text::{Diagnostics, Span};
+
+/// A word and its place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Word<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) span: Span,
+}
+
+/// The rest of a line. A mistake is reported once: what takes words returns none and its caller gives up the line.
+pub(crate) struct Words<'a, 'd> {
+    words: std::vec::IntoIter<Word<'a>>,
+    /// The directive, and the end of the line.
+    pub(crate) directive: Word<'a>,
+    end: Span,
+    /// How the line should look.
+    pub(crate) syntax: &'static str,
+    pub(crate) diagnostics: &'d mut Diagnostics,
+}
+
+/// The words of a line; none for an empty line or a comment, which starts with `!`, `;`, `#` or `%`.
+pub(crate) fn split(line: &str, span: Span) -> Vec<Word<'_>> {
+    if line.trim_start().starts_with(['!', ';', '#', '%']) {
+        return Vec::new();
+    }
+    let mut words = Vec::new();
+    let mut start = None;
+    for (at, letter) in line.char_indices().chain([(line.len(), ' ')]) {
+        match (letter.is_ascii_whitespace() || letter == '\u{b}', start) {
+            (false, None) => start = Some(at),
+            (true, Some(from)) => {
+                words.push(Word { text: line.get(from..at).unwrap_or(""), span: span.part(from, at) });
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    words
+}
+
+impl<'a, 'd> Words<'a, 'd> {
+    /// None when there is not even a directive.
+    pub(crate) fn new(words: Vec<Word<'a>>, diagnostics: &'d mut Diagnostics) -> Option<Self> {
+        let last = words.last()?.span;
+        let mut words = words.into_iter();
+        let directive = words.next()?;
+        // The place just behind the last word, where one more is expected.
+        let end = Span { source: last.source, start: last.end, end: last.end };
+        Some(Self { words, directive, end, syntax: "", diagnostics })
+    }
+
+    /// The next word, if there is one.
+    pub(crate) fn next(&mut self) -> Option<Word<'a>> {
+        self.words.next()
+    }
+
+    /// The next word; its lack is reported.
+    pub(crate) fn required(&mut self, what: &str) -> Option<Word<'a>> {
+        let word = self.words.next();
+        if word.is_none() {
+            let message = format!("{} lacks {what}", self.directive.text);
+            self.diagnostics.error(self.end, message, format!("{what} expected here"), self.syntax);
+        }
+        word
+    }
+
+    /// Reports that a word makes no sense here.
+    pub(crate) fn wrong(&mut self, word: Word<'_>, expected: &str) {
+        let message = format!("'{}' is not {expected}", word.text);
+        self.diagnostics.error(word.span, message, format!("{expected} expected"), self.syntax);
+    }
+
+    /// A number or an address.
+    pub(crate) fn parsed<T: FromStr>(&mut self, what: &str) -> Option<T> {
+        let word = self.required(what)?;
+        let value = word.text.parse().ok();
+        if value.is_none() {
+            self.wrong(word, what);
+        }
+        value
+    }
+
+    /// An integer within limits.
+    pub(crate) fn integer(&mut self, what: &str, min: i64, max: i64) -> Option<i64> {
+        let word = self.required(what)?;
+        let value = word.text.parse().ok().filter(|value| (min..=max).contains(value));
+        if value.is_none() {
+            self.wrong(word, &format!("{what} ({min} to {max})"));
+        }
+        value
+    }
+
+    /// A finite number, not negative.
+    pub(crate) fn magnitude(&mut self, what: &str) -> Option<f64> {
+        let word = self.required(what)?;
+        let value = word.text.parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
+        if value.is_none() {
+            self.wrong(word, &format!("{what} (0 or more)"));
+        }
+        value
+    }
+
+    /// A finite number of any sign.
+    pub(crate) fn number(&mut self, what: &str) -> Option<f64> {
+        let word = self.required(what)?;
+        let value = word.text.parse::<f64>().ok().filter(|value| value.is_finite());
+        if value.is_none() {
+            self.wrong(word, what);
+        }
+        value
+    }
+
+    /// A path.
+    pub(crate) fn path(&mut self, what: &str) -> Option<PathBuf> {
+        self.required(what).map(|word| PathBuf::from(word.text))
+    }
+
+    /// Nothing may follow.
+    pub(crate) fn end(&mut self) -> Option<()> {
+        match self.words.next() {
+            None => Some(()),
+            Some(word) => {
+                let message = format!("{} has a word too many", self.directive.text);
+                self.diagnostics.error(word.span, message, "not expected here", self.syntax);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Every program of the house by name.
+
+use std::process::ExitCode;
+
+use layout::Call;
+
+/// A program and the names that lead to it.
+pub struct Program {
+    /// Its names; the first one is its own.
+    pub names: &'static [&'static str],
+    /// What it is for, in a few words.
+    pub about: &'static str,
+    /// Runs it.
+    pub run: fn(&Call) -> ExitCode,
+}
+
+/// All of them, by service.
+pub const PROGRAMS: &[Program] = &[
+    Program { names: &["logger"], about: "write to the log", run: logger::run },
+    Program { names: &["systemd-cat"], about: "write a program's output to the log", run: systemd_cat::run },
+    Program {
+        names: &["sendmail", "newaliases", "mailq", "postqueue"],
+        about: "hand over mail; check aliases; look at the queue",
+        run: sendmail::run,
+    },
+    Program { names: &["alertd"], about: "the alert daemon", run: alertd::run },
+    Program { names: &["webd"], about: "the web page", run: webd::run },
+];
+
+/// The program of a name.
+pub fn find(name: &str) -> Option<&'static Program> {
+    PROGRAMS.iter().find(|program| program.names.contains(&name))
+}
+
+/// All names that can be typed.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().flat_map(|program| program.names.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: no name leads to two programs, and none hides a verb of banto's own.
+    #[test]
+    fn names_are_unique() {
+        let mut all: Vec<&str> = names().chain(crate::command_line::VERBS.iter().copied()).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}

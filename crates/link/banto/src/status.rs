@@ -1,0 +1,289 @@
+//! `banto status`: how the house is.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use house_status::{HouseStatus, Part, bound_text, seconds_text};
+use serde_json::{Value, json};
+
+use crate::command_line::Given;
+use crate::texts::{Texts, fill};
+
+/// What `up` says about itself, below the house.
+pub const UP_FILE: &str = "run/up.json";
+
+/// Locked as long as a house is up.
+pub const LOCK_FILE: &str = "run/up.lock";
+
+/// How long each daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Shows the status; the exit code is 0 when every daemon answered.
+pub fn run(given: &Given, as_json: bool) -> ExitCode {
+    if !require_house(given) {
+        return ExitCode::FAILURE;
+    }
+    let house = house_status::look(&given.layout(), PATIENCE);
+    let control_clock = controls_clock(&given.dir);
+    if as_json {
+        let mut value = serde_json::to_value(&house).unwrap_or(Value::Null);
+        value["control_clock"] = json!(control_clock);
+        println!("{value:#}");
+    } else {
+        print!("{}", text(given.texts, &house, control_clock));
+    }
+    if house.all_up() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether a house is up in the directory; says so when not.
+pub fn require_house(given: &Given) -> bool {
+    if is_up(&given.dir) {
+        return true;
+    }
+    let dir_option =
+        given.typed_dir.as_ref().map_or(String::new(), |dir| format!(" --dir {}", dir.display()));
+    given.complain(
+        &fill(given.texts.no_house, &[("dir", &given.dir.display())]),
+        Some(&fill(given.texts.no_house_help, &[("dir_option", &dir_option)])),
+    );
+    false
+}
+
+/// Whether somebody holds the house's lock.
+fn is_up(dir: &Path) -> bool {
+    let Ok(file) = std::fs::File::open(dir.join(LOCK_FILE)) else { return false };
+    sys::file::flock_exclusive(&file, false).is_err()
+}
+
+fn controls_clock(dir: &Path) -> bool {
+    let text = std::fs::read_to_string(dir.join(UP_FILE)).unwrap_or_default();
+    serde_json::from_str::<Value>(&text).is_ok_and(|up| up["control_clock"] == json!(true))
+}
+
+/// One line a daemon, with its name: what it listens on and where it keeps its data.
+pub fn service_lines(given: &Given) -> Vec<(&'static str, String)> {
+    let texts = given.texts;
+    let dir = &given.dir;
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+    let below = |name: &str| dir.join(name).display().to_string();
+    let chrony = read("etc/chrony.conf");
+    let port = |word: &str, default: u16| {
+        let found = chrony
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(word))
+            .find_map(|rest| rest.trim().parse().ok());
+        found.unwrap_or(default)
+    };
+    let listens = |part: &str, fallback: String| {
+        let status = house_status::part(&given.layout(), part, PATIENCE).status.unwrap_or_default();
+        let list: Vec<&str> =
+            status["listening"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if list.is_empty() { fallback } else { list.join(", ") }
+    };
+    let settings = banto_conf::parse(&read("etc/banto.toml")).unwrap_or_default();
+    let time = fill(
+        texts.service_time,
+        &[
+            ("ntp", &format!("127.0.0.1:{}", port("port ", 123))),
+            ("command", &format!("127.0.0.1:{}", port("cmdport ", 323))),
+            ("socket", &below("run/chronyd.sock")),
+            ("state", &below("state")),
+        ],
+    );
+    let log = fill(
+        texts.service_log,
+        &[
+            ("syslog", &listens("logd", format!("127.0.0.1:{}", crate::defaults::SYSLOG_PORT))),
+            ("socket", &below("run/dev-log")),
+            ("journal", &below("log/journal")),
+            ("files", &below("log")),
+        ],
+    );
+    let mail = fill(
+        texts.service_mail,
+        &[
+            ("smtp", &listens("maild", format!("127.0.0.1:{}", crate::defaults::SMTP_PORT))),
+            ("socket", &below("run/submission.sock")),
+            ("mail", &below("mail")),
+            ("spool", &below("spool")),
+        ],
+    );
+    let alerts = fill(
+        texts.service_alerts,
+        &[("rules", &settings.rules.len()), ("file", &below("etc/banto.toml")), ("state", &below("state"))],
+    );
+    let web = fill(texts.service_web, &[("web", &settings.web_listen)]);
+    vec![("timed", time), ("logd", log), ("maild", mail), ("alertd", alerts), ("webd", web)]
+}
+
+/// The live line.
+pub fn one_line(texts: &Texts, house: &HouseStatus) -> String {
+    let down: Vec<&str> = [
+        ("timed", house.clock.up),
+        ("logd", house.log.up),
+        ("maild", house.mail.up),
+        ("alertd", house.alerts.up),
+        ("webd", house.web.up),
+    ]
+    .iter()
+    .filter(|(_, up)| !up)
+    .map(|(name, _)| *name)
+    .collect();
+    if !down.is_empty() {
+        return fill(texts.line_down, &[("names", &down.join(", "))]);
+    }
+    let clock = match (house.clock.offset_seconds, house.clock.error_bound_seconds) {
+        (Some(offset), Some(bound)) => format!("{} +/- {}", seconds_text(offset), bound_text(bound)),
+        _ => fill(texts.line_unsynchronised, &[("sources", &house.clock.sources.len())]),
+    };
+    let (kept, lost) = kept_and_lost(&house.log);
+    fill(
+        texts.line,
+        &[
+            ("clock", &clock),
+            ("kept", &kept),
+            ("lost", &lost),
+            ("queue", &number(&house.mail, "queued")),
+            ("fired", &number(&house.alerts, "fired")),
+            ("suppressed", &number(&house.alerts, "suppressed")),
+        ],
+    )
+}
+
+fn number(part: &Part, name: &str) -> u64 {
+    part.status.as_ref().and_then(|status| status[name].as_u64()).unwrap_or(0)
+}
+
+/// Records kept and lost over all inputs.
+fn kept_and_lost(log: &Part) -> (u64, u64) {
+    inputs(log).iter().fold((0, 0), |(kept, lost), input| (kept + input.kept, lost + input.lost))
+}
+
+struct Input {
+    name: String,
+    kept: u64,
+    lost: u64,
+}
+
+fn inputs(log: &Part) -> Vec<Input> {
+    let Some(status) = &log.status else { return Vec::new() };
+    let list = status["inputs"].as_array().into_iter().flatten();
+    list.map(|input| Input {
+        name: input["name"].as_str().unwrap_or("?").to_owned(),
+        kept: input["kept"].as_u64().unwrap_or(0),
+        lost: input["lost"].as_u64().unwrap_or(0),
+    })
+    .collect()
+}
+
+/// The whole status as text.
+fn text(texts: &Texts, house: &HouseStatus, control_clock: bool) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{text}");
+    };
+    let dir = house.dir.clone().unwrap_or_default();
+    line(fill(texts.status_house, &[("host", &house.host), ("dir", &dir)]));
+    clock_lines(texts, house, &mut line);
+    line((if control_clock { texts.status_clock_set } else { texts.status_clock_measured }).to_owned());
+    let down = |name: &str, part: &Part| {
+        fill(texts.status_part_down, &[("name", &name), ("error", &part.error.clone().unwrap_or_default())])
+    };
+    if house.log.up {
+        let (kept, lost) = kept_and_lost(&house.log);
+        line(fill(texts.status_log, &[("kept", &kept), ("lost", &lost)]));
+        for input in inputs(&house.log) {
+            line(fill(
+                texts.status_input,
+                &[("name", &input.name), ("kept", &input.kept), ("lost", &input.lost)],
+            ));
+        }
+    } else {
+        line(down("logd", &house.log));
+    }
+    if house.mail.up {
+        line(fill(texts.status_mail, &[("queue", &number(&house.mail, "queued"))]));
+        let last =
+            house.mail.status.as_ref().map(|status| status["last_delivery"].clone()).unwrap_or_default();
+        line(match delivery_text(&last) {
+            Some(text) => fill(texts.status_last_delivery, &[("text", &text)]),
+            None => texts.status_no_delivery.to_owned(),
+        });
+    } else {
+        line(down("maild", &house.mail));
+    }
+    if house.alerts.up {
+        let [fired, suppressed] = ["fired", "suppressed"].map(|name| number(&house.alerts, name));
+        line(fill(texts.status_alerts, &[("fired", &fired), ("suppressed", &suppressed)]));
+        let rules = house.alerts.status.as_ref().map(|status| status["rules"].clone()).unwrap_or_default();
+        for rule in rules.as_array().into_iter().flatten() {
+            let count = |name: &str| rule[name].as_u64().unwrap_or(0);
+            let name = rule["name"].as_str().unwrap_or("?");
+            let values: [(&str, &dyn std::fmt::Display); 4] = [
+                ("name", &name),
+                ("matched", &count("matched")),
+                ("fired", &count("fired")),
+                ("suppressed", &count("suppressed")),
+            ];
+            line(fill(texts.status_rule, &values));
+        }
+    } else {
+        line(down("alertd", &house.alerts));
+    }
+    match house.web.status.as_ref().and_then(|status| status["listen"].as_str()) {
+        Some(address) => line(fill(texts.status_web, &[("address", &address)])),
+        None => line(down("webd", &house.web)),
+    }
+    out
+}
+
+fn clock_lines(texts: &Texts, house: &HouseStatus, line: &mut impl FnMut(String)) {
+    let clock = &house.clock;
+    match (&clock.error, &clock.reference, clock.offset_seconds, clock.error_bound_seconds) {
+        (Some(error), ..) => line(fill(texts.status_clock_down, &[("error", error)])),
+        (None, Some(reference), Some(offset), Some(bound)) => {
+            let values: [(&str, &dyn std::fmt::Display); 4] = [
+                ("offset", &seconds_text(offset)),
+                ("bound", &bound_text(bound)),
+                ("reference", reference),
+                ("stratum", &clock.stratum),
+            ];
+            line(fill(texts.status_clock_followed, &values));
+        }
+        _ => line(texts.status_clock_unsynchronised.to_owned()),
+    }
+    if let Some(kernel) = clock.kernel {
+        let bound = bound_text(kernel.max_error_usec as f64 / 1e6);
+        line(match kernel.synchronised {
+            true => fill(texts.status_kernel_synced, &[("bound", &bound)]),
+            false => texts.status_kernel_unsynced.to_owned(),
+        });
+    }
+    if !clock.up {
+        return;
+    }
+    line((if clock.sources.is_empty() { texts.status_no_sources } else { texts.status_sources }).to_owned());
+    for source in &clock.sources {
+        let values: [(&str, &dyn std::fmt::Display); 6] = [
+            ("address", &source.address),
+            ("state", &source.state),
+            ("stratum", &source.stratum),
+            ("reach", &format!("{:o}", source.reachability)),
+            ("offset", &seconds_text(source.offset_seconds)),
+            ("error", &bound_text(source.error_seconds)),
+        ];
+        line(fill(texts.status_source, &values));
+    }
+}
+
+/// The last delivery as maild says it: a text, or an object with what a person wants to know.
+fn delivery_text(last: &Value) -> Option<String> {
+    if let Some(text) = last.as_str() {
+        return Some(text.to_owned());
+    }
+    let object = last.as_object()?;
+    let part = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Some(format!("{} {} {}", part("to"), part("status"), part("time")).trim().to_owned())
+}

@@ -1,0 +1,214 @@
+//! The page: what `banto status` shows.
+
+use house_status::{Clock, HouseStatus, Part, bound_text, seconds_text};
+use maud::{DOCTYPE, Markup, html};
+use serde_json::Value;
+
+/// The one style sheet.
+pub const STYLE: &str = include_str!("style.css");
+
+/// The page renews itself after so many seconds, without a script.
+const RENEW_SECONDS: u32 = 10;
+
+/// The whole page.
+pub fn page(house: &HouseStatus) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="refresh" content=(RENEW_SECONDS);
+                title { (house.host) " - banto" }
+                link rel="stylesheet" href="/style.css";
+            }
+            body {
+                header {
+                    h1 { (house.host) }
+                    p { @match &house.dir { Some(dir) => { "house in " (dir) }, None => "installed system" } }
+                }
+                main {
+                    (clock(&house.clock))
+                    (log(&house.log))
+                    (mail(&house.mail))
+                    (alerts(&house.alerts))
+                }
+                footer { "The same for programs: " a href="/status.json" { "status.json" } ". The page renews itself every " (RENEW_SECONDS) " seconds." }
+            }
+        }
+    }
+}
+
+fn section(title: &str, good: bool, state: &str, content: Markup) -> Markup {
+    html! {
+        section {
+            h2 { span { (title) } span class=(if good { "good" } else { "bad" }) { (state) } }
+            (content)
+        }
+    }
+}
+
+fn clock(clock: &Clock) -> Markup {
+    let state = match (clock.up, clock.synchronised) {
+        (false, _) => "does not answer",
+        (true, true) => "synchronised",
+        (true, false) => "not synchronised",
+    };
+    section(
+        "Clock",
+        clock.up && clock.synchronised,
+        state,
+        html! {
+            dl {
+                @if let Some(error) = &clock.error { dt { "Error" } dd { (error) } }
+                @if let Some(reference) = &clock.reference { dt { "Follows" } dd { (reference) " (stratum " (clock.stratum) ")" } }
+                @if let Some(offset) = clock.offset_seconds { dt { "Offset" } dd { (seconds_text(offset)) } }
+                @if let Some(bound) = clock.error_bound_seconds { dt { "Right within" } dd { (bound_text(bound)) } }
+                @if let Some(kernel) = clock.kernel {
+                    dt { "Kernel" }
+                    dd {
+                        @if kernel.synchronised { "synchronised, right within " (bound_text(kernel.max_error_usec as f64 / 1e6)) }
+                        @else { "not synchronised" }
+                    }
+                }
+            }
+            @if !clock.sources.is_empty() {
+                table {
+                    thead { tr { th { "Source" } th { "State" } th.number { "Stratum" } th.number { "Reach" } th.number { "Offset" } th.number { "+/-" } } }
+                    tbody {
+                        @for source in &clock.sources {
+                            tr {
+                                td { (source.address) } td { (source.state) } td.number { (source.stratum) }
+                                td.number { (format!("{:o}", source.reachability)) }
+                                td.number { (seconds_text(source.offset_seconds)) } td.number { (bound_text(source.error_seconds)) }
+                            }
+                        }
+                    }
+                }
+            }
+        },
+    )
+}
+
+fn log(part: &Part) -> Markup {
+    let status = part.status.clone().unwrap_or_default();
+    let inputs: Vec<&Value> = status["inputs"].as_array().into_iter().flatten().collect();
+    let sum = |name: &str| inputs.iter().filter_map(|input| input[name].as_u64()).sum::<u64>();
+    let lost = sum("lost");
+    let state = if !part.up {
+        "does not answer"
+    } else if lost > 0 {
+        "records lost"
+    } else {
+        "nothing lost"
+    };
+    section(
+        "Log",
+        part.up && lost == 0,
+        state,
+        html! {
+            dl {
+                @if let Some(error) = &part.error { dt { "Error" } dd { (error) } }
+                @else { dt { "Kept" } dd { (sum("kept")) } dt { "Lost" } dd { (lost) } }
+            }
+            @if !inputs.is_empty() {
+                table {
+                    thead { tr { th { "Input" } th.number { "Kept" } th.number { "Lost" } } }
+                    tbody {
+                        @for input in &inputs {
+                            tr {
+                                td { (input["name"].as_str().unwrap_or("?")) }
+                                td.number { (input["kept"].as_u64().unwrap_or(0)) } td.number { (input["lost"].as_u64().unwrap_or(0)) }
+                            }
+                        }
+                    }
+                }
+            }
+        },
+    )
+}
+
+fn mail(part: &Part) -> Markup {
+    let status = part.status.clone().unwrap_or_default();
+    let queued = status["queued"].as_u64().unwrap_or(0);
+    let state = if !part.up { "does not answer".to_owned() } else { format!("{queued} in the queue") };
+    let last = &status["last_delivery"];
+    section(
+        "Mail",
+        part.up,
+        &state,
+        html! {
+            dl {
+                @if let Some(error) = &part.error { dt { "Error" } dd { (error) } }
+                @else {
+                    dt { "Last delivery" }
+                    dd {
+                        @if let Some(text) = last.as_str() { (text) }
+                        @else if last.is_object() {
+                            (last["to"].as_str().unwrap_or("?")) " " (last["status"].as_str().unwrap_or_default()) " "
+                            (last["time"].as_str().unwrap_or_default())
+                        }
+                        @else { "none yet" }
+                    }
+                }
+            }
+        },
+    )
+}
+
+fn alerts(part: &Part) -> Markup {
+    let status = part.status.clone().unwrap_or_default();
+    let count = |value: &Value, name: &str| value[name].as_u64().unwrap_or(0);
+    let state =
+        if !part.up { "does not answer".to_owned() } else { format!("{} fired", count(&status, "fired")) };
+    section(
+        "Alerts",
+        part.up,
+        &state,
+        html! {
+            dl {
+                @if let Some(error) = &part.error { dt { "Error" } dd { (error) } }
+                @else {
+                    dt { "Fired" } dd { (count(&status, "fired")) }
+                    dt { "Suppressed" } dd { (count(&status, "suppressed")) }
+                }
+            }
+            @if let Some(rules) = status["rules"].as_array() {
+                table {
+                    thead { tr { th { "Rule" } th.number { "Matched" } th.number { "Fired" } th.number { "Suppressed" } } }
+                    tbody {
+                        @for rule in rules {
+                            tr {
+                                td { (rule["name"].as_str().unwrap_or("?")) }
+                                td.number { (count(rule, "matched")) } td.number { (count(rule, "fired")) } td.number { (count(rule, "suppressed")) }
+                            }
+                        }
+                    }
+                }
+            }
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a page of a house where nothing answers says so, and what daemons say is escaped.
+    #[test]
+    fn a_page_tells_what_is_down_and_escapes() {
+        let down = Part { up: false, status: None, error: Some("<script>alert(1)</script>".to_owned()) };
+        let house = HouseStatus {
+            host: "shop".to_owned(),
+            dir: Some("/h".to_owned()),
+            clock: Clock { error: Some("nobody".to_owned()), ..Clock::default() },
+            log: down.clone(),
+            mail: down.clone(),
+            alerts: down.clone(),
+            web: down,
+        };
+        let text = page(&house).into_string();
+        assert!(!text.contains("<script") && text.contains("&lt;script&gt;"));
+        assert_eq!(text.matches("does not answer").count(), 4);
+    }
+}

@@ -193,6 +193,8 @@ impl Discipline {
             target.estimate.offset -= nanos as f64 * 1e-9;
         }
         self.last_update = self.last_update.map(|time| LocalTime(time.0.saturating_add(nanos)));
+        // What was stepped away says nothing of the offsets to come.
+        self.mean_square = None;
         Ok(nanos)
     }
 

@@ -21,7 +21,7 @@ mod timeline;
 pub use clock::{Clock, ClockError, LocalTime};
 pub use discipline::{Discipline, DisciplineSettings, Drift, MakeStep, TimeEstimate};
 pub use filter::{Estimate, FILTER_SAMPLES_MAX, Filter, FilterSample};
-pub use selection::{Candidate, Interval, SelectionSettings, Verdict, select};
+pub use selection::{Candidate, Interval, NoSelection, SelectionSettings, Verdict, select};
 pub use sim::{SimClock, SimPath, SimRandom};
 pub use source::{Exchange, Source, SourceSettings, SourceStatistics};
 pub use timekeeper::{Event, LeapStatus, SourceId, SourceState, Timekeeper, TimekeeperSettings, Tracking};

@@ -341,6 +341,22 @@ impl Timekeeper {
         }
     }
 
+    /// The last measured offset of a source as it would be measured at `now`, after what was corrected since, in seconds
+    /// (true minus local).
+    pub fn adjusted_offset(&self, id: SourceId, now: LocalTime) -> Option<f64> {
+        let last = self.sources.get(&id)?.last?;
+        let timeline = &self.discipline.timeline;
+        let corrected = timeline.correction(now) - timeline.correction(last.received);
+        let elapsed = timeline.uncorrected(now).since(timeline.uncorrected(last.received));
+        Some(last.offset + self.discipline.frequency() * elapsed - corrected)
+    }
+
+    /// Where a source says that true time is at `now`.
+    pub fn interval(&self, id: SourceId, now: LocalTime) -> Option<Interval> {
+        let source = self.sources.get(&id)?;
+        self.candidate(id, source, now, self.discipline.timeline.uncorrected(now)).interval
+    }
+
     /// What `sourcestats` shows of a source.
     pub fn statistics(&self, id: SourceId, now: LocalTime) -> Option<SourceStatistics> {
         let source = self.sources.get(&id)?;

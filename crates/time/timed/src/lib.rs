@@ -1,2 +1,63 @@
-//! The time daemon.
+//! The time daemon, called as `chronyd`.
+//!
+//! For: keeping this host's clock right and telling others the time, under chrony's configuration, words and commands.
+//!
+//! Always: one thread and one `poll(2)` loop (names are resolved by a second thread, which exists only where a source has a
+//! name); every datagram costs at most itself; the clock is touched only through [`clocks`], and with `-x`, or in a house
+//! without `--control-clock`, there is nothing behind it that could touch the kernel's.
+//!
+//! Never: it parses no configuration (chrony-conf does), decides nothing about packets (ntp-proto) or about time (time-core).
 #![forbid(unsafe_code)]
+
+mod clocks;
+mod commands;
+mod config;
+mod daemon;
+mod events;
+mod options;
+mod peers;
+mod records;
+mod resolver;
+mod sockets;
+
+use options::{Action, Options};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Runs the daemon until it is told to end.
+pub fn run(call: &layout::Call) -> ExitCode {
+    let options = match Options::parse(&call.args) {
+        Ok(Action::Run(options)) => options,
+        Ok(Action::Print(text)) => {
+            return match write!(std::io::stdout(), "{text}") {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", call.name);
+            return ExitCode::FAILURE;
+        }
+    };
+    let config = match config::load(&options, &call.layout) {
+        Ok(config) => config,
+        Err(report) => {
+            eprint!("{report}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if options.print_config {
+        print!("{}", config.effective);
+        return ExitCode::SUCCESS;
+    }
+    if options.goes_to_background() {
+        return daemon::start_in_background();
+    }
+    match daemon::Daemon::new(*options, config, &call.layout) {
+        Ok(mut daemon) => daemon.run(),
+        Err(error) => {
+            eprintln!("{}: {error}", call.name);
+            ExitCode::FAILURE
+        }
+    }
+}

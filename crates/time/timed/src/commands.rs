@@ -1,0 +1,511 @@
+//! The answers to `chronyc`.
+
+use crate::daemon::{Daemon, SERVER_PRECISION};
+use crate::peers::Peer;
+use chrony_cmd::{
+    AccessRule, Activity, Address, AuthData, AuthMode, Burst, Float, LeapStatus, MakestepRule, Name, NtpData,
+    NtpPacket, NtpTimestamps, Reply, Request, SelectData, SelectOptions, ServerPackets, ServerStats,
+    SourceData, SourceMode, SourceState, SourceStats, Status, Subnet, Timespec, Tracking,
+};
+use ntp_proto::AccessList;
+use std::net::IpAddr;
+use std::time::Duration;
+use time_core::{LocalTime, MakeStep, Verdict};
+
+/// Reference id of a clock that follows itself (`local`), as chronyd shows it.
+pub(crate) const LOCAL_REFERENCE_ID: [u8; 4] = [127, 127, 1, 1];
+/// "Never" in the protocol's seconds.
+const NEVER: u32 = u32::MAX;
+
+/// Does what a request says.
+pub(crate) fn answer(daemon: &mut Daemon, request: Request, now: Duration) -> Result<Reply, Status> {
+    Ok(match request {
+        Request::NSources => Reply::NSources(listed(daemon) as u32),
+        Request::SourceData(index) => Reply::SourceData(source_data(daemon, index)?),
+        Request::SourceStats(index) => Reply::SourceStats(source_stats(daemon, index)?),
+        Request::SelectData(index) => Reply::SelectData(select_data(daemon, index)?),
+        Request::Tracking => Reply::Tracking(tracking(daemon)),
+        Request::Activity => Reply::Activity(activity(daemon)),
+        Request::SourceName(address) => Reply::SourceName(Box::new(source_name(daemon, address)?)),
+        Request::NtpData(address) => Reply::NtpData(Box::new(ntp_data(daemon, address)?)),
+        Request::AuthData(address) => Reply::AuthData(auth_data(find(daemon, address)?)),
+        Request::ServerStats => Reply::ServerStats(Box::new(server_stats(daemon))),
+        other => return act(daemon, other, now).map(|()| Reply::Null),
+    })
+}
+
+/// The commands that change something.
+fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Status> {
+    match request {
+        Request::Online(subnet) => switch(daemon, subnet, true, now),
+        Request::Offline(subnet) => switch(daemon, subnet, false, now),
+        Request::Onoffline => {
+            daemon.network_changed(now);
+            Ok(())
+        }
+        Request::Burst(burst) => start_burst(daemon, burst, now),
+        Request::Makestep => {
+            if daemon.step_now() {
+                Ok(())
+            } else {
+                Err(Status::Failed)
+            }
+        }
+        Request::ModifyMakestep(rule) => {
+            daemon.keeper.set_make_step(make_step(rule));
+            Ok(())
+        }
+        Request::Allow(rule) => access(daemon.server.access_mut(), rule, true, false),
+        Request::AllowAll(rule) => access(daemon.server.access_mut(), rule, true, true),
+        Request::Deny(rule) => access(daemon.server.access_mut(), rule, false, false),
+        Request::DenyAll(rule) => access(daemon.server.access_mut(), rule, false, true),
+        Request::CmdAllow(rule) => access(&mut daemon.command_access, rule, true, false),
+        Request::CmdAllowAll(rule) => access(&mut daemon.command_access, rule, true, true),
+        Request::CmdDeny(rule) => access(&mut daemon.command_access, rule, false, false),
+        Request::CmdDenyAll(rule) => access(&mut daemon.command_access, rule, false, true),
+        Request::AccessCheck(address) => Err(check(daemon.server.access(), address)?),
+        Request::CmdAccessCheck(address) => Err(check(&daemon.command_access, address)?),
+        Request::CycleLogs => {
+            daemon.reopen_logs();
+            Ok(())
+        }
+        Request::Refresh => {
+            daemon.wanted.iter_mut().for_each(|wanted| wanted.refresh(now));
+            Ok(())
+        }
+        Request::ReloadSources => {
+            daemon.reload_sources(now);
+            Ok(())
+        }
+        Request::Rekey => daemon.read_keys().map_err(|_| Status::Failed),
+        Request::Shutdown => {
+            daemon.stop();
+            Ok(())
+        }
+        Request::DeleteSource(address) => {
+            let index = position(daemon, address)?;
+            daemon.remove_peer(index);
+            Ok(())
+        }
+        // What this daemon has no facility for, as a chronyd built or configured without it says.
+        Request::RtcReport
+        | Request::WriteRtc
+        | Request::TrimRtc
+        | Request::Smoothing
+        | Request::Smoothtime(_)
+        | Request::ManualList
+        | Request::ManualDelete(_)
+        | Request::Manual(_)
+        | Request::Settime(_)
+        | Request::ClientAccesses(_) => Err(Status::NotEnabled),
+        _ => Err(Status::Invalid),
+    }?;
+    daemon.open_server_sockets_if_needed();
+    Ok(())
+}
+
+/// Sources with an address first, then those whose name is not resolved yet.
+fn listed(daemon: &Daemon) -> usize {
+    daemon.peers.len() + daemon.wanted.iter().filter(|wanted| wanted.missing > 0).count()
+}
+
+fn peer(daemon: &Daemon, index: u32) -> Option<&Peer> {
+    daemon.peers.get(index as usize)
+}
+
+/// The number of the unresolved source at a place in the list.
+fn unresolved(daemon: &Daemon, index: u32) -> Result<u32, Status> {
+    let rest = (index as usize).checked_sub(daemon.peers.len()).ok_or(Status::NoSuchSource)?;
+    let mut waiting = daemon.wanted.iter().filter(|wanted| wanted.missing > 0);
+    waiting.nth(rest).map(|wanted| wanted.number).ok_or(Status::NoSuchSource)
+}
+
+fn position(daemon: &Daemon, address: Address) -> Result<usize, Status> {
+    let ip = address.ip().ok_or(Status::NoSuchSource)?;
+    daemon.peers.iter().position(|peer| peer.address.ip() == ip).ok_or(Status::NoSuchSource)
+}
+
+fn find(daemon: &Daemon, address: Address) -> Result<&Peer, Status> {
+    daemon.peers.get(position(daemon, address)?).ok_or(Status::NoSuchSource)
+}
+
+fn state(verdict: Verdict) -> SourceState {
+    match verdict {
+        Verdict::Selected => SourceState::Selected,
+        Verdict::Combined => SourceState::Combined,
+        Verdict::NotCombined => SourceState::NotCombined,
+        Verdict::Falseticker => SourceState::Falseticker,
+        Verdict::Jittery => SourceState::Jittery,
+        Verdict::Unselectable => SourceState::Nonselectable,
+    }
+}
+
+fn source_data(daemon: &Daemon, index: u32) -> Result<SourceData, Status> {
+    let local = daemon.local_now();
+    let Some(peer) = peer(daemon, index) else {
+        let number = unresolved(daemon, index)?;
+        return Ok(SourceData {
+            address: Address::Unresolved(number),
+            poll: 0,
+            stratum: 0,
+            state: SourceState::Nonselectable,
+            mode: SourceMode::Client,
+            flags: 0,
+            reachability: 0,
+            since_sample: NEVER,
+            original_offset: Float(0.0),
+            adjusted_offset: Float(0.0),
+            error: Float(0.0),
+        });
+    };
+    let last = daemon.keeper.source(peer.id).and_then(|source| source.last().copied());
+    Ok(SourceData {
+        address: peer.address.ip().into(),
+        poll: i16::from(peer.client.poll()),
+        stratum: last.map_or(0, |last| u16::from(last.stratum)),
+        state: state(daemon.keeper.verdict(peer.id)),
+        mode: SourceMode::Client,
+        flags: 0,
+        reachability: u16::from(peer.client.reach()),
+        since_sample: last.map_or(NEVER, |last| seconds(local, last.received)),
+        original_offset: Float(last.map_or(0.0, |last| -last.offset)),
+        adjusted_offset: Float(-daemon.keeper.adjusted_offset(peer.id, local).unwrap_or(0.0)),
+        error: Float(last.map_or(0.0, |last| {
+            last.dispersion + last.root_dispersion + (last.delay + last.root_delay) / 2.0
+        })),
+    })
+}
+
+fn source_stats(daemon: &Daemon, index: u32) -> Result<SourceStats, Status> {
+    let local = daemon.local_now();
+    let Some(peer) = peer(daemon, index) else {
+        let number = unresolved(daemon, index)?;
+        return Ok(SourceStats {
+            reference_id: 0,
+            address: Address::Unresolved(number),
+            samples: 0,
+            runs: 0,
+            span_seconds: 0,
+            standard_deviation: Float(0.0),
+            residual_frequency_ppm: Float(0.0),
+            skew_ppm: Float(0.0),
+            offset: Float(0.0),
+            offset_error: Float(0.0),
+        });
+    };
+    let one = daemon.keeper.statistics(peer.id, local).unwrap_or_default();
+    Ok(SourceStats {
+        reference_id: u32::from_be_bytes(peer.reference_id().0),
+        address: peer.address.ip().into(),
+        samples: one.samples,
+        runs: one.runs,
+        span_seconds: one.span as u32,
+        standard_deviation: Float(one.deviation),
+        residual_frequency_ppm: Float(one.residual_frequency * 1e6),
+        skew_ppm: Float(one.skew * 1e6),
+        offset: Float(-one.offset),
+        offset_error: Float(one.offset_sigma),
+    })
+}
+
+fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
+    let local = daemon.local_now();
+    let peer = peer(daemon, index).ok_or(Status::NoSuchSource)?;
+    let letter = match daemon.keeper.verdict(peer.id) {
+        Verdict::Selected => b'*',
+        Verdict::Combined => b'+',
+        Verdict::NotCombined => b'-',
+        Verdict::Falseticker => b'x',
+        Verdict::Jittery => b'~',
+        Verdict::Unselectable if peer.client.reach() == 0 => b'M',
+        Verdict::Unselectable => b'?',
+    };
+    let treatment = peer.line.treatment;
+    let options = SelectOptions::default()
+        .with(SelectOptions::NOSELECT, treatment.noselect)
+        .with(SelectOptions::PREFER, treatment.prefer)
+        .with(SelectOptions::TRUST, treatment.trust)
+        .with(SelectOptions::REQUIRE, treatment.require);
+    let last = daemon.keeper.source(peer.id).and_then(|source| source.last());
+    let interval = daemon.keeper.interval(peer.id, local);
+    Ok(SelectData {
+        reference_id: u32::from_be_bytes(peer.reference_id().0),
+        address: peer.address.ip().into(),
+        state: letter,
+        authenticated: u8::from(peer.client.config().key.is_some()),
+        leap: peer.last.as_ref().map_or(3, |last| last.header.leap.bits()),
+        unused: 0,
+        configured: options,
+        effective: options,
+        last_sample_ago: last.map_or(NEVER, |last| seconds(local, last.received)),
+        score: Float(1.0),
+        offset_min: Float(interval.map_or(0.0, |one| -one.offset - one.distance)),
+        offset_max: Float(interval.map_or(0.0, |one| -one.offset + one.distance)),
+    })
+}
+
+/// The state of the clock, as the protocol tells it.
+pub(crate) fn tracking(daemon: &Daemon) -> Tracking {
+    let local = daemon.local_now();
+    let one = daemon.keeper.tracking(local);
+    let selected = one
+        .selected
+        .filter(|_| !daemon.is_too_far(&one))
+        .and_then(|id| daemon.peers.iter().find(|peer| peer.id == id));
+    let (reference_id, address, stratum, leap) = match (selected, daemon.config.local) {
+        (Some(peer), _) => {
+            let leap = match one.leap {
+                time_core::LeapStatus::Normal => LeapStatus::Normal,
+                time_core::LeapStatus::Insert => LeapStatus::InsertSecond,
+                time_core::LeapStatus::Delete => LeapStatus::DeleteSecond,
+            };
+            (peer.reference_id().0, peer.address.ip().into(), u16::from(one.stratum), leap)
+        }
+        (None, Some(own)) => {
+            (LOCAL_REFERENCE_ID, Address::Unspecified, u16::from(own.stratum), LeapStatus::Normal)
+        }
+        (None, None) => ([0; 4], Address::Unspecified, 0, LeapStatus::Unsynchronised),
+    };
+    let follows = selected.is_some();
+    let is_local = !follows && daemon.config.local.is_some();
+    let reference = if is_local { Some(local) } else { one.reference };
+    // With -x the kernel's clock is not ours: what it lacks is part of what remains to be corrected.
+    let remaining = one.offset + daemon.clock.ahead_of_kernel();
+    Tracking {
+        reference_id: u32::from_be_bytes(reference_id),
+        address,
+        stratum,
+        leap,
+        reference_time: timespec(reference.map_or(0, |time| time.0)),
+        current_correction: Float(remaining),
+        last_offset: Float(-one.last_offset),
+        rms_offset: Float(one.rms_offset),
+        frequency_ppm: Float(-one.frequency * 1e6),
+        residual_frequency_ppm: Float(-one.residual_frequency * 1e6),
+        skew_ppm: Float(one.skew * 1e6),
+        root_delay: Float(if is_local { 0.0 } else { one.root_delay }),
+        root_dispersion: Float(if is_local { 0.0 } else { one.root_dispersion }),
+        update_interval: Float(one.update_interval),
+    }
+}
+
+fn activity(daemon: &Daemon) -> Activity {
+    let count = |holds: &dyn Fn(&Peer) -> bool| daemon.peers.iter().filter(|peer| holds(peer)).count() as u32;
+    Activity {
+        online: count(&|peer| peer.client.is_online() && !peer.client.in_burst()),
+        offline: count(&|peer| !peer.client.is_online()),
+        burst_online: count(&|peer| peer.client.is_online() && peer.client.in_burst()),
+        burst_offline: 0,
+        unresolved: daemon.wanted.iter().map(|wanted| wanted.missing as u32).sum(),
+    }
+}
+
+fn source_name(daemon: &Daemon, address: Address) -> Result<Name, Status> {
+    let name = match address {
+        Address::Unresolved(number) => {
+            let wanted = daemon.wanted.iter().find(|wanted| wanted.number == number);
+            wanted.map(|wanted| wanted.line.name.as_str()).ok_or(Status::NoSuchSource)?
+        }
+        _ => find(daemon, address)?.name.as_str(),
+    };
+    Name::new(name).ok_or(Status::InvalidName)
+}
+
+fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
+    let peer = find(daemon, address)?;
+    let (sent, good) = peer.client.counts();
+    let last = peer.last.as_ref();
+    let header = last.map(|last| last.header);
+    let tests = if last.is_some() { 0x3ff } else { 0 };
+    let authenticated = last.is_some_and(|last| last.authenticated);
+    Ok(NtpData {
+        packet: NtpPacket {
+            remote_address: peer.address.ip().into(),
+            local_address: peer.local.map_or(Address::Unspecified, Address::from),
+            remote_port: peer.address.port(),
+            leap: header.map_or(3, |header| header.leap.bits()),
+            version: header.map_or(0, |header| header.version),
+            mode: header.map_or(0, |header| header.mode.bits()),
+            stratum: header.map_or(0, |header| header.stratum),
+            poll: header.map_or(0, |header| header.poll),
+            precision: header.map_or(0, |header| header.precision),
+            root_delay: Float(header.map_or(0.0, |header| header.root_delay.seconds())),
+            root_dispersion: Float(header.map_or(0.0, |header| header.root_dispersion.seconds())),
+            reference_id: header.map_or(0, |header| u32::from_be_bytes(header.reference_id.0)),
+            reference_time: timespec(
+                last.map_or(0, |last| last.header.reference.to_unix_nanos(last.received)),
+            ),
+            offset: Float(last.map_or(0.0, |last| last.offset)),
+            peer_delay: Float(last.map_or(0.0, |last| last.delay)),
+            peer_dispersion: Float(last.map_or(0.0, |last| last.dispersion)),
+            response_time: Float(last.map_or(0.0, |last| last.server_time)),
+            jitter_asymmetry: Float(0.0),
+            flags: NtpPacket::flags(tests, false, authenticated),
+            transmit_stamp: b'D',
+            receive_stamp: b'K',
+            sent: sent as u32,
+            received: peer.received,
+            valid: peer.valid,
+            good: good as u32,
+        },
+        timestamps: Some(NtpTimestamps { kernel_received: peer.valid, ..NtpTimestamps::default() }),
+    })
+}
+
+fn auth_data(peer: &Peer) -> AuthData {
+    let key = peer.client.config().key.as_ref();
+    AuthData {
+        mode: if key.is_some() { AuthMode::Symmetric } else { AuthMode::None },
+        key_type: key.map_or(0, |(_, key)| key_type(key.kind())),
+        key_id: key.map_or(0, |(id, _)| *id),
+        key_length: key.map_or(0, |(_, key)| key.bits() as u16),
+        ke_attempts: 0,
+        last_ke_ago: NEVER,
+        cookies: 0,
+        cookie_length: 0,
+        nak: 0,
+        unused: 0,
+    }
+}
+
+/// The numbers by which chrony's programs know the algorithms (`authdata`).
+fn key_type(kind: ntp_proto::KeyType) -> u16 {
+    use ntp_proto::KeyType;
+    match kind {
+        KeyType::Md5 => 1,
+        KeyType::Sha1 => 2,
+        KeyType::Sha256 => 3,
+        KeyType::Sha384 => 4,
+        KeyType::Sha512 => 5,
+        KeyType::Aes128 => 13,
+        KeyType::Aes256 => 14,
+    }
+}
+
+fn server_stats(daemon: &Daemon) -> ServerStats {
+    let counters = daemon.server.counters();
+    ServerStats {
+        packets: ServerPackets {
+            ntp_received: counters.received,
+            ntp_dropped: counters.denied + counters.malformed,
+            ntp_authenticated: counters.authenticated,
+            commands_received: daemon.commands_received,
+            commands_dropped: daemon.commands_dropped,
+            ..ServerPackets::default()
+        },
+        timestamps: Some(chrony_cmd::ServerTimestamps {
+            kernel_received: daemon.kernel_stamps,
+            daemon_received: counters.received - daemon.kernel_stamps.min(counters.received),
+            daemon_sent: counters.answered,
+            ..chrony_cmd::ServerTimestamps::default()
+        }),
+    }
+}
+
+fn switch(daemon: &mut Daemon, subnet: Subnet, online: bool, now: Duration) -> Result<(), Status> {
+    let mut found = false;
+    for peer in &mut daemon.peers {
+        if subnet.contains(peer.address.ip().into()) {
+            peer.client.set_online(online, now);
+            found = true;
+        }
+    }
+    let all = subnet.address == Address::Unspecified;
+    if found || (all && !daemon.wanted.is_empty()) { Ok(()) } else { Err(Status::NoSuchSource) }
+}
+
+fn start_burst(daemon: &mut Daemon, burst: Burst, now: Duration) -> Result<(), Status> {
+    let count = |value: i32| u8::try_from(value).ok().filter(|value| *value > 0).ok_or(Status::Invalid);
+    let (good, total) = (count(burst.good)?, count(burst.total)?);
+    let mut found = false;
+    for peer in &mut daemon.peers {
+        if burst.sources.contains(peer.address.ip().into()) {
+            peer.client.burst(now, good, total);
+            found = true;
+        }
+    }
+    if found { Ok(()) } else { Err(Status::NoSuchSource) }
+}
+
+fn make_step(rule: MakestepRule) -> Option<MakeStep> {
+    match u32::try_from(rule.limit) {
+        Ok(0) => None,
+        Ok(limit) => Some(MakeStep { threshold: rule.threshold.0, limit: Some(limit) }),
+        Err(_) => Some(MakeStep { threshold: rule.threshold.0, limit: None }),
+    }
+}
+
+fn access(list: &mut AccessList, rule: AccessRule, allow: bool, all: bool) -> Result<(), Status> {
+    let bits = u8::try_from(rule.bits).map_err(|_| Status::BadSubnet)?;
+    let subnets: Vec<ntp_proto::Subnet> = match rule.address.ip() {
+        Some(ip) => vec![ntp_proto::Subnet::new(ip, bits).ok_or(Status::BadSubnet)?],
+        None => crate::config::everybody().to_vec(),
+    };
+    for subnet in subnets {
+        list.set(subnet, allow, all);
+    }
+    Ok(())
+}
+
+fn check(list: &AccessList, address: Address) -> Result<Status, Status> {
+    let ip: IpAddr = address.ip().ok_or(Status::Invalid)?;
+    Ok(if list.allows(ip) { Status::AccessAllowed } else { Status::AccessDenied })
+}
+
+fn seconds(now: LocalTime, then: LocalTime) -> u32 {
+    now.since(then).max(0.0) as u32
+}
+
+fn timespec(nanos: i64) -> Timespec {
+    Timespec { seconds: nanos.div_euclid(1_000_000_000), nanoseconds: nanos.rem_euclid(1_000_000_000) as u32 }
+}
+
+/// The daemon's state for the control socket's `status`.
+pub(crate) fn status(daemon: &Daemon) -> control::Value {
+    let local = daemon.local_now();
+    let report = tracking(daemon);
+    let sources: Vec<control::Value> = daemon
+        .peers
+        .iter()
+        .map(|peer| {
+            let verdict = daemon.keeper.verdict(peer.id);
+            let letter = match verdict {
+                Verdict::Selected => "*",
+                Verdict::Combined => "+",
+                Verdict::NotCombined => "-",
+                Verdict::Falseticker => "x",
+                Verdict::Jittery => "~",
+                Verdict::Unselectable => "?",
+            };
+            let offset = daemon.keeper.adjusted_offset(peer.id, local);
+            control::json!({
+                "name": peer.name, "address": peer.address.to_string(), "state": letter,
+                "reach": peer.client.reach(), "offset_seconds": offset.map(|offset| -offset),
+            })
+        })
+        .collect();
+    control::json!({
+        "synchronised": report.leap != LeapStatus::Unsynchronised,
+        "follows": followed(&report),
+        "stratum": report.stratum,
+        "clock_offset_seconds": -report.current_correction.0,
+        "error_bound_seconds": report.root_delay.0 / 2.0 + report.root_dispersion.0 + report.current_correction.0.abs(),
+        "frequency_ppm": report.frequency_ppm.0,
+        "controls_clock": daemon.clock.is_kernel(),
+        "server_port": daemon.config.port,
+        "server_precision": SERVER_PRECISION,
+        "sources": sources,
+        "unresolved": daemon.wanted.iter().filter(|one| one.missing > 0).map(|one| one.line.name.clone()).collect::<Vec<_>>(),
+    })
+}
+
+/// What `status` says of what is followed.
+fn followed(report: &Tracking) -> String {
+    match report.address {
+        Address::Unspecified if report.reference_id == u32::from_be_bytes(LOCAL_REFERENCE_ID) => {
+            "local".to_owned()
+        }
+        Address::Unspecified => "nothing".to_owned(),
+        address => address.to_string(),
+    }
+}

@@ -1,0 +1,312 @@
+//! The settings of a run, as meant: what the daemon's parts need, and nothing of the syntax.
+
+use crate::options::{Family, Options};
+use crate::records::{BANNER_LINES, Kind};
+use chrony_conf::{AccessRule, AccessSubject, AddressFamily, Settings, Source, SourceKind};
+use conf_text::{Diagnostics, FileLoader, Sources};
+use ntp_proto::Subnet;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+use time_core::{DisciplineSettings, MakeStep, SelectionSettings, SourceSettings};
+
+/// Everything that a run goes by.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// `server`, `pool`.
+    pub sources: Vec<SourceConfig>,
+    /// The settings as they were read: where the source folders are.
+    pub settings: Settings,
+    /// What was asked for and is not done, in sentences for the log.
+    pub warnings: Vec<String>,
+    /// `driftfile`.
+    pub drift_file: Option<PathBuf>,
+    /// Between two writings of it.
+    pub drift_interval: Duration,
+    /// `rtcsync`.
+    pub rtc_sync: bool,
+    /// `allow`, `deny`, in order.
+    pub access: Vec<Access>,
+    /// `cmdallow`, `cmddeny`, in order.
+    pub command_access: Vec<Access>,
+    /// `local`.
+    pub local: Option<Local>,
+    /// `port`; 0 means no server.
+    pub port: u16,
+    /// `bindaddress`.
+    pub bind: Vec<IpAddr>,
+    /// `cmdport`; 0 means no commands over UDP.
+    pub command_port: u16,
+    /// `bindcmdaddress` with an address.
+    pub bind_command: Vec<IpAddr>,
+    /// `bindcmdaddress` with a path; none means no Unix socket.
+    pub command_socket: Option<PathBuf>,
+    /// `logdir`.
+    pub log_folder: Option<PathBuf>,
+    /// `log`.
+    pub records: Vec<Kind>,
+    /// `logbanner`.
+    pub banner_lines: u32,
+    /// `logchange`, in seconds.
+    pub log_change: f64,
+    /// `keyfile`.
+    pub key_file: Option<PathBuf>,
+    /// `pidfile`.
+    pub pid_file: Option<PathBuf>,
+    /// `user`, unless `-u` says otherwise.
+    pub user: Option<String>,
+    /// Of the discipline.
+    pub discipline: DisciplineSettings,
+    /// Of the selection.
+    pub selection: SelectionSettings,
+    /// What `-p` prints.
+    pub effective: String,
+}
+
+/// A rule of access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// Whom it is about.
+    pub subnet: Subnet,
+    /// They may.
+    pub allow: bool,
+    /// More specific rules before it are void.
+    pub all: bool,
+}
+
+/// `local`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Local {
+    /// The stratum that is claimed.
+    pub stratum: u8,
+    /// With a source, only when its root distance is above this, in seconds.
+    pub distance: f64,
+}
+
+/// A `server` or `pool` line.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SourceConfig {
+    /// Name or address, as written.
+    pub name: String,
+    /// UDP port.
+    pub port: u16,
+    /// Of a pool: how many of its servers are asked.
+    pub pool: Option<usize>,
+    /// Only addresses of this family.
+    pub family: Option<Family>,
+    /// `key`.
+    pub key: Option<u32>,
+    /// `version`.
+    pub version: u8,
+    /// `iburst`.
+    pub initial_burst: bool,
+    /// `offline`.
+    pub offline: bool,
+    /// `maxdelay`, in seconds.
+    pub delay_max: f64,
+    /// `offset`, in seconds.
+    pub offset: f64,
+    /// `minstratum`.
+    pub stratum_min: u8,
+    /// From a `sourcedir`, so that `reload sources` may take it away.
+    pub from_folder: bool,
+    /// How the source is treated.
+    pub treatment: SourceSettings,
+}
+
+/// Reads the configuration that the options name. The error is the whole report, ready to be printed.
+pub(crate) fn load(options: &Options, layout: &layout::Layout) -> Result<Config, String> {
+    let mut settings = Settings::new(layout);
+    let mut sources = Sources::new();
+    let mut diagnostics = Diagnostics::new();
+    if options.directives.is_empty() {
+        let path = options.config_file.clone().unwrap_or_else(|| chrony_conf::conf_path(layout));
+        chrony_conf::load(&path, &mut settings, &mut FileLoader, &mut sources, &mut diagnostics);
+    } else {
+        let id = sources.add("<command line>", options.directives.join("\n"));
+        chrony_conf::read(id, &mut settings, &mut FileLoader, &mut sources, &mut diagnostics);
+    }
+    let from_folders =
+        chrony_conf::load_source_dirs(&settings, &mut FileLoader, &mut sources, &mut diagnostics);
+    if diagnostics.has_errors() {
+        return Err(diagnostics.render(&sources, color()));
+    }
+    if !options.print_config && !diagnostics.list.is_empty() {
+        eprint!("{}", diagnostics.render(&sources, color()));
+    }
+    Ok(as_meant(settings, &from_folders))
+}
+
+/// Reads the source folders again.
+pub(crate) fn load_folders(settings: &Settings) -> (Vec<SourceConfig>, Vec<String>) {
+    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    let found = chrony_conf::load_source_dirs(settings, &mut FileLoader, &mut sources, &mut diagnostics);
+    let mut warnings = Vec::new();
+    if !diagnostics.list.is_empty() {
+        warnings.push(diagnostics.render(&sources, false));
+    }
+    let lines = found.iter().filter_map(|one| source(one, true, &mut warnings)).collect();
+    (lines, warnings)
+}
+
+/// Colours only for people who want them (`NO_COLOR`).
+fn color() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none()
+}
+
+fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
+    let mut warnings = Vec::new();
+    let mut sources: Vec<SourceConfig> =
+        settings.sources.iter().filter_map(|one| source(one, false, &mut warnings)).collect();
+    sources.extend(from_folders.iter().filter_map(|one| source(one, true, &mut warnings)));
+    let logs = settings.logs;
+    let kinds = [
+        (logs.measurements || logs.raw_measurements, Kind::Measurements),
+        (logs.statistics, Kind::Statistics),
+        (logs.tracking, Kind::Tracking),
+    ];
+    for (asked, name) in [
+        (logs.raw_measurements, "rawmeasurements (only good measurements are written)"),
+        (logs.selection, "selection"),
+        (logs.rtc, "rtc"),
+        (logs.refclocks, "refclocks"),
+        (logs.tempcomp, "tempcomp"),
+    ] {
+        if asked {
+            warnings.push(format!("log {name} has no effect here"));
+        }
+    }
+    if settings.dump_dir.is_some() {
+        warnings.push("dumpdir has no effect here: histories are not kept over a restart".to_owned());
+    }
+    Config {
+        sources,
+        warnings,
+        drift_file: settings.drift_file.clone(),
+        drift_interval: Duration::from_secs(settings.drift_file_interval.max(1).into()),
+        rtc_sync: settings.rtcsync,
+        access: access(&settings.ntp_access),
+        command_access: access(&settings.command_access),
+        local: settings.local.map(|local| Local { stratum: local.stratum, distance: local.distance }),
+        port: settings.port,
+        bind: [settings.bind_v4.map(IpAddr::V4), settings.bind_v6.map(IpAddr::V6)]
+            .into_iter()
+            .flatten()
+            .collect(),
+        command_port: settings.command_port,
+        bind_command: vec![settings.command_bind_v4.into(), settings.command_bind_v6.into()],
+        command_socket: settings.command_socket.clone(),
+        log_folder: settings.log_dir.clone(),
+        records: kinds.into_iter().filter(|(asked, _)| *asked).map(|(_, kind)| kind).collect(),
+        banner_lines: BANNER_LINES,
+        log_change: settings.log_change,
+        key_file: settings.key_file.clone(),
+        pid_file: settings.pid_file.clone(),
+        user: settings.user.clone(),
+        discipline: DisciplineSettings {
+            make_step: settings.makestep.map(|one| MakeStep { threshold: one.threshold, limit: one.limit }),
+            slew_rate_max: settings.max_slew_rate * 1e-6,
+            update_skew_max: settings.max_update_skew * 1e-6,
+            drift_max: settings.max_drift * 1e-6,
+            clock_error_max: settings.max_clock_error * 1e-6,
+            drift: None,
+        },
+        selection: SelectionSettings {
+            distance_max: settings.max_distance,
+            jitter_max: settings.max_jitter,
+            sources_min: settings.min_sources as usize,
+            stratum_weight: settings.stratum_weight,
+            reselect_distance: settings.reselect_distance,
+            combine_limit: settings.combine_limit,
+        },
+        effective: settings.render(),
+        settings,
+    }
+}
+
+/// A source as meant; none when it must not be used as it was written.
+fn source(one: &Source, from_folder: bool, warnings: &mut Vec<String>) -> Option<SourceConfig> {
+    let (name, options) = (&one.name, &one.options);
+    if options.nts {
+        warnings.push(format!(
+            "source {name} is left out: nts is not supported, and without it the source could be forged"
+        ));
+        return None;
+    }
+    if one.kind == SourceKind::Peer {
+        warnings.push(format!("peer {name} is asked as a server: symmetric mode is not supported"));
+    }
+    let usual = chrony_conf::SourceOptions::default();
+    for (changed, option) in [
+        (options.burst != usual.burst, "burst"),
+        (options.auto_offline != usual.auto_offline, "auto_offline"),
+        (options.xleave != usual.xleave, "xleave"),
+        (options.polltarget != usual.polltarget, "polltarget"),
+        (options.minsamples != usual.minsamples, "minsamples"),
+        (options.maxsamples != usual.maxsamples, "maxsamples"),
+        (options.presend != usual.presend, "presend"),
+        (options.maxdelayratio != usual.maxdelayratio, "maxdelayratio"),
+        (options.maxdelaydevratio != usual.maxdelaydevratio, "maxdelaydevratio"),
+        (options.maxdelayquant != usual.maxdelayquant, "maxdelayquant"),
+        (options.mindelay != usual.mindelay, "mindelay"),
+        (options.asymmetry != usual.asymmetry, "asymmetry"),
+        (options.filter != usual.filter, "filter"),
+        (options.maxunreach != usual.maxunreach, "maxunreach"),
+        (options.copy != usual.copy, "copy"),
+        (options.extfields != usual.extfields, "extfield"),
+    ] {
+        if changed {
+            warnings.push(format!("source {name}: option {option} has no effect here"));
+        }
+    }
+    Some(SourceConfig {
+        name: name.clone(),
+        port: options.port,
+        pool: (one.kind == SourceKind::Pool).then_some(usize::from(options.maxsources)),
+        family: options.family.map(|family| match family {
+            AddressFamily::V4 => Family::V4,
+            AddressFamily::V6 => Family::V6,
+        }),
+        key: options.key,
+        version: options.version.unwrap_or(ntp_proto::VERSION),
+        initial_burst: options.iburst,
+        offline: options.offline,
+        delay_max: options.maxdelay,
+        offset: options.offset,
+        stratum_min: options.minstratum,
+        from_folder,
+        treatment: SourceSettings {
+            prefer: options.prefer,
+            trust: options.trust,
+            noselect: options.noselect,
+            require: options.require,
+            poll_min: options.minpoll,
+            poll_max: options.maxpoll,
+        },
+    })
+}
+
+/// The rules, host names looked up.
+fn access(rules: &[AccessRule]) -> Vec<Access> {
+    let mut list = Vec::new();
+    for rule in rules {
+        let subnets: Vec<Subnet> = match &rule.subject {
+            AccessSubject::Everybody => everybody().to_vec(),
+            AccessSubject::Net { address, bits } => Subnet::new(*address, *bits).into_iter().collect(),
+            AccessSubject::Host(name) => (name.as_str(), 0)
+                .to_socket_addrs()
+                .into_iter()
+                .flatten()
+                .filter_map(|at| Subnet::new(at.ip(), if at.is_ipv4() { 32 } else { 128 }))
+                .collect(),
+        };
+        list.extend(subnets.into_iter().map(|subnet| Access { subnet, allow: rule.allow, all: rule.all }));
+    }
+    list
+}
+
+/// All addresses of both families.
+pub(crate) fn everybody() -> [Subnet; 2] {
+    let all = |address: IpAddr| Subnet::new(address, 0).expect("every address has at least 0 bits");
+    [all(std::net::Ipv4Addr::UNSPECIFIED.into()), all(std::net::Ipv6Addr::UNSPECIFIED.into())]
+}

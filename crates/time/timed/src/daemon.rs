@@ -1,0 +1,492 @@
+//! The loop: what arrives, what is due, and in which order the daemon starts and ends.
+
+mod answering;
+mod asking;
+mod start;
+
+pub(crate) use start::start_in_background;
+
+use crate::clocks::DaemonClock;
+use crate::config::Config;
+use crate::events::{Happened, Log};
+use crate::options::{Once, Options};
+use crate::peers::{Peer, Wanted};
+use crate::records::{self, Records};
+use crate::resolver::Resolver;
+use crate::sockets::CommandSocket;
+use ntp_proto::{AccessList, Keys, PACKET_BYTES_MAX, Server, ServerSnapshot};
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::ExitCode;
+use std::time::Duration;
+use sys::poll::{Interest, Readiness};
+use sys::socket::ReceiveBatch;
+use time_core::{Event, LocalTime, NoSelection, SourceId, Timekeeper, TimekeeperSettings, Verdict};
+
+/// Precision that the server states, log2 s: reading the kernel's clock takes about 50 ns.
+pub(crate) const SERVER_PRECISION: i8 = -24;
+/// Datagrams taken in one system call.
+const BATCH: usize = 16;
+/// The longest wait: what is due by the clock, not by a timer, is looked at this often.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+/// Between two reports of the error bound to the kernel, which lets it grow by 500 ppm meanwhile.
+const KERNEL_STATUS_INTERVAL: Duration = Duration::from_secs(16);
+/// Good replies that `-q` and `-Q` wait for: the least with which one that is off shows.
+const ONCE_SAMPLES: u64 = 3;
+/// How long `-q` and `-Q` wait for that, unless `-t` says otherwise: an initial burst takes 14 s at most.
+const ONCE_PATIENCE: Duration = Duration::from_secs(20);
+/// A command's longest datagram, and room to see that one is longer.
+const COMMAND_BYTES: usize = chrony_cmd::REQUEST_LENGTH_MAX + 4;
+/// Between the first requests to two sources, so that a start does not send them all at once.
+const FIRST_REQUEST_APART: Duration = Duration::from_millis(10);
+
+/// The daemon.
+pub(crate) struct Daemon {
+    options: Options,
+    pub(crate) config: Config,
+    pub(crate) clock: DaemonClock,
+    pub(crate) keeper: Timekeeper,
+    pub(crate) wanted: Vec<Wanted>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) server: Server,
+    pub(crate) command_access: AccessList,
+    pub(crate) commands_received: u64,
+    pub(crate) commands_dropped: u64,
+    pub(crate) kernel_stamps: u64,
+    keys: Keys,
+    last_number: u32,
+    server_sockets: Vec<UdpSocket>,
+    command_sockets: Vec<UdpSocket>,
+    command_unix: Option<CommandSocket>,
+    control: Option<control::Server>,
+    resolver: Option<Resolver>,
+    batch: ReceiveBatch,
+    snapshot: (Duration, ServerSnapshot),
+    log: Log,
+    records: Records,
+    drift_due: Duration,
+    kernel_status_due: Duration,
+    ends_at: Option<Duration>,
+    stopping: Option<ExitCode>,
+}
+
+/// Which descriptor is ready.
+#[derive(Debug, Clone, Copy)]
+enum Token {
+    Server(usize),
+    Peer(SourceId),
+    CommandUdp(usize),
+    CommandUnix,
+    Resolver,
+    Control,
+}
+
+impl Daemon {
+    /// Everything up to the loop, in this order: log, clock, drift file, keys, sockets, sources.
+    pub(crate) fn new(options: Options, mut config: Config, layout: &layout::Layout) -> Result<Self, String> {
+        let in_house = layout.house_dir().is_some();
+        let journal = layout.place("run/journal.socket", "/run/systemd/journal/socket");
+        let to_journal = (in_house || !options.logs_to_stderr()) && options.once == Once::No;
+        let mut log = Log::new(
+            to_journal.then_some(journal.as_path()),
+            options.logs_to_stderr(),
+            options.log_file.clone(),
+            options.log_level,
+        )
+        .map_err(|error| format!("cannot open the log file: {error}"))?;
+        log.say(&Happened::Starting);
+        let leaves_clock =
+            options.leave_clock || (in_house && !options.control_clock) || options.once != Once::No;
+        let mut clock = if leaves_clock {
+            DaemonClock::beside()
+        } else {
+            DaemonClock::kernel().map_err(|error| {
+                format!(
+                    "{error}\nhelp: to run without touching the clock: chronyd -x (or grant CAP_SYS_TIME)"
+                )
+            })?
+        };
+        if let Some(path) = &config.drift_file
+            && let Some(drift) = records::read_drift(path)
+        {
+            let (ppm, skew_ppm) = (-drift.frequency * 1e6, drift.skew * 1e6);
+            log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
+            config.discipline.drift = Some(drift);
+        }
+        let settings = TimekeeperSettings { selection: config.selection, discipline: config.discipline };
+        let keeper = Timekeeper::new(settings, &mut clock).map_err(|error| error.to_string())?;
+        let now = monotonic();
+        let log_folder = config.log_folder.clone().filter(|_| options.once == Once::No);
+        let records = Records::new(log_folder, config.banner_lines, &config.records);
+        let mut daemon = Self {
+            clock,
+            keeper,
+            wanted: Vec::new(),
+            peers: Vec::new(),
+            server: Server::new(answering::rules(&config.access), Keys::new()),
+            command_access: answering::command_rules(&config.command_access),
+            commands_received: 0,
+            commands_dropped: 0,
+            kernel_stamps: 0,
+            keys: Keys::new(),
+            last_number: 0,
+            server_sockets: Vec::new(),
+            command_sockets: Vec::new(),
+            command_unix: None,
+            control: None,
+            resolver: None,
+            batch: ReceiveBatch::new(BATCH, PACKET_BYTES_MAX + 4),
+            snapshot: (Duration::ZERO, ServerSnapshot::unsynchronised(SERVER_PRECISION)),
+            log,
+            records,
+            drift_due: now + config.drift_interval,
+            kernel_status_due: now,
+            ends_at: options.timeout.map(|timeout| now + timeout),
+            stopping: None,
+            options,
+            config,
+        };
+        for what in std::mem::take(&mut daemon.config.warnings) {
+            daemon.log.say(&Happened::Warning { what });
+        }
+        daemon.read_keys().map_err(|error| format!("cannot read the key file: {error}"))?;
+        if daemon.options.once == Once::No {
+            daemon.listen(layout)?;
+        } else {
+            daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));
+        }
+        daemon.add_sources(now);
+        daemon.drop_privileges()?;
+        Ok(daemon)
+    }
+
+    /// The loop. Ends by SIGTERM, SIGINT, `shutdown`, `-t`, or with the offset that `-q` and `-Q` wanted.
+    pub(crate) fn run(&mut self) -> ExitCode {
+        for signal in [sys::signal::TERM, sys::signal::INT, sys::signal::HUP] {
+            if let Err(error) = sys::signal::catch(signal) {
+                self.trouble(format!("Could not catch signal {signal}: {error}"));
+            }
+        }
+        start::tell_parent_ready();
+        let mut ready = Vec::new();
+        while self.stopping.is_none() {
+            self.signals();
+            let now = monotonic();
+            self.due(now);
+            if self.stopping.is_some() {
+                break;
+            }
+            self.wait(&mut ready);
+        }
+        self.end()
+    }
+
+    fn signals(&mut self) {
+        if sys::signal::take(sys::signal::TERM) || sys::signal::take(sys::signal::INT) {
+            self.stop();
+        }
+        if sys::signal::take(sys::signal::HUP) {
+            self.reopen_logs();
+        }
+    }
+
+    /// Ends the loop after this round.
+    pub(crate) fn stop(&mut self) {
+        self.stopping = Some(ExitCode::SUCCESS);
+    }
+
+    fn end(&mut self) -> ExitCode {
+        if self.options.once == Once::No {
+            self.save_drift();
+            if let Some(path) = &self.config.pid_file {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        self.log.say(&Happened::Exiting);
+        self.log.flush();
+        self.stopping.unwrap_or(ExitCode::SUCCESS)
+    }
+
+    /// Waits until something arrives or is due, and handles what arrived.
+    fn wait(&mut self, ready: &mut Vec<Readiness>) {
+        let timeout = self.timeout(monotonic());
+        let mut wanted: Vec<(BorrowedFd<'_>, Interest)> = Vec::with_capacity(16);
+        let mut tokens: Vec<Token> = Vec::with_capacity(16);
+        for (index, socket) in self.server_sockets.iter().enumerate() {
+            wanted.push((socket.as_fd(), Interest::READ));
+            tokens.push(Token::Server(index));
+        }
+        for peer in &self.peers {
+            if let Some(socket) = &peer.socket {
+                wanted.push((socket.as_fd(), Interest::READ));
+                tokens.push(Token::Peer(peer.id));
+            }
+        }
+        for (index, socket) in self.command_sockets.iter().enumerate() {
+            wanted.push((socket.as_fd(), Interest::READ));
+            tokens.push(Token::CommandUdp(index));
+        }
+        if let Some(command) = &self.command_unix {
+            wanted.push((command.socket.as_fd(), Interest::READ));
+            tokens.push(Token::CommandUnix);
+        }
+        if let Some(resolver) = &self.resolver {
+            wanted.push((resolver.as_fd(), Interest::READ));
+            tokens.push(Token::Resolver);
+        }
+        if let Some(control) = &self.control {
+            for one in control.descriptors() {
+                wanted.push(one);
+                tokens.push(Token::Control);
+            }
+        }
+        match sys::poll::poll(&wanted, ready, Some(timeout)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
+            Err(error) => {
+                self.trouble(format!("poll failed: {error}"));
+                self.stopping = Some(ExitCode::FAILURE);
+                return;
+            }
+        }
+        let mut control_ready = false;
+        for (token, readiness) in tokens.into_iter().zip(ready.iter()) {
+            if !readiness.any() {
+                continue;
+            }
+            match token {
+                Token::Server(index) => self.serve(index),
+                Token::Peer(id) => self.receive(id),
+                Token::CommandUdp(index) => self.command_udp(index),
+                Token::CommandUnix => self.command_unix(),
+                Token::Resolver => self.resolved(),
+                Token::Control => control_ready = true,
+            }
+        }
+        if control_ready {
+            self.control();
+        }
+    }
+
+    /// Until the next thing is due.
+    fn timeout(&self, now: Duration) -> Duration {
+        let until_slew_ends = self.keeper.deadline().map(|at| {
+            let left = at.since(self.local_now()).max(0.0);
+            now + Duration::try_from_secs_f64(left).unwrap_or(WAIT_MAX)
+        });
+        let deadlines = self
+            .peers
+            .iter()
+            .filter_map(|peer| peer.client.deadline())
+            .chain(self.wanted.iter().filter_map(|wanted| wanted.due))
+            .chain(until_slew_ends)
+            .chain(self.ends_at);
+        deadlines.min().map_or(WAIT_MAX, |at| at.saturating_sub(now)).min(WAIT_MAX)
+    }
+
+    /// Does what is due.
+    fn due(&mut self, now: Duration) {
+        if self.keeper.deadline().is_some_and(|at| self.local_now() >= at) {
+            let events = self.keeper.tick(&mut self.clock);
+            self.handle(events);
+        }
+        self.resolve(now);
+        for index in 0..self.peers.len() {
+            if self.peers.get(index).and_then(|peer| peer.client.deadline()).is_some_and(|at| at <= now) {
+                self.ask(index, now);
+            }
+        }
+        if now >= self.drift_due {
+            self.drift_due = now + self.config.drift_interval;
+            self.save_drift();
+        }
+        if now >= self.kernel_status_due {
+            self.kernel_status_due = now + KERNEL_STATUS_INTERVAL;
+            self.tell_kernel();
+            self.log.flush();
+        }
+        if self.options.once != Once::No {
+            self.finish_once(now);
+        } else if self.ends_at.is_some_and(|at| now >= at) {
+            self.stop();
+        }
+    }
+
+    // What follows from events.
+
+    fn handle(&mut self, events: Vec<Event>) {
+        for event in events {
+            match event {
+                Event::Selected(id) => {
+                    let source = self.label(id);
+                    self.log.say(&Happened::Selected { source });
+                }
+                Event::Lost(why) => self.log.say(&match why {
+                    NoSelection::NoneSelectable => Happened::NoSelectable,
+                    NoSelection::NoMajority => Happened::NoMajority,
+                    NoSelection::TooFew => Happened::TooFewSources,
+                }),
+                Event::Falseticker(id) => {
+                    let source = self.label(id);
+                    self.log.say(&Happened::Falseticker { source });
+                }
+                Event::Updated { offset } => {
+                    if offset.abs() > self.config.log_change && self.options.once == Once::No {
+                        self.log.say(&Happened::Wrong { seconds: offset, how: "" });
+                    }
+                    self.record_tracking();
+                    self.tell_kernel();
+                }
+                Event::Stepped(seconds) => {
+                    // Requests on their way were stamped by the clock as it was.
+                    for peer in &mut self.peers {
+                        peer.client.forget_pending();
+                        peer.socket = None;
+                    }
+                    if self.options.once == Once::No {
+                        self.log.say(&Happened::Stepped { seconds });
+                    }
+                }
+                Event::Failed(error) => self.log.say(&Happened::ClockFailed { why: error.to_string() }),
+            }
+        }
+        self.snapshot.0 = Duration::ZERO;
+    }
+
+    fn label(&self, id: SourceId) -> String {
+        self.peers.iter().find(|peer| peer.id == id).map_or_else(String::new, Peer::label)
+    }
+
+    fn record_tracking(&mut self) {
+        let now = self.local_now();
+        let one = self.keeper.tracking(now);
+        let selected = one.selected.and_then(|id| self.peers.iter().find(|peer| peer.id == id));
+        let address = selected.map_or_else(String::new, |peer| peer.address.ip().to_string());
+        let combined = self
+            .peers
+            .iter()
+            .filter(|peer| matches!(self.keeper.verdict(peer.id), Verdict::Selected | Verdict::Combined))
+            .count();
+        let sigma = self.keeper.discipline().sigma(now);
+        let written = self.records.tracking(now.0, &address, &one, combined, sigma, one.offset);
+        self.record_failed(written);
+    }
+
+    /// With `rtcsync` the kernel is told that its clock is synchronised, and how well (`chrony.conf(5)`).
+    fn tell_kernel(&mut self) {
+        if !self.clock.is_kernel() || !self.config.rtc_sync {
+            return;
+        }
+        let one = self.keeper.tracking(self.local_now());
+        let microseconds = |seconds: f64| (seconds * 1e6).ceil().clamp(0.0, 16e6) as u64;
+        let bound = one.root_delay / 2.0 + one.root_dispersion + one.offset.abs();
+        let synced = one.selected.is_some();
+        let estimate = self.keeper.discipline().sigma(self.local_now());
+        if let Err(error) = sys::clock::set_sync_status(synced, microseconds(bound), microseconds(estimate)) {
+            self.log.say(&Happened::ClockFailed { why: error.to_string() });
+        }
+    }
+
+    fn save_drift(&mut self) {
+        let Some(path) = &self.config.drift_file else { return };
+        // Before the first update there is nothing that the file does not know.
+        if self.keeper.discipline().updates() == 0 {
+            return;
+        }
+        let (frequency, skew) = (self.keeper.discipline().frequency(), self.keeper.discipline().skew());
+        let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        if let Err(error) = folder.and_then(|()| records::write_drift(path, frequency, skew)) {
+            let what = format!("Could not write {}: {error}", path.display());
+            self.trouble(what);
+        }
+    }
+
+    fn record_failed(&mut self, written: io::Result<()>) {
+        if let Err(error) = written {
+            // Once, not for each line: without the folder nothing is written any more.
+            self.records = Records::new(None, 0, &[]);
+            self.trouble(format!(
+                "Could not write to {:?}: {error}; no records are kept",
+                self.config.log_folder
+            ));
+        }
+    }
+
+    /// Closes and opens the log files (SIGHUP, `cyclelogs`).
+    pub(crate) fn reopen_logs(&mut self) {
+        self.records.close();
+        if let Err(error) = self.log.reopen() {
+            self.trouble(format!("Could not open the log file: {error}"));
+        }
+        self.log.say(&Happened::LogsReopened);
+    }
+
+    /// Reads the key file; sources take new keys when they are next made.
+    pub(crate) fn read_keys(&mut self) -> io::Result<()> {
+        let Some(path) = &self.config.key_file else { return Ok(()) };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            // As chronyd: a file that is not there has no keys; a source that needs one will say so.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let (keys, errors) = Keys::parse(&text);
+        let path = path.display().to_string();
+        for (line, error) in errors {
+            self.trouble(format!("Could not use line {line} of {path}: {error}"));
+        }
+        self.server.set_keys(keys.clone());
+        self.keys = keys;
+        Ok(())
+    }
+
+    fn trouble(&mut self, what: String) {
+        self.log.say(&Happened::Trouble { what });
+    }
+
+    /// Steps the clock by what is left to correct; false when it refused.
+    pub(crate) fn step_now(&mut self) -> bool {
+        let events = self.keeper.step_now(&mut self.clock);
+        let stepped = !events.iter().any(|event| matches!(event, Event::Failed(_)));
+        self.handle(events);
+        stepped
+    }
+
+    /// What the daemon's clock shows.
+    pub(crate) fn local_now(&self) -> LocalTime {
+        self.clock.at(sys::clock::realtime_ns())
+    }
+
+    // `-q` and `-Q`.
+
+    /// Ends when a source has answered often enough, or when time is up.
+    fn finish_once(&mut self, now: Duration) {
+        let local = self.local_now();
+        let tracking = self.keeper.tracking(local);
+        let samples = tracking
+            .selected
+            .and_then(|id| self.keeper.source(id))
+            .map_or(0, |source| source.filter().total());
+        let time_is_up = self.ends_at.is_some_and(|at| now >= at);
+        if samples < ONCE_SAMPLES && !(time_is_up && samples > 0) {
+            if time_is_up {
+                self.log.say(&Happened::NoSuitableSource);
+                self.stopping = Some(ExitCode::FAILURE);
+            }
+            return;
+        }
+        let seconds = tracking.offset + self.clock.ahead_of_kernel();
+        let sets = self.options.once == Once::Set && !self.options.leave_clock;
+        self.log.say(&Happened::Wrong { seconds, how: if sets { " (step)" } else { " (ignored)" } });
+        self.stopping = Some(ExitCode::SUCCESS);
+        if sets && let Err(error) = sys::clock::step((seconds * 1e9).round() as i64) {
+            self.log.say(&Happened::ClockFailed { why: error.to_string() });
+            self.stopping = Some(ExitCode::FAILURE);
+        }
+    }
+}
+
+fn monotonic() -> Duration {
+    Duration::from_nanos(u64::try_from(sys::clock::monotonic_ns()).unwrap_or(0))
+}

@@ -1,0 +1,213 @@
+//! The server's side of the loop: NTP requests, commands, the control socket.
+
+use super::{BATCH, COMMAND_BYTES, Daemon, SERVER_PRECISION, WAIT_MAX, monotonic};
+use crate::commands;
+use crate::config::Access;
+use crate::sockets::{self, CommandSocket};
+use chrony_cmd::OpenCommands;
+use ntp_proto::{AccessList, Leap, NtpTimestamp, ReferenceId, ServerSnapshot, Subnet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use time_core::LeapStatus;
+
+impl Daemon {
+    pub(super) fn listen(&mut self, layout: &layout::Layout) -> Result<(), String> {
+        self.open_server_sockets().map_err(|(at, error)| {
+            format!("cannot listen for NTP on {at}: {error}\nhelp: another port: port 11123 (or no server: port 0)")
+        })?;
+        if self.config.command_port != 0 {
+            let defaults = (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
+            let opened = sockets::listen(
+                self.config.command_port,
+                &self.config.bind_command,
+                defaults,
+                self.options.family,
+                false,
+            );
+            match opened {
+                Ok(sockets) => self.command_sockets = sockets,
+                Err((at, error)) => {
+                    return Err(format!(
+                        "cannot listen for commands on {at}: {error}\nhelp: another port: cmdport 11323 (or none: cmdport 0)"
+                    ));
+                }
+            }
+        }
+        if let Some(path) = self.config.command_socket.clone() {
+            match CommandSocket::bind(&path) {
+                Ok(socket) => self.command_unix = Some(socket),
+                Err(error) => {
+                    self.trouble(format!("Could not open command socket {}: {error}", path.display()))
+                }
+            }
+        }
+        let path = control::socket_path(layout, "timed");
+        match control::Server::bind(&path) {
+            Ok(server) => self.control = Some(server),
+            Err(error) => self.trouble(format!("Could not open control socket {}: {error}", path.display())),
+        }
+        self.write_pid_file()
+    }
+
+    pub(super) fn open_server_sockets(&mut self) -> Result<(), (SocketAddr, io::Error)> {
+        // Like chronyd, no socket is open while nobody is allowed to ask.
+        if self.config.port != 0 && self.server.access().allows_any() && self.server_sockets.is_empty() {
+            let defaults = (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);
+            self.server_sockets =
+                sockets::listen(self.config.port, &self.config.bind, defaults, self.options.family, true)?;
+        }
+        Ok(())
+    }
+
+    /// After a command allowed the first client.
+    pub(crate) fn open_server_sockets_if_needed(&mut self) {
+        if let Err((at, error)) = self.open_server_sockets() {
+            self.trouble(format!("Could not listen for NTP on {at}: {error}"));
+        }
+    }
+
+    pub(super) fn serve(&mut self, index: usize) {
+        let now = monotonic();
+        if now.saturating_sub(self.snapshot.0) >= WAIT_MAX || self.snapshot.0.is_zero() {
+            self.snapshot = (now, self.make_snapshot());
+        }
+        let Some(socket) = self.server_sockets.get(index) else { return };
+        let Ok(count) = self.batch.receive(socket) else { return };
+        for number in 0..count {
+            let Some(datagram) = self.batch.datagram(number) else { continue };
+            let Some(from) = datagram.source.filter(|_| !datagram.truncated) else { continue };
+            self.kernel_stamps += u64::from(datagram.received_ns.is_some());
+            let received = self.clock.at(datagram.received_ns.unwrap_or_else(sys::clock::realtime_ns));
+            let transmit = self.clock.at(sys::clock::realtime_ns());
+            let reply = self.server.respond(
+                datagram.data,
+                from.ip(),
+                NtpTimestamp::from_unix_nanos(received.0),
+                NtpTimestamp::from_unix_nanos(transmit.0),
+                &self.snapshot.1,
+            );
+            if let Ok(reply) = reply {
+                // A reply that cannot be sent is a lost datagram like any other.
+                let _ = socket.send_to(&reply, from);
+            }
+        }
+    }
+
+    pub(super) fn make_snapshot(&self) -> ServerSnapshot {
+        let now = self.local_now();
+        let one = self.keeper.tracking(now);
+        let selected = one.selected.and_then(|id| self.peers.iter().find(|peer| peer.id == id));
+        match (selected.filter(|_| !self.is_too_far(&one)), self.config.local) {
+            (Some(peer), _) => ServerSnapshot {
+                leap: match one.leap {
+                    LeapStatus::Normal => Leap::Normal,
+                    LeapStatus::Insert => Leap::Insert,
+                    LeapStatus::Delete => Leap::Delete,
+                },
+                stratum: one.stratum,
+                precision: SERVER_PRECISION,
+                root_delay: one.root_delay,
+                root_dispersion: one.root_dispersion + one.offset.abs(),
+                // The snapshot is renewed every second, so its dispersion is that of now.
+                dispersion_rate: 0.0,
+                reference_id: peer.reference_id(),
+                reference: NtpTimestamp::from_unix_nanos(one.reference.unwrap_or(now).0),
+            },
+            (None, Some(local)) => ServerSnapshot {
+                leap: Leap::Normal,
+                stratum: local.stratum,
+                precision: SERVER_PRECISION,
+                root_delay: 0.0,
+                root_dispersion: 0.0,
+                dispersion_rate: 0.0,
+                reference_id: ReferenceId(commands::LOCAL_REFERENCE_ID),
+                reference: NtpTimestamp::from_unix_nanos(now.0),
+            },
+            (None, None) => ServerSnapshot::unsynchronised(SERVER_PRECISION),
+        }
+    }
+
+    /// `local` takes the place of a source that is farther than its `distance`.
+    pub(crate) fn is_too_far(&self, one: &time_core::Tracking) -> bool {
+        self.config.local.is_some_and(|local| one.root_delay / 2.0 + one.root_dispersion > local.distance)
+    }
+
+    pub(super) fn command_udp(&mut self, index: usize) {
+        let mut buffer = [0; COMMAND_BYTES];
+        for _ in 0..BATCH {
+            let Some(socket) = self.command_sockets.get(index) else { return };
+            let Ok((length, from)) = socket.recv_from(&mut buffer) else { return };
+            if !self.command_access.allows(from.ip()) {
+                self.commands_dropped += 1;
+                continue;
+            }
+            let request = buffer.get(..length).unwrap_or_default();
+            if let Some(reply) = self.command(request, chrony_cmd::Peer::Udp)
+                && let Some(socket) = self.command_sockets.get(index)
+            {
+                let _ = socket.send_to(&reply, from);
+            }
+        }
+    }
+
+    pub(super) fn command_unix(&mut self) {
+        let mut buffer = [0; COMMAND_BYTES];
+        for _ in 0..BATCH {
+            let Some(command) = &self.command_unix else { return };
+            let Ok((length, from)) = command.socket.recv_from(&mut buffer) else { return };
+            let Some(path) = from.as_pathname().map(std::path::Path::to_path_buf) else { continue };
+            let request = buffer.get(..length).unwrap_or_default();
+            if let Some(reply) = self.command(request, chrony_cmd::Peer::UnixSocket)
+                && let Some(command) = &self.command_unix
+            {
+                let _ = command.socket.send_to(&reply, path);
+            }
+        }
+    }
+
+    pub(super) fn command(&mut self, request: &[u8], peer: chrony_cmd::Peer) -> Option<Vec<u8>> {
+        self.commands_received += 1;
+        let now = monotonic();
+        let reply = chrony_cmd::serve(request, peer, OpenCommands::default(), |request| {
+            commands::answer(self, request, now)
+        });
+        if reply.is_err() {
+            self.commands_dropped += 1;
+        }
+        reply.ok()
+    }
+
+    pub(super) fn control(&mut self) {
+        let Some(mut control) = self.control.take() else { return };
+        control.serve(|request| match request.verb.as_str() {
+            "status" => Ok(commands::status(self)),
+            "reload" if request.may_change() => {
+                self.reopen_logs();
+                self.read_keys()
+                    .map_err(|error| control::Refusal::new(format!("cannot read the key file: {error}")))?;
+                Ok(control::json!({ "reopened": "logs", "read": "keys" }))
+            }
+            "reload" => Err(request.not_allowed()),
+            _ => Err(request.unknown(&["status", "reload"])),
+        });
+        self.control = Some(control);
+    }
+}
+
+pub(super) fn rules(list: &[Access]) -> AccessList {
+    let mut rules = AccessList::new();
+    for rule in list {
+        rules.set(rule.subnet, rule.allow, rule.all);
+    }
+    rules
+}
+
+/// Commands are allowed from this host, and from whom `cmdallow` names.
+pub(super) fn command_rules(list: &[Access]) -> AccessList {
+    let mut own = Vec::new();
+    for (address, prefix) in [(IpAddr::from([127, 0, 0, 1]), 32), (IpAddr::from(Ipv6Addr::LOCALHOST), 128)] {
+        own.extend(Subnet::new(address, prefix).map(|subnet| Access { subnet, allow: true, all: false }));
+    }
+    own.extend_from_slice(list);
+    rules(&own)
+}

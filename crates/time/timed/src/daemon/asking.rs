@@ -1,0 +1,285 @@
+//! The client's side of the loop: names, requests, replies.
+
+use super::{Daemon, FIRST_REQUEST_APART, SERVER_PRECISION, monotonic};
+use crate::config::SourceConfig;
+use crate::events::Happened;
+use crate::options::Once;
+use crate::peers::{Peer, Wanted};
+use crate::resolver::Resolver;
+use crate::sockets;
+use ntp_proto::{KissCode, Leap, ReferenceId, ReplyError};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use time_core::{Exchange, LeapStatus, LocalTime, SourceId};
+
+impl Daemon {
+    pub(super) fn add_sources(&mut self, now: Duration) {
+        for line in std::mem::take(&mut self.config.sources) {
+            self.add_source(line, now);
+        }
+    }
+
+    pub(super) fn add_source(&mut self, mut line: SourceConfig, now: Duration) {
+        if self.options.once != Once::No {
+            line.initial_burst = true;
+        }
+        if let Some(id) = line.key.filter(|id| self.keys.key(*id).is_none()) {
+            // Asked without its key, the source could be forged.
+            let what = format!("Source {} is left out: the key file has no key {id}", line.name);
+            self.log.say(&Happened::Trouble { what });
+            return;
+        }
+        self.last_number += 1;
+        let number = self.last_number;
+        let mut wanted = Wanted::new(number, line, now);
+        match wanted.line.name.parse::<IpAddr>() {
+            Ok(address) => {
+                wanted.due = None;
+                wanted.missing = 1;
+                self.wanted.push(wanted);
+                self.found(number, &[address], now);
+            }
+            Err(_) => self.wanted.push(wanted),
+        }
+    }
+
+    /// Reads the source folders again: what is gone goes, what is new comes, the rest stays (`reload sources`).
+    pub(crate) fn reload_sources(&mut self, now: Duration) {
+        let (lines, warnings) = crate::config::load_folders(&self.config.settings);
+        for what in warnings {
+            self.log.say(&Happened::Warning { what });
+        }
+        let gone: Vec<u32> = self
+            .wanted
+            .iter()
+            .filter(|wanted| wanted.line.from_folder && !lines.contains(&wanted.line))
+            .map(|wanted| wanted.number)
+            .collect();
+        self.wanted.retain(|wanted| !gone.contains(&wanted.number));
+        while let Some(index) = self.peers.iter().position(|peer| gone.contains(&peer.number)) {
+            self.remove_peer(index);
+        }
+        for line in lines {
+            if !self.wanted.iter().any(|wanted| wanted.line == line) {
+                self.add_source(line, now);
+            }
+        }
+    }
+
+    /// Puts the names that are due into the resolver's queue.
+    pub(super) fn resolve(&mut self, now: Duration) {
+        let due: Vec<usize> = (0..self.wanted.len())
+            .filter(|index| self.wanted.get(*index).and_then(|one| one.due).is_some_and(|at| at <= now))
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        if self.resolver.is_none() {
+            match Resolver::start() {
+                Ok(resolver) => self.resolver = Some(resolver),
+                Err(error) => self.trouble(format!("Could not start the resolver: {error}")),
+            }
+        }
+        for index in due {
+            let Some(wanted) = self.wanted.get_mut(index) else { continue };
+            let asked = self.resolver.as_ref().is_some_and(|one| one.ask(wanted.number, &wanted.line.name));
+            if asked {
+                wanted.due = None;
+            } else {
+                wanted.again(now);
+            }
+        }
+    }
+
+    pub(super) fn resolved(&mut self) {
+        let answers = self.resolver.as_ref().map(Resolver::answers).unwrap_or_default();
+        let now = monotonic();
+        for answer in answers {
+            self.found(answer.job, &answer.addresses, now);
+        }
+    }
+
+    /// A line's name has these addresses.
+    pub(super) fn found(&mut self, number: u32, addresses: &[IpAddr], now: Duration) {
+        let Some(index) = self.wanted.iter().position(|wanted| wanted.number == number) else { return };
+        let family = self.options.family;
+        let Some(wanted) = self.wanted.get_mut(index) else { return };
+        let usable = wanted.usable(addresses, family);
+        let name = wanted.line.name.clone();
+        let is_name = name.parse::<IpAddr>().is_err();
+        if usable.is_empty() {
+            wanted.again(now);
+            if !std::mem::replace(&mut wanted.complained, true) {
+                self.log.say(&Happened::Unresolved { name });
+            }
+            return;
+        }
+        if is_name {
+            self.log.say(&Happened::Resolved { name, addresses: usable.len() });
+        }
+        for address in usable {
+            let Some(wanted) = self.wanted.get(index) else { return };
+            let at = SocketAddr::new(address, wanted.line.port);
+            if wanted.missing == 0 {
+                break;
+            }
+            // The same server twice would vote twice.
+            if self.peers.iter().any(|peer| peer.address == at) {
+                continue;
+            }
+            let id = self.keeper.add_source(wanted.line.treatment);
+            let first = now + FIRST_REQUEST_APART * self.peers.len() as u32;
+            let peer = Peer::new(wanted, at, id, &self.keys, SERVER_PRECISION, first);
+            self.peers.push(peer);
+            if let Some(wanted) = self.wanted.get_mut(index) {
+                wanted.missing -= 1;
+            }
+        }
+        // A pool with fewer addresses than wanted is asked again later: it may show others then.
+        if let Some(wanted) = self.wanted.get_mut(index)
+            && wanted.missing > 0
+            && is_name
+        {
+            wanted.again(now);
+        }
+    }
+
+    /// Forgets a source.
+    pub(crate) fn remove_peer(&mut self, index: usize) {
+        if index >= self.peers.len() {
+            return;
+        }
+        let peer = self.peers.remove(index);
+        let events = self.keeper.remove_source(peer.id, &mut self.clock);
+        self.handle(events);
+    }
+
+    /// The network came or went: every source that is online is asked at once.
+    pub(crate) fn network_changed(&mut self, now: Duration) {
+        for peer in &mut self.peers {
+            peer.client.hurry(now);
+        }
+        self.wanted.iter_mut().for_each(|wanted| wanted.refresh(now));
+    }
+
+    pub(super) fn ask(&mut self, index: usize, now: Duration) {
+        let Some(peer) = self.peers.get_mut(index) else { return };
+        let random = [sys::random::u64(), sys::random::u64()];
+        let opened = sockets::ask(peer.address);
+        if let Some(poll) = self.keeper.source(peer.id).map(time_core::Source::poll) {
+            peer.client.set_poll(poll.max(backed_off(peer)));
+        }
+        let request = peer.client.request(now, random, self.clock.at(sys::clock::realtime_ns()).0);
+        let outcome = opened.and_then(|socket| {
+            peer.local = socket.local_addr().ok().map(|local| local.ip());
+            let own = peer.local.filter(|own| !own.is_loopback());
+            peer.client.set_own_id(own.map(ReferenceId::of_address));
+            let left = self.clock.at(sys::clock::realtime_ns());
+            socket.send(&request)?;
+            peer.client.sent(left.0);
+            peer.socket = Some(socket);
+            Ok(())
+        });
+        let said = match outcome {
+            Ok(()) => {
+                peer.complained = false;
+                None
+            }
+            Err(error) => {
+                peer.socket = None;
+                let why = error.to_string();
+                let first = !std::mem::replace(&mut peer.complained, true);
+                first.then_some(Happened::NotSendable { source: peer.address, why })
+            }
+        };
+        let (id, reach) = (peer.id, peer.client.reach());
+        if let Some(event) = said {
+            self.log.say(&event);
+        }
+        let events = self.keeper.set_reach(id, reach, &mut self.clock);
+        self.handle(events);
+    }
+
+    pub(super) fn receive(&mut self, id: SourceId) {
+        let Some(index) = self.peers.iter().position(|peer| peer.id == id) else { return };
+        let Some(peer) = self.peers.get_mut(index) else { return };
+        let Some(socket) = &peer.socket else { return };
+        let count = match self.batch.receive(socket) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(_) => {
+                // The server's host refused the datagram: this exchange is over.
+                peer.socket = None;
+                peer.client.forget_pending();
+                return;
+            }
+        };
+        let mut good = None;
+        let mut kiss: Option<KissCode> = None;
+        for number in 0..count {
+            let Some(datagram) = self.batch.datagram(number) else { continue };
+            peer.received = peer.received.wrapping_add(1);
+            let stamp = datagram.received_ns.unwrap_or_else(sys::clock::realtime_ns);
+            let at = self.clock.at(stamp);
+            match peer.client.receive(monotonic(), datagram.data, at.0) {
+                Ok(measurement) => good = Some(measurement),
+                Err(ReplyError::Kiss(code)) => kiss = Some(code),
+                Err(_) => {}
+            }
+        }
+        if let Some(code) = kiss {
+            peer.socket = None;
+            let event = Happened::Kiss { source: peer.address, code: code.to_string() };
+            self.log.say(&event);
+        }
+        if let Some(measurement) = good {
+            peer.socket = None;
+            peer.valid = peer.valid.wrapping_add(1);
+            peer.last = Some(measurement.clone());
+            self.measured(index, &measurement);
+        }
+    }
+
+    pub(super) fn measured(&mut self, index: usize, one: &ntp_proto::Measurement) {
+        let Some(peer) = self.peers.get(index) else { return };
+        let (id, reach, poll, address) =
+            (peer.id, peer.client.reach(), peer.client.poll(), peer.address.ip());
+        let exchange = Exchange {
+            sent: LocalTime(one.sent),
+            received: LocalTime(one.received),
+            offset: one.offset,
+            delay: one.delay,
+            dispersion: one.dispersion,
+            root_delay: one.header.root_delay.seconds(),
+            root_dispersion: one.header.root_dispersion.seconds(),
+            stratum: one.header.stratum.max(peer.line.stratum_min),
+            leap: match one.header.leap {
+                Leap::Insert => LeapStatus::Insert,
+                Leap::Delete => LeapStatus::Delete,
+                Leap::Normal | Leap::Unsynchronised => LeapStatus::Normal,
+            },
+        };
+        let events = self.keeper.exchange(id, &exchange, reach, &mut self.clock);
+        let now = self.local_now();
+        let written = self.records.measurement(address, poll, one).and_then(|()| {
+            match self.keeper.statistics(id, now) {
+                Some(statistics) => self.records.statistics(now.0, address, &statistics),
+                None => Ok(()),
+            }
+        });
+        self.record_failed(written);
+        self.handle(events);
+        // The interval that the filter wants counts from this exchange on, not from the one after the next.
+        if let (Some(wanted), Some(peer)) =
+            (self.keeper.source(id).map(time_core::Source::poll), self.peers.get_mut(index))
+        {
+            peer.client.set_poll(wanted);
+        }
+    }
+}
+
+/// While nobody answers the association's own back-off counts, afterwards what the filter wants.
+fn backed_off(peer: &Peer) -> i8 {
+    if peer.client.reach() == 0 { peer.client.poll() } else { i8::MIN }
+}

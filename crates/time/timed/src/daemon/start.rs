@@ -1,0 +1,107 @@
+//! Before the loop: the pid file, the drop of privilege, and leaving the terminal.
+
+use super::Daemon;
+use crate::options::BACKGROUND_VARIABLE;
+use std::io::{self, BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+
+impl Daemon {
+    pub(super) fn write_pid_file(&self) -> Result<(), String> {
+        let Some(path) = &self.config.pid_file else { return Ok(()) };
+        if let Ok(text) = std::fs::read_to_string(path)
+            && let Ok(pid) = text.trim().parse::<u32>()
+            && pid != std::process::id()
+            && is_chronyd(pid)
+        {
+            return Err(format!(
+                "Another chronyd may already be running (pid={pid}), check {}",
+                path.display()
+            ));
+        }
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        }
+        // Replaced in one step: a symbolic link in its place is not followed (CVE-2020-14367).
+        sys::file::replace(path, format!("{}\n", std::process::id()).as_bytes(), 0o644)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))
+    }
+
+    /// The last step before the loop: what is not needed from here on is given up.
+    pub(super) fn drop_privileges(&mut self) -> Result<(), String> {
+        let user = self.options.user.clone().or_else(|| self.config.user.clone());
+        let is_root = sys::process::effective_uid() == 0;
+        if let Some(name) = user.filter(|name| name != "root" && is_root) {
+            let failed = |error: io::Error| format!("cannot become user {name}: {error}");
+            let user = sys::user::by_name(&name)
+                .map_err(failed)?
+                .ok_or_else(|| format!("there is no user {name}\nhelp: adduser --system {name}"))?;
+            sys::process::keep_capabilities_over_user_change().map_err(failed)?;
+            sys::process::become_user(&name, user.uid, user.gid).map_err(failed)?;
+        }
+        let mut kept = Vec::new();
+        if self.clock.is_kernel() {
+            kept.push(sys::process::CAP_SYS_TIME);
+        }
+        if self.config.port != 0 && self.config.port < 1024 {
+            kept.push(sys::process::CAP_NET_BIND_SERVICE);
+        }
+        if is_root && self.options.user.is_some() {
+            sys::process::keep_capabilities(&kept)
+                .map_err(|error| format!("cannot drop capabilities: {error}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a process is a time daemon of ours or chrony's.
+fn is_chronyd(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
+        line.split('\0').take(4).any(|word| word.ends_with("chronyd") || word.ends_with("timed"))
+    })
+}
+
+/// Starts the daemon as a child in a session of its own and waits until it says that it is ready.
+pub(crate) fn start_in_background() -> ExitCode {
+    let Ok(program) = std::env::current_exe() else {
+        eprintln!("chronyd: cannot find its own executable\nhelp: stay in the foreground: chronyd -n");
+        return ExitCode::FAILURE;
+    };
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).env(BACKGROUND_VARIABLE, "1");
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    if let Some(name) = std::env::args_os().next() {
+        use std::os::unix::process::CommandExt;
+        command.arg0(name);
+    }
+    sys::process::new_session(&mut command);
+    let ready = command.spawn().and_then(|mut child| {
+        let mut line = String::new();
+        if let Some(output) = child.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        Ok(line == READY_LINE)
+    });
+    match ready {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!(
+                "chronyd: cannot start in the background: {error}\nhelp: stay in the foreground: chronyd -n"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a child in the background says to its parent.
+const READY_LINE: &str = "ready\n";
+
+pub(super) fn tell_parent_ready() {
+    if std::env::var_os(BACKGROUND_VARIABLE).is_some() {
+        use std::io::Write;
+        // A parent that is gone needs no word.
+        let _ = io::stdout().write_all(READY_LINE.as_bytes());
+        let _ = io::stdout().flush();
+    }
+}

@@ -1,0 +1,184 @@
+//! What happens in the daemon, as types, in chrony's words; and where it is told.
+
+use crate::records::utc;
+use selflog::{Event, Facility, SelfLog, Severity};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// An event.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Happened {
+    Starting,
+    Exiting,
+    Selected { source: String },
+    NoSelectable,
+    NoMajority,
+    TooFewSources,
+    Falseticker { source: String },
+    Stepped { seconds: f64 },
+    Wrong { seconds: f64, how: &'static str },
+    DriftRead { ppm: f64, skew_ppm: f64, path: PathBuf },
+    Kiss { source: SocketAddr, code: String },
+    Resolved { name: String, addresses: usize },
+    Unresolved { name: String },
+    NotSendable { source: SocketAddr, why: String },
+    NoSuitableSource,
+    LogsReopened,
+    ClockFailed { why: String },
+    Warning { what: String },
+    Trouble { what: String },
+}
+
+impl Event for Happened {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Starting => "daemon.start",
+            Self::Exiting => "daemon.exit",
+            Self::Selected { .. } => "source.selected",
+            Self::NoSelectable | Self::NoMajority | Self::TooFewSources | Self::NoSuitableSource => {
+                "source.lost"
+            }
+            Self::Falseticker { .. } => "source.falseticker",
+            Self::Stepped { .. } => "clock.step",
+            Self::Wrong { .. } => "clock.wrong",
+            Self::DriftRead { .. } => "drift.read",
+            Self::Kiss { .. } => "source.kiss",
+            Self::Resolved { .. } => "source.resolved",
+            Self::Unresolved { .. } => "source.unresolved",
+            Self::NotSendable { .. } => "source.unreachable",
+            Self::LogsReopened => "logs.reopen",
+            Self::ClockFailed { .. } => "clock.failed",
+            Self::Warning { .. } => "daemon.warning",
+            Self::Trouble { .. } => "daemon.trouble",
+        }
+    }
+
+    fn severity(&self) -> Severity {
+        match self {
+            Self::NoSelectable
+            | Self::NoMajority
+            | Self::TooFewSources
+            | Self::Falseticker { .. }
+            | Self::Stepped { .. }
+            | Self::Wrong { .. }
+            | Self::Kiss { .. }
+            | Self::Unresolved { .. }
+            | Self::Warning { .. } => Severity::Warning,
+            Self::ClockFailed { .. } | Self::Trouble { .. } | Self::NoSuitableSource => Severity::Err,
+            Self::NotSendable { .. } => Severity::Debug,
+            _ => Severity::Info,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Starting => format!("chronyd version {} starting (banto)", env!("CARGO_PKG_VERSION")),
+            Self::Exiting => "chronyd exiting".to_owned(),
+            Self::Selected { source } => format!("Selected source {source}"),
+            Self::NoSelectable => "Can't synchronise: no selectable sources".to_owned(),
+            Self::NoMajority => "Can't synchronise: no majority".to_owned(),
+            Self::TooFewSources => "Can't synchronise: not enough selectable sources".to_owned(),
+            Self::Falseticker { source } => format!("Detected falseticker {source}"),
+            Self::Stepped { seconds } => format!("System clock was stepped by {seconds:.6} seconds"),
+            Self::Wrong { seconds, how } => format!("System clock wrong by {seconds:.6} seconds{how}"),
+            Self::DriftRead { ppm, skew_ppm, path } => {
+                format!("Frequency {ppm:.3} +/- {skew_ppm:.3} ppm read from {}", path.display())
+            }
+            Self::Kiss { source, code } => format!("Received KoD {code} from {}", source.ip()),
+            Self::Resolved { name, addresses } => format!("Resolved {name} to {addresses} addresses"),
+            Self::Unresolved { name } => format!("Could not resolve {name}; it is tried again"),
+            Self::NotSendable { source, why } => format!("Could not send to {source}: {why}"),
+            Self::NoSuitableSource => "No suitable source for synchronisation".to_owned(),
+            Self::LogsReopened => "Log files reopened".to_owned(),
+            Self::ClockFailed { why } => format!("Could not set the clock: {why}"),
+            Self::Warning { what } | Self::Trouble { what } => what.clone(),
+        }
+    }
+
+    fn fields(&self, field: &mut dyn FnMut(&str, &str)) {
+        match self {
+            Self::Selected { source } | Self::Falseticker { source } => field("TIME_SOURCE", source),
+            Self::Stepped { seconds } | Self::Wrong { seconds, .. } => {
+                field("TIME_OFFSET_NSEC", &format!("{:.0}", seconds * 1e9));
+            }
+            Self::Kiss { source, code } => {
+                field("TIME_SOURCE", &source.ip().to_string());
+                field("TIME_KISS", code);
+            }
+            Self::Resolved { name, .. } | Self::Unresolved { name } => field("TIME_SOURCE", name),
+            _ => {}
+        }
+    }
+}
+
+/// Where events are told: the journal, and standard error or a file where asked for.
+#[derive(Debug)]
+pub(crate) struct Log {
+    journal: Option<SelfLog>,
+    stderr: bool,
+    file: Option<(PathBuf, std::fs::File)>,
+    level: i32,
+}
+
+impl Log {
+    /// `journal` is the native socket of the log daemon; `level` in chrony's numbers.
+    pub(crate) fn new(
+        journal: Option<&Path>,
+        stderr: bool,
+        file: Option<PathBuf>,
+        level: i32,
+    ) -> std::io::Result<Self> {
+        let file = match file {
+            Some(path) => Some((path.clone(), append(&path)?)),
+            None => None,
+        };
+        let journal = journal.map(|socket| SelfLog::new("chronyd", Facility::DAEMON, socket));
+        Ok(Self { journal, stderr, file, level })
+    }
+
+    /// Tells an event.
+    pub(crate) fn say(&mut self, event: &Happened) {
+        let level = match event.severity() {
+            Severity::Debug => -1,
+            Severity::Warning => 1,
+            Severity::Err => 2,
+            Severity::Emerg | Severity::Alert | Severity::Crit => 3,
+            _ => 0,
+        };
+        if level < self.level {
+            return;
+        }
+        if let Some(journal) = &self.journal {
+            journal.say(event);
+        }
+        let (date, time) = utc(sys::clock::realtime_ns());
+        let line = format!("{date}T{time}Z {}\n", event.message());
+        // A log that cannot be written must not stop the clock.
+        if self.stderr {
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+        if let Some((_, file)) = &mut self.file {
+            let _ = file.write_all(line.as_bytes());
+        }
+    }
+
+    /// Sends what waits for a log daemon.
+    pub(crate) fn flush(&self) {
+        if let Some(journal) = &self.journal {
+            journal.flush();
+        }
+    }
+
+    /// Opens the file anew, after it was rotated.
+    pub(crate) fn reopen(&mut self) -> std::io::Result<()> {
+        if let Some((path, file)) = &mut self.file {
+            *file = append(path)?;
+        }
+        Ok(())
+    }
+}
+
+fn append(path: &Path) -> std::io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().append(true).create(true).open(path)
+}

@@ -1,0 +1,297 @@
+//! The command line (`chronyd(8)`): each letter is one row that carries its name, its text and what it does.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a call asks for.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// To run.
+    Run(Box<Options>),
+    /// To print this and end.
+    Print(String),
+}
+
+/// Whether a run ends with the first measured offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Once {
+    /// A daemon.
+    #[default]
+    No,
+    /// `-q`: set the clock and end.
+    Set,
+    /// `-Q`: print the offset and end.
+    Print,
+}
+
+/// The options of a run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    /// `-4` or `-6`: only this family.
+    pub family: Option<Family>,
+    /// `-f`.
+    pub config_file: Option<PathBuf>,
+    /// Configuration directives in the place of a file.
+    pub directives: Vec<String>,
+    /// `-n`: stay in the foreground.
+    pub foreground: bool,
+    /// `-d`: stay in the foreground and log to standard error.
+    pub debug: bool,
+    /// `-l`.
+    pub log_file: Option<PathBuf>,
+    /// `-L`: the least severity that is logged, chrony's numbers (-1 debug, 0 information, 1 warning, 2 error, 3 fatal).
+    pub log_level: i32,
+    /// `-p`.
+    pub print_config: bool,
+    /// `-q`, `-Q`.
+    pub once: Once,
+    /// `-t`: end after this time.
+    pub timeout: Option<Duration>,
+    /// `-u`.
+    pub user: Option<String>,
+    /// `-U`: a start without root is no error.
+    pub any_user: bool,
+    /// `-x`: never touch the clock.
+    pub leave_clock: bool,
+    /// Touch the clock also in a house.
+    pub control_clock: bool,
+}
+
+/// An address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+/// The environment variable by which a daemon in the background knows that it is the one.
+pub(crate) const BACKGROUND_VARIABLE: &str = "BANTO_TIMED_IN_BACKGROUND";
+
+struct Flag {
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+    apply: fn(&mut Options, String) -> Result<(), String>,
+}
+
+const FLAGS: &[Flag] = &[
+    Flag {
+        name: "-4",
+        value: "",
+        help: "Use only IPv4 addresses",
+        apply: |o, _| set(&mut o.family, Family::V4),
+    },
+    Flag {
+        name: "-6",
+        value: "",
+        help: "Use only IPv6 addresses",
+        apply: |o, _| set(&mut o.family, Family::V6),
+    },
+    Flag {
+        name: "-f",
+        value: "FILE",
+        help: "Specify configuration file",
+        apply: |o, value| set(&mut o.config_file, value.into()),
+    },
+    Flag { name: "-n", value: "", help: "Don't run as daemon", apply: |o, _| on(&mut o.foreground) },
+    Flag {
+        name: "-d",
+        value: "",
+        help: "Don't run as daemon and log to stderr",
+        apply: |o, _| on(&mut o.debug),
+    },
+    Flag {
+        name: "-l",
+        value: "FILE",
+        help: "Log to file",
+        apply: |o, value| set(&mut o.log_file, value.into()),
+    },
+    Flag {
+        name: "-L",
+        value: "LEVEL",
+        help: "Set logging threshold (0)",
+        apply: |o, value| {
+            o.log_level = number(&value, -1, 3)?;
+            Ok(())
+        },
+    },
+    Flag {
+        name: "-p",
+        value: "",
+        help: "Print configuration and exit",
+        apply: |o, _| on(&mut o.print_config),
+    },
+    Flag {
+        name: "-q",
+        value: "",
+        help: "Set clock and exit",
+        apply: |o, _| {
+            o.once = Once::Set;
+            Ok(())
+        },
+    },
+    Flag {
+        name: "-Q",
+        value: "",
+        help: "Log offset and exit",
+        apply: |o, _| {
+            o.once = Once::Print;
+            Ok(())
+        },
+    },
+    Flag {
+        name: "-t",
+        value: "SECONDS",
+        help: "Exit after elapsed time",
+        apply: |o, value| set(&mut o.timeout, Duration::from_secs(number(&value, 1, i32::MAX)? as u64)),
+    },
+    Flag { name: "-u", value: "USER", help: "Specify user", apply: |o, value| set(&mut o.user, value) },
+    Flag { name: "-U", value: "", help: "Don't check for root", apply: |o, _| on(&mut o.any_user) },
+    Flag { name: "-x", value: "", help: "Don't control clock", apply: |o, _| on(&mut o.leave_clock) },
+    Flag {
+        name: "--control-clock",
+        value: "",
+        help: "Control the clock also in a house directory",
+        apply: |o, _| on(&mut o.control_clock),
+    },
+];
+
+/// Letters of chronyd's that do nothing here, and why.
+const UNSUPPORTED: &[(&str, &str)] = &[
+    ("-F", "the system call filter is not built in; leave the option out"),
+    ("-m", "memory is not locked; leave the option out"),
+    ("-P", "scheduling priority is the service manager's; use CPUSchedulingPolicy= in the unit"),
+    ("-r", "measurement histories are not kept over restarts; leave the option out"),
+    ("-R", "there is no restart mode; leave the option out"),
+    ("-s", "the clock is not set from the real-time clock; leave the option out"),
+    ("-S", "the system call filter is not built in; leave the option out"),
+];
+
+fn set<T>(slot: &mut Option<T>, value: T) -> Result<(), String> {
+    *slot = Some(value);
+    Ok(())
+}
+
+fn on(slot: &mut bool) -> Result<(), String> {
+    *slot = true;
+    Ok(())
+}
+
+fn number(text: &str, low: i32, high: i32) -> Result<i32, String> {
+    match text.parse() {
+        Ok(value) if (low..=high).contains(&value) => Ok(value),
+        _ => Err(format!("{text:?} is no number from {low} to {high}")),
+    }
+}
+
+impl Options {
+    /// Reads the words after the program's name.
+    pub(crate) fn parse(args: &[OsString]) -> Result<Action, String> {
+        let mut options = Self::default();
+        let mut words = args.iter().map(|word| word.to_string_lossy().into_owned());
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "-v" | "--version" => return Ok(Action::Print(version_line())),
+                "-h" | "--help" => return Ok(Action::Print(help())),
+                "--" => options.directives.extend(words.by_ref()),
+                _ if !word.starts_with('-') => options.directives.push(word),
+                _ => options.take(&word, &mut words)?,
+            }
+        }
+        if !options.directives.is_empty() && options.config_file.is_some() {
+            return Err("-f FILE and configuration directives exclude each other".to_owned());
+        }
+        if options.control_clock && options.leave_clock {
+            return Err("-x and --control-clock contradict each other".to_owned());
+        }
+        Ok(Action::Run(Box::new(options)))
+    }
+
+    /// One word of options: `--name`, `-x`, `-fFILE`, or several letters in one (`-dx`).
+    fn take(&mut self, word: &str, words: &mut dyn Iterator<Item = String>) -> Result<(), String> {
+        if word.starts_with("--") {
+            let flag = FLAGS.iter().find(|flag| flag.name == word).ok_or_else(|| unknown(word))?;
+            return (flag.apply)(self, String::new());
+        }
+        let mut letters = word.chars().skip(1);
+        while let Some(letter) = letters.next() {
+            let name = format!("-{letter}");
+            if let Some((_, why)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) {
+                return Err(format!("option {name} is not supported: {why}"));
+            }
+            let flag = FLAGS.iter().find(|flag| flag.name == name).ok_or_else(|| unknown(&name))?;
+            if flag.value.is_empty() {
+                (flag.apply)(self, String::new())?;
+                continue;
+            }
+            let attached: String = letters.by_ref().collect();
+            let value = if attached.is_empty() { words.next() } else { Some(attached) };
+            let value = value.ok_or_else(|| format!("option {name} needs a value: {name} {}", flag.value))?;
+            (flag.apply)(self, value).map_err(|error| format!("option {name}: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// Without `-n`, `-d`, `-q` and `-Q` the daemon leaves its terminal.
+    pub(crate) fn goes_to_background(&self) -> bool {
+        !self.foreground
+            && !self.debug
+            && self.once == Once::No
+            && std::env::var_os(BACKGROUND_VARIABLE).is_none()
+    }
+
+    /// Log lines go to standard error.
+    pub(crate) fn logs_to_stderr(&self) -> bool {
+        (self.debug || self.once != Once::No) && self.log_file.is_none()
+    }
+}
+
+fn unknown(name: &str) -> String {
+    format!("unknown option {name}\nhelp: the options are listed by: chronyd --help")
+}
+
+/// What `-v` prints.
+pub(crate) fn version_line() -> String {
+    format!("chronyd (banto) version {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+fn help() -> String {
+    let mut text = String::from("Usage: chronyd [OPTION]... [DIRECTIVE]...\n\nOptions:\n");
+    for flag in FLAGS {
+        let name = if flag.value.is_empty() {
+            flag.name.to_owned()
+        } else {
+            format!("{} {}", flag.name, flag.value)
+        };
+        text.push_str(&format!("  {name}\t{}\n", flag.help));
+    }
+    text + "  -v, --version\tPrint version and exit\n  -h, --help\tPrint usage and exit\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: options are read as getopt reads them, directives are kept, and what does nothing is refused by name.
+    #[test]
+    fn the_command_line_is_read_or_refused() {
+        let check = |words: &str, expected: Result<fn(&Options) -> bool, &str>| {
+            let args: Vec<OsString> = words.split(' ').map(OsString::from).collect();
+            match (Options::parse(&args), expected) {
+                (Ok(Action::Run(options)), Ok(holds)) => assert!(holds(&options), "{words}: {options:?}"),
+                (Err(error), Err(part)) => assert!(error.contains(part), "{words}: {error}"),
+                (found, _) => panic!("{words}: {found:?}"),
+            }
+        };
+        check("-dx -f /a", Ok(|o| o.debug && o.leave_clock && o.config_file == Some("/a".into())));
+        check("-f/a -L -1", Ok(|o| o.config_file == Some("/a".into()) && o.log_level == -1));
+        check("-Q -t 5 -4", Ok(|o| o.once == Once::Print && o.timeout == Some(Duration::from_secs(5))));
+        check("-x server\u{a0}a", Ok(|o| o.directives.len() == 1));
+        check("-F 1", Err("option -F is not supported"));
+        check("-z", Err("unknown option -z"));
+        check("-f", Err("needs a value"));
+        check("-t x", Err("option -t"));
+        check("-x --control-clock", Err("contradict"));
+    }
+}

@@ -1,0 +1,143 @@
+//! The sources: names that become addresses, and an association with each address.
+
+use crate::config::SourceConfig;
+use crate::options::Family;
+use ntp_proto::{Client, ClientConfig, Keys, Measurement, ReferenceId};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
+use time_core::SourceId;
+
+/// The first wait before a name is tried again, and the longest. A host often starts before its network does.
+const RESOLVE_AGAIN_FIRST: Duration = Duration::from_secs(2);
+const RESOLVE_AGAIN_MAX: Duration = Duration::from_secs(256);
+
+/// A configured line whose servers are not all known yet.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Names it, in `chronyc sources` as `ID#...`.
+    pub number: u32,
+    /// The line.
+    pub line: SourceConfig,
+    /// When to ask next; none while the question is on its way, or when nothing is missing.
+    pub due: Option<Duration>,
+    /// How many servers are missing.
+    pub missing: usize,
+    wait: Duration,
+    /// It was said that the name has no address.
+    pub complained: bool,
+}
+
+impl Wanted {
+    /// To be resolved at `now`.
+    pub(crate) fn new(number: u32, line: SourceConfig, now: Duration) -> Self {
+        let missing = line.pool.unwrap_or(1);
+        Self { number, line, due: Some(now), missing, wait: RESOLVE_AGAIN_FIRST, complained: false }
+    }
+
+    /// The next try, later each time.
+    pub(crate) fn again(&mut self, now: Duration) {
+        self.due = Some(now + self.wait);
+        self.wait = (self.wait * 2).min(RESOLVE_AGAIN_MAX);
+    }
+
+    /// Asks at once.
+    pub(crate) fn refresh(&mut self, now: Duration) {
+        if self.missing > 0 {
+            self.due = Some(now);
+            self.wait = RESOLVE_AGAIN_FIRST;
+        }
+    }
+
+    /// The addresses that may be used, of those that a name has.
+    pub(crate) fn usable(&self, addresses: &[IpAddr], family: Option<Family>) -> Vec<IpAddr> {
+        let fits = |address: &IpAddr, family: Option<Family>| match family {
+            None => true,
+            Some(Family::V4) => address.is_ipv4(),
+            Some(Family::V6) => address.is_ipv6(),
+        };
+        addresses.iter().copied().filter(|one| fits(one, family) && fits(one, self.line.family)).collect()
+    }
+}
+
+/// A server that we ask.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Of the line that it came from.
+    pub number: u32,
+    /// As it was configured.
+    pub name: String,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// In the timekeeper.
+    pub id: SourceId,
+    /// The association.
+    pub client: Client,
+    /// Waits for the reply to the last request.
+    pub socket: Option<UdpSocket>,
+    /// The line.
+    pub line: SourceConfig,
+    /// From where the last request was sent.
+    pub local: Option<IpAddr>,
+    /// The last good exchange.
+    pub last: Option<Measurement>,
+    /// Datagrams received, and those of them that answered our request.
+    pub received: u32,
+    /// Of those, the ones that answered our request.
+    pub valid: u32,
+    /// Sending failed the last time, which was said.
+    pub complained: bool,
+}
+
+impl Peer {
+    /// An association that begins at `first`.
+    pub(crate) fn new(
+        wanted: &Wanted,
+        address: SocketAddr,
+        id: SourceId,
+        keys: &Keys,
+        precision: i8,
+        first: Duration,
+    ) -> Self {
+        let line = wanted.line.clone();
+        let key = line.key.and_then(|id| Some((id, keys.key(id)?.clone())));
+        let config = ClientConfig {
+            version: line.version,
+            key,
+            poll_min: line.treatment.poll_min,
+            poll_max: line.treatment.poll_max,
+            initial_burst: line.initial_burst,
+            delay_max: line.delay_max,
+            offset_correction: line.offset,
+            precision,
+        };
+        let mut client = Client::new(config, first);
+        if line.offline {
+            client.set_online(false, first);
+        }
+        Self {
+            number: wanted.number,
+            name: line.name.clone(),
+            address,
+            id,
+            client,
+            socket: None,
+            line,
+            local: None,
+            last: None,
+            received: 0,
+            valid: 0,
+            complained: false,
+        }
+    }
+
+    /// As the log names it: the address, and the name when it has another.
+    pub(crate) fn label(&self) -> String {
+        let address = self.address.ip().to_string();
+        if self.name == address { address } else { format!("{address} ({})", self.name) }
+    }
+
+    /// Its reference id, as a server that follows it would show it.
+    pub(crate) fn reference_id(&self) -> ReferenceId {
+        ReferenceId::of_address(self.address.ip())
+    }
+}

@@ -1,0 +1,289 @@
+//! The measurement records (`chrony.conf(5)`, `log`): one file each, in chrony's columns, and the drift file.
+
+use ntp_proto::Measurement;
+use std::fs::File;
+use std::io::Write;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use time_core::{Drift, LeapStatus, SourceStatistics, Tracking};
+
+/// Lines between two banners (`chrony.conf(5)`, `logbanner`).
+pub(crate) const BANNER_LINES: u32 = 32;
+
+/// Which records are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Measurements,
+    Statistics,
+    Tracking,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Measurements => "measurements",
+            Self::Statistics => "statistics",
+            Self::Tracking => "tracking",
+        }
+    }
+
+    fn banner(self) -> &'static str {
+        match self {
+            Self::Measurements => {
+                "   Date (UTC) Time     IP Address   L St 123 567 ABCD  LP RP Score    Offset  Peer del. Peer disp.  Root del. Root disp. Refid     MTxRx"
+            }
+            Self::Statistics => {
+                "   Date (UTC) Time     IP Address    Std dev'n Est offset  Offset sd  Diff freq   Est skew  Stress  Ns  Bs  Nr  Asym"
+            }
+            Self::Tracking => {
+                "   Date (UTC) Time     IP Address   St   Freq ppm   Skew ppm     Offset L Co  Offset sd Rem. corr. Root delay Root disp. Max. error"
+            }
+        }
+    }
+}
+
+/// The files in `logdir`.
+#[derive(Debug)]
+pub(crate) struct Records {
+    folder: Option<PathBuf>,
+    banner_lines: u32,
+    open: Vec<(Kind, Option<File>, u32)>,
+}
+
+impl Records {
+    /// The kinds that the configuration names.
+    pub(crate) fn new(folder: Option<PathBuf>, banner_lines: u32, kinds: &[Kind]) -> Self {
+        Self { folder, banner_lines, open: kinds.iter().map(|kind| (*kind, None, 0)).collect() }
+    }
+
+    /// Closes the files; the next line opens them anew.
+    pub(crate) fn close(&mut self) {
+        for (_, file, _) in &mut self.open {
+            *file = None;
+        }
+    }
+
+    fn wants(&self, kind: Kind) -> bool {
+        self.folder.is_some() && self.open.iter().any(|(known, _, _)| *known == kind)
+    }
+
+    fn write(&mut self, kind: Kind, line: &str) -> std::io::Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let Some((_, slot, lines)) = self.open.iter_mut().find(|(known, _, _)| *known == kind) else {
+            return Ok(());
+        };
+        let file = match slot {
+            Some(file) => file,
+            None => {
+                std::fs::create_dir_all(folder)?;
+                let path = folder.join(format!("{}.log", kind.name()));
+                slot.insert(std::fs::OpenOptions::new().append(true).create(true).open(path)?)
+            }
+        };
+        let mut text = String::new();
+        if self.banner_lines > 0 && *lines % self.banner_lines == 0 {
+            let rule = "=".repeat(kind.banner().len());
+            text = format!("{rule}\n{}\n{rule}\n", kind.banner());
+        }
+        *lines = lines.wrapping_add(1);
+        text.push_str(line);
+        text.push('\n');
+        file.write_all(text.as_bytes())
+    }
+
+    /// A good exchange.
+    pub(crate) fn measurement(
+        &mut self,
+        address: IpAddr,
+        poll: i8,
+        one: &Measurement,
+    ) -> std::io::Result<()> {
+        if !self.wants(Kind::Measurements) {
+            return Ok(());
+        }
+        let header = &one.header;
+        let (date, time) = utc(one.received);
+        let line = format!(
+            "{date} {time} {:<15} {} {:>2} 111 111 1111  {:>2} {:>2} {:4.2} {} {} {} {} {} {:08X} {}B {} {}",
+            address.to_string(),
+            leap_letter(header.leap.bits()),
+            header.stratum,
+            poll,
+            header.poll,
+            1.0,
+            e3(-one.offset),
+            e3(one.delay),
+            e3(one.dispersion),
+            e3(header.root_delay.seconds()),
+            e3(header.root_dispersion.seconds()),
+            u32::from_be_bytes(header.reference_id.0),
+            header.mode.bits(),
+            'D',
+            'K',
+        );
+        self.write(Kind::Measurements, &line)
+    }
+
+    /// A source's estimate after an exchange.
+    pub(crate) fn statistics(
+        &mut self,
+        now: i64,
+        address: IpAddr,
+        one: &SourceStatistics,
+    ) -> std::io::Result<()> {
+        if !self.wants(Kind::Statistics) {
+            return Ok(());
+        }
+        let (date, time) = utc(now);
+        let line = format!(
+            "{date} {time} {:<15} {} {} {} {} {} {} {:>3} {:>3} {:>3} {:5.2}",
+            address.to_string(),
+            e3(one.deviation),
+            e3(-one.offset),
+            e3(one.offset_sigma),
+            e3(one.residual_frequency),
+            e3(one.skew),
+            e1(0.0),
+            one.samples,
+            0,
+            one.runs,
+            0.0,
+        );
+        self.write(Kind::Statistics, &line)
+    }
+
+    /// The clock's state after an update.
+    pub(crate) fn tracking(
+        &mut self,
+        now: i64,
+        address: &str,
+        one: &Tracking,
+        combined: usize,
+        sigma: f64,
+        remaining: f64,
+    ) -> std::io::Result<()> {
+        if !self.wants(Kind::Tracking) {
+            return Ok(());
+        }
+        let (date, time) = utc(now);
+        let leap = match one.leap {
+            LeapStatus::Normal => 'N',
+            LeapStatus::Insert => '+',
+            LeapStatus::Delete => '-',
+        };
+        let line = format!(
+            "{date} {time} {address:<15} {:>2} {:>10.3} {:>10.3} {} {leap} {combined:>2} {} {} {} {} {}",
+            one.stratum,
+            -one.frequency * 1e6,
+            one.skew * 1e6,
+            e3(-one.last_offset),
+            e3(sigma),
+            e3(remaining),
+            e3(one.root_delay),
+            e3(one.root_dispersion),
+            e3(one.root_delay / 2.0 + one.root_dispersion + remaining.abs()),
+        );
+        self.write(Kind::Tracking, &line)
+    }
+}
+
+fn leap_letter(bits: u8) -> char {
+    match bits {
+        0 => 'N',
+        1 => '+',
+        2 => '-',
+        _ => '?',
+    }
+}
+
+/// As C's `%10.3e` prints it.
+fn e3(value: f64) -> String {
+    format!("{:>10}", c_exponent(value, 3))
+}
+
+/// As C's `%7.1e` prints it.
+fn e1(value: f64) -> String {
+    format!("{:>7}", c_exponent(value, 1))
+}
+
+fn c_exponent(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
+/// Date and time of day, UTC, of nanoseconds since the Unix epoch.
+pub(crate) fn utc(nanos: i64) -> (String, String) {
+    let seconds = nanos.div_euclid(1_000_000_000);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Days since 0000-03-01 in eras of 400 years: the leap day is a year's last.
+    let day = days + 719_468;
+    let (era, day_of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (
+        format!("{year:04}-{month:02}-{day_of_month:02}"),
+        format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60),
+    )
+}
+
+/// Reads a drift file: the rate at which the clock gains, and its error bound, in parts per million.
+pub(crate) fn read_drift(path: &Path) -> Option<Drift> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let mut words = text.split_ascii_whitespace().map(|word| word.parse::<f64>().ok());
+    let gains = words.next()??;
+    let skew = words.next().flatten().unwrap_or(1.0);
+    (gains.is_finite() && skew.is_finite())
+        .then(|| Drift { frequency: -gains * 1e-6, skew: skew.abs() * 1e-6 })
+}
+
+/// Writes a drift file in one step, so that a power cut leaves the old or the new one.
+pub(crate) fn write_drift(path: &Path, frequency: f64, skew: f64) -> std::io::Result<()> {
+    let text = format!("{:20.6} {:20.6}\n", -frequency * 1e6, skew * 1e6);
+    sys::file::replace(path, text.as_bytes(), 0o644)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: dates are right at the edges of the calendar, numbers are written as C writes them.
+    #[test]
+    fn dates_and_numbers_are_written_as_c_writes_them() {
+        for (seconds, expected) in [
+            (0, ("1970-01-01", "00:00:00")),
+            (951_782_399, ("2000-02-28", "23:59:59")),
+            (951_782_400, ("2000-02-29", "00:00:00")),
+            (1_795_363_289, ("2026-11-22", "16:01:29")),
+            (-1, ("1969-12-31", "23:59:59")),
+        ] {
+            let (date, time) = utc(seconds * 1_000_000_000);
+            assert_eq!((date.as_str(), time.as_str()), expected);
+        }
+        for (value, expected) in [(-4.966e-3, "-4.966e-03"), (0.0, " 0.000e+00"), (1.5e10, " 1.500e+10")] {
+            assert_eq!(e3(value), expected);
+        }
+    }
+
+    /// Goal: what is written to a drift file is read back, and rubbish is none.
+    #[test]
+    fn a_drift_file_survives() {
+        let path = std::env::temp_dir().join(format!("timed-drift-{}", std::process::id()));
+        write_drift(&path, 12.5e-6, 0.25e-6).expect("the temporary folder is writable");
+        assert_eq!(
+            std::fs::read_to_string(&path).expect("it exists"),
+            "          -12.500000             0.250000\n"
+        );
+        let drift = read_drift(&path).expect("it is readable");
+        assert!((drift.frequency - 12.5e-6).abs() < 1e-12 && (drift.skew - 0.25e-6).abs() < 1e-12);
+        std::fs::write(&path, "x").expect("it is writable");
+        assert_eq!(read_drift(&path), None);
+        std::fs::remove_file(&path).expect("it exists");
+    }
+}

@@ -100,10 +100,10 @@ fn run_commands(session: &mut Session<'_>, line: &CommandLine) -> bool {
     true
 }
 
-/// Commands from standard input; the last one's success counts.
+/// Commands from standard input; the last one's success counts, and no command at all is a success.
 fn run_lines(session: &mut Session<'_>, terminal: bool) -> bool {
     let mut input = Lines { stdin: std::io::stdin().lock(), buffer: Vec::new() };
-    let mut done = false;
+    let mut done = true;
     loop {
         if terminal {
             session.print_now("chronyc> ");

@@ -1,0 +1,420 @@
+//! `chronyc` against the stock daemon, the stock `chronyc` against ours, and chrony.conf read by both.
+//!
+//! The client under test is compared with the stock client at the same daemon: same bytes on standard output, same exit
+//! code. Numbers move while the daemon runs, so the stock client is asked before and after, and the comparison is
+//! repeated a bounded number of times until ours agrees with either; what never stands still is compared with its digits
+//! masked.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use compliance::{
+    Running, Side, TempDir, eventually, free_port, ours, skip, stock, stock_or_skip, stock_without_clock,
+    under_test,
+};
+
+/// What a client printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Printed {
+    out: String,
+    code: Option<i32>,
+}
+
+fn client(side: Side) -> Command {
+    match side {
+        Side::Stock => Command::new(stock("chronyc").expect("asked for before")),
+        Side::Ours => ours("chronyc"),
+    }
+}
+
+fn run_with_input(side: Side, args: &[&str], input: &str) -> Printed {
+    use std::io::Write;
+    let mut child = client(side)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the client starts");
+    // It may end without reading.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    let output = child.wait_with_output().expect("the client ends");
+    Printed { out: String::from_utf8(output.stdout).expect("UTF-8"), code: output.status.code() }
+}
+
+fn run(side: Side, args: &[&str]) -> Printed {
+    run_with_input(side, args, "")
+}
+
+/// A stock daemon that cannot set the clock.
+struct Daemon {
+    socket: String,
+    command_port: u16,
+    _running: Running,
+    folder: TempDir,
+}
+
+impl Daemon {
+    fn start(command: impl FnOnce(&Path) -> Command, lines: &str) -> Self {
+        let folder = TempDir::new();
+        let inner = folder.join("run");
+        // chronyd uses its socket only in a folder that others cannot enter.
+        std::fs::DirBuilder::new().mode(0o750).create(&inner).expect("a folder");
+        let socket = inner.join("chronyd.sock");
+        let command_port = free_port();
+        let text = format!(
+            "{lines}\ncmdport {command_port}\nbindcmdaddress {}\npidfile {}\nuser root\n",
+            socket.display(),
+            folder.join("pid").display()
+        );
+        let file = folder.write("chrony.conf", text);
+        let log = std::fs::File::create(folder.join("log")).expect("a log");
+        let mut command = command(&file);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log again")).stderr(log);
+        let running = Running::start(&mut command);
+        let daemon = Self {
+            socket: socket.to_str().expect("UTF-8").to_owned(),
+            command_port,
+            _running: running,
+            folder,
+        };
+        let answers = || run(Side::Stock, &["-h", &daemon.socket, "activity"]).code == Some(0);
+        assert!(eventually(Duration::from_secs(20), answers), "no answer; log: {}", daemon.log());
+        daemon
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    fn stock(lines: &str) -> Self {
+        let program = stock("chronyd").expect("asked for before");
+        Self::start(
+            |file| {
+                let mut command = stock_without_clock(&program);
+                command.args(["-x", "-d", "-f"]).arg(file);
+                command
+            },
+            lines,
+        )
+    }
+}
+
+/// Two stock daemons: one serves its own clock, one follows it. None: said why.
+fn server_and_follower() -> Option<(Daemon, Daemon)> {
+    stock_or_skip("chronyc")?;
+    stock_or_skip("chronyd")?;
+    stock_or_skip("setpriv")?;
+    if sys::process::effective_uid() != 0 {
+        skip("the stock chronyd has to be started by root");
+        return None;
+    }
+    let port = free_port();
+    let server = Daemon::stock(&format!("local stratum 5\nport {port}\nallow"));
+    let follower = Daemon::stock(&format!(
+        "server 127.0.0.1 port {port} iburst minpoll 6\nserver 127.0.0.2 port {port} offline prefer trust\n\
+         server no-such-name.invalid\nport 0"
+    ));
+    let synced = run(Side::Stock, &["-h", &follower.socket, "waitsync", "100", "0", "0", "0.2"]);
+    assert_eq!(synced.code, Some(0), "{} log: {}", synced.out, follower.log());
+    Some((server, follower))
+}
+
+/// Digits in a row, signs and the words that a sign chooses, each made one mark.
+fn masked(text: &str) -> String {
+    let mut out = String::new();
+    for letter in text.replace(" slow", " fast").chars() {
+        let mark = match letter {
+            '0'..='9' => '#',
+            '+' | '-' => '+',
+            other => other,
+        };
+        if mark != '#' || !out.ends_with('#') {
+            out.push(mark);
+        }
+    }
+    out
+}
+
+/// The client under test prints what the stock client prints, within a few tries.
+fn check_same(args: &[&str], form: fn(&str) -> String) {
+    let formed = |side| {
+        let printed = run(side, args);
+        Printed { out: form(&printed.out), ..printed }
+    };
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        let before = formed(Side::Stock);
+        let tested = formed(under_test());
+        let after = formed(Side::Stock);
+        if tested == before || tested == after {
+            return;
+        }
+        seen = vec![before, tested, after];
+    }
+    panic!("{args:?}: stock, tested, stock: {seen:#?}");
+}
+
+fn exactly(text: &str) -> String {
+    text.to_owned()
+}
+
+/// Goal: every report and every order, with every option that changes it, prints what the stock client prints.
+#[test]
+fn prints_what_the_stock_client_prints() {
+    let Some((_server, follower)) = server_and_follower() else { return };
+    let socket = follower.socket.as_str();
+    let commands = [
+        "sources",
+        "sources -a",
+        "sources -v",
+        "sources -a -v",
+        "sourcestats",
+        "sourcestats -a -v",
+        "activity",
+        "selectdata -v",
+        "selectdata -a",
+        "authdata -a -v",
+        "authdata",
+        "ntpdata",
+        "ntpdata 127.0.0.1",
+        "ntpdata 192.0.2.1",
+        "clients",
+        "clients -k",
+        "smoothing",
+        "rtcdata",
+        "manual list",
+        "sourcename 127.0.0.1",
+        "sourcename 192.0.2.1",
+        "sourcename ID#0000000001",
+        "makestep",
+        "makestep 1 3",
+        "burst 1/1 192.0.2.1",
+        "burst",
+        "online",
+        "offline 192.0.2.1",
+        "online 255.255.255.0/192.0.2.0",
+        "accheck 10.0.0.1",
+        "cmdaccheck 127.0.0.1",
+        "allow 10.0.0.0/8",
+        "deny all 10",
+        "local stratum 7",
+        "local off",
+        "dump",
+        "cyclelogs",
+        "rekey",
+        "reload sources",
+        "refresh",
+        "reselect",
+        "maxdelay 127.0.0.1 0.5",
+        "minpoll 127.0.0.1 6",
+        "minpoll 192.0.2.1 6",
+        "delete 192.0.2.1",
+        "manual on",
+        "smoothtime reset",
+        "writertc",
+        "no such command",
+        "",
+    ];
+    for command in commands {
+        for option in ["", "-n", "-N", "-c"] {
+            let mut args = vec!["-h", socket];
+            args.extend((!option.is_empty()).then_some(option));
+            args.extend(command.split_whitespace());
+            check_same(&args, exactly);
+        }
+    }
+    for command in ["tracking", "serverstats", "waitsync 1"] {
+        for option in ["-n", "-N", "-c"] {
+            let mut args = vec!["-h", socket, option];
+            args.extend(command.split_whitespace());
+            check_same(&args, masked);
+        }
+    }
+    let left: Vec<PathBuf> = std::fs::read_dir(follower.folder.join("run"))
+        .expect("the folder of the socket")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    assert_eq!(left, [PathBuf::from(socket)], "a client left its socket");
+}
+
+/// Goal: the fields of CSV, one by one: as many as the stock client's, the same where they stand still, numbers elsewhere.
+#[test]
+fn csv_has_the_fields_of_the_stock_client() {
+    let Some((server, follower)) = server_and_follower() else { return };
+    let check = |socket: &str, command: &str, fields: usize, still: &[usize]| {
+        let line = |side| {
+            let out = run(side, &["-c", "-h", socket, command]).out;
+            out.lines().next().unwrap_or("").split(',').map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (expected, got) = (line(Side::Stock), line(under_test()));
+        assert_eq!((expected.len(), got.len()), (fields, fields), "{command}: {expected:?} {got:?}");
+        for (index, (expected, got)) in expected.iter().zip(&got).enumerate() {
+            if still.contains(&index) {
+                assert_eq!(got, expected, "{command}, field {index}");
+            } else {
+                assert!(got.parse::<f64>().is_ok(), "{command}, field {index}: {got}");
+            }
+        }
+    };
+    check(&follower.socket, "tracking", 14, &[0, 1, 2, 13]);
+    check(&follower.socket, "sources", 10, &[0, 1, 2, 3]);
+    check(&follower.socket, "sourcestats", 8, &[0]);
+    check(&follower.socket, "activity", 5, &[0, 1, 2, 3, 4]);
+    check(&follower.socket, "waitsync", 4, &[0, 1]);
+    check(&server.socket, "tracking", 14, &[0, 1, 2, 13]);
+    check(&server.socket, "serverstats", 11, &[]);
+}
+
+/// Goal: where the daemon is looked for, and what is said when it is not there or does not allow a command.
+#[test]
+fn looks_for_the_daemon_as_the_stock_client_does() {
+    let Some((server, follower)) = server_and_follower() else { return };
+    let absent = follower.folder.join("run/absent.sock");
+    let absent = absent.to_str().expect("UTF-8");
+    let (port, nobody) = (follower.command_port.to_string(), free_port().to_string());
+    let fallback = format!("{absent},127.0.0.1,::1");
+    check_same(&["-n", "-h", "127.0.0.1", "-p", &port, "sources"], exactly);
+    check_same(&["-h", "127.0.0.1", "-p", &port, "makestep"], exactly);
+    check_same(&["-h", "127.0.0.1", "-p", &port, "serverstats"], exactly);
+    check_same(&["-n", "-h", &fallback, "-p", &port, "activity"], exactly);
+    check_same(&["-h", "127.0.0.1", "-p", &nobody, "tracking"], exactly);
+    check_same(&["-h", "127.0.0.1", "-p", &nobody, "waitsync", "2", "0", "0", "0.1"], exactly);
+    check_same(&["-h", absent, "tracking"], exactly);
+    check_same(&["-h", "no-such-name.invalid", "tracking"], exactly);
+    // A daemon that serves only its own clock is not synchronised.
+    check_same(&["-h", &server.socket, "waitsync", "2", "0", "0", "0.1"], masked);
+    check_same(&["-h", &server.socket, "tracking"], masked);
+    let expected = Printed { out: "506 Cannot talk to daemon\n".to_owned(), code: Some(1) };
+    assert_eq!(run(under_test(), &["-h", "127.0.0.1", "-p", &nobody, "tracking"]), expected);
+}
+
+/// Goal: several commands in one call, and commands from standard input.
+#[test]
+fn takes_several_commands_as_the_stock_client_does() {
+    let Some((_server, follower)) = server_and_follower() else { return };
+    let socket = follower.socket.as_str();
+    check_same(&["-n", "-m", "-h", socket, "activity", "sources -a", "sourcename 127.0.0.1"], exactly);
+    check_same(&["-m", "-h", socket, "activity", "rtcdata", "activity"], exactly);
+    check_same(&["-m", "-h", socket, "quit", "activity"], exactly);
+    check_same(&["-nc", "-h", socket, "sources", "-a"], exactly);
+    for input in [
+        "",
+        "activity\n\n# nothing\nrtcdata\nactivity",
+        "rtcdata\n",
+        "exit\nactivity\n",
+        "timeout 50\nretries 3\n",
+    ] {
+        let args = ["-n", "-h", socket];
+        assert_eq!(
+            run_with_input(under_test(), &args, input),
+            run_with_input(Side::Stock, &args, input),
+            "{input:?}"
+        );
+    }
+}
+
+/// Goal: the stock client understands our daemon: each report has the stock daemon's layout, and both clients agree.
+#[test]
+fn the_stock_client_reads_our_daemon() {
+    let Some((server, _follower)) = server_and_follower() else { return };
+    let known = ours("chronyd").arg("-v").output().is_ok_and(|output| output.status.success());
+    if !known {
+        skip("our daemon is not among banto's programs yet");
+        return;
+    }
+    let conf = std::fs::read_to_string(server.folder.join("chrony.conf")).expect("its configuration");
+    let port = conf.lines().find_map(|line| line.strip_prefix("port ")).expect("its port");
+    let ours = Daemon::start(
+        |file| {
+            let mut command = ours("chronyd");
+            command.args(["-x", "-d", "-f"]).arg(file);
+            command
+        },
+        &format!("server 127.0.0.1 port {port} iburst\nport 0"),
+    );
+    let synced = run(Side::Stock, &["-h", &ours.socket, "waitsync", "150", "0", "0", "0.2"]);
+    assert_eq!(synced.code, Some(0), "{} log: {}", synced.out, ours.log());
+    let csv = |command: &str| run(Side::Stock, &["-c", "-h", &ours.socket, command]).out;
+    let tracking = csv("tracking");
+    assert!(tracking.starts_with("7F000001,127.0.0.1,6,") && tracking.ends_with(",Normal\n"), "{tracking}");
+    let sources = csv("sources");
+    assert!(sources.starts_with("^,*,127.0.0.1,5,") && sources.lines().count() == 1, "{sources}");
+    assert!(csv("sourcestats").starts_with("127.0.0.1,"), "{}", csv("sourcestats"));
+    assert_eq!(csv("activity"), "1,0,0,0,0\n");
+    // Started with -x it has no clock to step, as the stock daemon.
+    let unable = run(Side::Stock, &["-h", &ours.socket, "makestep"]);
+    assert_eq!(unable, Printed { out: "500 Failure\n".to_owned(), code: Some(1) });
+    let port = ours.command_port.to_string();
+    let refused = run(Side::Stock, &["-h", "127.0.0.1", "-p", &port, "makestep"]);
+    assert_eq!(refused, Printed { out: "501 Not authorised\n".to_owned(), code: Some(1) });
+    check_same(&["-n", "-h", &ours.socket, "sources"], exactly);
+}
+
+/// What our reader says of a configuration: its errors, and what is in effect.
+fn read_by_us(text: &str) -> (bool, String) {
+    let mut loader = conf_text::MemoryLoader::new([("/c", text)]);
+    let mut settings = chrony_conf::Settings::new(&layout::Layout::system());
+    let (mut sources, mut diagnostics) = (conf_text::Sources::new(), conf_text::Diagnostics::new());
+    chrony_conf::load(Path::new("/c"), &mut settings, &mut loader, &mut sources, &mut diagnostics);
+    (diagnostics.has_errors(), settings.render())
+}
+
+/// Goal: a configuration is good or bad for both readers alike, and what we render the stock daemon reads.
+#[test]
+fn both_readers_agree_on_chrony_conf() {
+    let Some(chronyd) = stock_or_skip("chronyd") else { return };
+    let folder = TempDir::new();
+    let stock_accepts = |text: &str| {
+        let file = folder.write("chrony.conf", text);
+        let output = Command::new(&chronyd).arg("-p").arg("-f").arg(file).output().expect("chronyd runs");
+        output.status.success()
+    };
+    let check = |text: &str, good: bool| {
+        let (errors, rendered) = read_by_us(text);
+        assert_eq!(stock_accepts(text), good, "stock: {text}");
+        assert_eq!(!errors, good, "ours: {text}");
+        if good {
+            assert!(stock_accepts(&rendered), "rendered: {rendered}");
+            assert_eq!(read_by_us(&rendered), (false, rendered.clone()));
+        }
+    };
+    for good in [
+        "",
+        "! c\n; c\n# c\n% c\n\tSERVER a.example IBURST\tMinPoll 4",
+        "pool 2.debian.pool.ntp.org iburst\nkeyfile /k\ndriftfile /d\nlogdir /l\nmaxupdateskew 100.0\nrtcsync\nmakestep 1 3",
+        "makestep 0.1 -1\nallow\nallow 10\nallow 10.1\nallow 10.1.2\ndeny all 10.1.2.3/32\nallow ::/0\nlocal\nlocal stratum 3 distance 2",
+        "port 0\ncmdport 0\nbindaddress ::1\nbindcmdaddress /\nlog tracking measurements\nminsources 2\npidfile /\nuser root",
+        "server a.example key 1 version 3 maxdelay 0.1 offset 0.001 prefer trust require noselect offline port 11123",
+        "cmdallow 192.0.2.0/24\ncmddeny all\ndumpdir /x\nmaxslewrate 1000\nmaxdistance 16\nlogchange 0.5",
+        "include /usr/*.no-such\nconfdir /no/such/folder\nsourcedir /no/such/folder",
+        "leapsectz right/UTC\nntsdumpdir /n\nrefclock PPS /dev/pps0\nhwtimestamp *",
+    ] {
+        check(good, true);
+    }
+    for bad in [
+        "srver a.example",
+        "server",
+        "server a.example ibrst",
+        "server a.example minpoll",
+        "server a.example minpoll x",
+        "server a.example key 0",
+        "makestep 1",
+        "rtcsync yes",
+        "driftfile",
+        "driftfile /a /b /c",
+        "port",
+        "port x",
+        "allow 10.0.0.0/x",
+        "allow 300.1",
+        "bindaddress somewhere",
+        "local stratum 16",
+        "local strtum 3",
+        "log everything",
+        "include /no/such/file",
+    ] {
+        check(bad, false);
+    }
+}

@@ -61,15 +61,25 @@ enum Source {
 impl Journal {
     /// The journal files in `dir` and in its machine directories (those named by a 128-bit id).
     pub fn open_dir(dir: &Path) -> io::Result<Self> {
-        let mut directories = vec![dir.to_path_buf()];
-        for entry in std::fs::read_dir(dir)? {
-            let entry = entry?;
-            let machine = entry.file_name().to_str().and_then(Id128::parse).is_some();
-            if machine && entry.path().is_dir() {
-                directories.push(entry.path());
+        Self::open_dirs(&[dir.to_path_buf()]).map_err(|(_, error)| error)
+    }
+
+    /// The journal files in several directories, each as [`Journal::open_dir`] takes it.
+    pub fn open_dirs(dirs: &[PathBuf]) -> Result<Self, (PathBuf, io::Error)> {
+        let mut directories = Vec::new();
+        for dir in dirs {
+            let failed = |error| (dir.clone(), error);
+            directories.push(dir.clone());
+            let first = directories.len();
+            for entry in std::fs::read_dir(dir).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                let machine = entry.file_name().to_str().and_then(Id128::parse).is_some();
+                if machine && entry.path().is_dir() {
+                    directories.push(entry.path());
+                }
             }
+            directories[first..].sort();
         }
-        directories[1..].sort();
         let mut journal = Self::with(Source::Directories(directories));
         journal.scan();
         Ok(journal)

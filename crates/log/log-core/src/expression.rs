@@ -93,6 +93,8 @@ impl Expression {
         match self {
             Expression::Text(text) => Value::Text(Cow::Borrowed(text)),
             Expression::Number(number) => Value::Number(*number),
+            Expression::Property(Property::Severity) => Value::Number(i64::from(message.pri & 7)),
+            Expression::Property(Property::Facility) => Value::Number(i64::from(message.pri >> 3)),
             Expression::Property(property) => match property.borrowed(message) {
                 Some(text) => Value::Text(Cow::Borrowed(text)),
                 None => {

@@ -13,6 +13,8 @@ pub struct Directive {
     pub name: &'static str,
     /// The whole line.
     pub syntax: &'static str,
+    /// A line that makes sense, to paste.
+    pub example: &'static str,
     /// What holds without it.
     pub default: &'static str,
     /// What it is for.
@@ -41,10 +43,11 @@ impl Directive {
 }
 
 macro_rules! directive {
-    ($name:literal $arguments:literal, $default:literal, $doc:literal, $parse:expr, $show:expr) => {
+    ($name:literal $arguments:literal like $($example:literal)*, $default:literal, $doc:literal, $parse:expr, $show:expr) => {
         Directive {
             name: $name,
             syntax: concat!($name, $arguments),
+            example: concat!($name, $($example),*),
             default: $default,
             doc: $doc,
             does: Does::Set { parse: $parse, show: $show },
@@ -56,7 +59,7 @@ macro_rules! directive {
 macro_rules! magnitude {
     ($name:literal $what:literal, $default:literal, $doc:literal, $field:ident) => {
         directive!(
-            $name " NUMBER",
+            $name " NUMBER" like " " $default,
             $default,
             $doc,
             |w, s| {
@@ -72,9 +75,9 @@ macro_rules! magnitude {
 
 /// A path in a field; `/` means none where `$slash` says so.
 macro_rules! path {
-    ($name:literal, $default:literal, $doc:literal, $field:ident, slash: $slash:literal) => {
+    ($name:literal like $example:literal, $default:literal, $doc:literal, $field:ident, slash: $slash:literal) => {
         directive!(
-            $name " PATH",
+            $name " PATH" like $example,
             $default,
             $doc,
             |w, s| {
@@ -95,7 +98,7 @@ macro_rules! path {
 macro_rules! source {
     ($name:literal, $doc:literal, $kind:ident) => {
         directive!(
-            $name " NAME [OPTION]...",
+            $name " NAME [OPTION]..." like " ntp.example.net iburst",
             "none",
             $doc,
             |w, s| {
@@ -115,7 +118,7 @@ macro_rules! source {
 macro_rules! access {
     ($name:literal, $default:literal, $doc:literal, $field:ident, $allow:literal) => {
         directive!(
-            $name " [all] [SUBNET]",
+            $name " [all] [SUBNET]" like " 192.0.2.0/24",
             $default,
             $doc,
             |w, s| {
@@ -134,7 +137,7 @@ pub const DIRECTIVES: &[Directive] = &[
     source!("pool", "several servers of one name", Pool),
     source!("peer", "a symmetric association", Peer),
     directive!(
-        "sourcedir" " FOLDER...",
+        "sourcedir" " FOLDER..." like " /etc/chrony/sources.d",
         "none",
         "folders whose *.sources files name more sources; `chronyc reload sources` reads them again",
         |w, s| {
@@ -153,14 +156,14 @@ pub const DIRECTIVES: &[Directive] = &[
         }
     ),
     directive!(
-        "driftfile" " PATH [interval SECONDS]",
+        "driftfile" " PATH [interval SECONDS]" like " /var/lib/chrony/chrony.drift",
         "none",
         "where the frequency is kept over a restart",
         |w, s| {
             let path = w.path("a path")?;
             if let Some(word) = w.next() {
                 if !word.text.eq_ignore_ascii_case("interval") {
-                    w.wrong(word, "'interval'");
+                    w.no_choice(word, "option", &["interval"]);
                     return None;
                 }
                 s.drift_file_interval = w.integer("seconds", 0, i64::from(i32::MAX))? as u32;
@@ -177,7 +180,7 @@ pub const DIRECTIVES: &[Directive] = &[
         }
     ),
     directive!(
-        "makestep" " THRESHOLD LIMIT",
+        "makestep" " THRESHOLD LIMIT" like " 1 3",
         "the clock is never stepped",
         "offsets above THRESHOLD seconds are stepped in the first LIMIT updates (-1: in all)",
         |w, s| {
@@ -195,7 +198,7 @@ pub const DIRECTIVES: &[Directive] = &[
         }
     ),
     directive!(
-        "rtcsync" "",
+        "rtcsync" "" like "",
         "off",
         "the kernel is told that the clock is synchronised, and copies it to the real-time clock",
         |w, s| {
@@ -216,7 +219,7 @@ pub const DIRECTIVES: &[Directive] = &[
     access!("cmdallow", "this host only", "who may ask over the command port", command_access, true),
     access!("cmddeny", "none", "who may not ask over the command port", command_access, false),
     directive!(
-        "local" " [stratum STRATUM] [distance SECONDS]",
+        "local" " [stratum STRATUM] [distance SECONDS]" like " stratum 10",
         "off",
         "time is served even while there is no source",
         |w, s| {
@@ -231,7 +234,7 @@ pub const DIRECTIVES: &[Directive] = &[
                         without_effect(w, word);
                     }
                     _ => {
-                        w.wrong(word, "'stratum' or 'distance'");
+                        w.no_choice(word, "option", &["stratum", "distance", "orphan", "activate", "waitsynced", "waitunsynced"]);
                         return None;
                     }
                 }
@@ -242,7 +245,7 @@ pub const DIRECTIVES: &[Directive] = &[
         |s| s.local.map(|l| format!("stratum {} distance {}", l.stratum, l.distance)).into_iter().collect()
     ),
     directive!(
-        "port" " PORT",
+        "port" " PORT" like " 123",
         "123",
         "UDP port of the server; 0: no server",
         |w, s| {
@@ -254,7 +257,7 @@ pub const DIRECTIVES: &[Directive] = &[
         |s| vec![s.port.to_string()]
     ),
     directive!(
-        "bindaddress" " ADDRESS",
+        "bindaddress" " ADDRESS" like " 192.0.2.1",
         "every address",
         "the address at which the server answers, one of each family",
         |w, s| {
@@ -272,7 +275,7 @@ pub const DIRECTIVES: &[Directive] = &[
         }
     ),
     directive!(
-        "cmdport" " PORT",
+        "cmdport" " PORT" like " 323",
         "323",
         "UDP port for commands; 0: only the Unix socket",
         |w, s| {
@@ -284,7 +287,7 @@ pub const DIRECTIVES: &[Directive] = &[
         |s| vec![s.command_port.to_string()]
     ),
     directive!(
-        "bindcmdaddress" " ADDRESS|PATH",
+        "bindcmdaddress" " ADDRESS|PATH" like " /run/chrony/chronyd.sock",
         "127.0.0.1, ::1 and the Unix socket",
         "where commands are taken: an address of each family, or a path (/: none)",
         |w, s| {
@@ -309,9 +312,9 @@ pub const DIRECTIVES: &[Directive] = &[
             vec![s.command_bind_v4.to_string(), s.command_bind_v6.to_string(), path]
         }
     ),
-    path!("logdir", "none", "folder of the log files", log_dir, slash: false),
+    path!("logdir" like " /var/log/chrony", "none", "folder of the log files", log_dir, slash: false),
     directive!(
-        "log" " measurements|rawmeasurements|statistics|tracking|selection|rtc|refclocks|tempcomp ...",
+        "log" " measurements|rawmeasurements|statistics|tracking|selection|rtc|refclocks|tempcomp ..." like " measurements statistics tracking",
         "none",
         "which log files are written",
         |w, s| {
@@ -319,7 +322,8 @@ pub const DIRECTIVES: &[Directive] = &[
                 match LOG_NAMES.iter().find(|(name, _)| *name == word.text) {
                     Some((_, set)) => *set(&mut s.logs) = true,
                     None => {
-                        w.wrong(word, "a log");
+                        let names: Vec<&str> = LOG_NAMES.iter().map(|(name, _)| *name).collect();
+                        w.no_choice(word, "file", &names);
                         return None;
                     }
                 }
@@ -336,7 +340,7 @@ pub const DIRECTIVES: &[Directive] = &[
         }
     ),
     magnitude!("logchange" "seconds", "1.0", "larger offsets are logged", log_change),
-    path!("keyfile", "none", "the keys of authenticated sources and clients", key_file, slash: false),
+    path!("keyfile" like " /etc/chrony/chrony.keys", "none", "the keys of authenticated sources and clients", key_file, slash: false),
     magnitude!("maxupdateskew" "parts per million", "1000", "estimates with a larger skew do not change the frequency", max_update_skew),
     magnitude!("maxslewrate" "parts per million", "83333.333", "how fast the clock is slewed", max_slew_rate),
     magnitude!("maxdrift" "parts per million", "500000", "the largest frequency error of the clock", max_drift),
@@ -344,7 +348,7 @@ pub const DIRECTIVES: &[Directive] = &[
     magnitude!("maxdistance" "seconds", "3.0", "sources with a larger root distance are not selected", max_distance),
     magnitude!("maxjitter" "seconds", "1.0", "sources with a larger jitter are not selected", max_jitter),
     directive!(
-        "minsources" " COUNT",
+        "minsources" " COUNT" like " 2",
         "1",
         "how many sources must be selectable for an update of the clock",
         |w, s| {
@@ -358,9 +362,9 @@ pub const DIRECTIVES: &[Directive] = &[
     magnitude!("stratumweight" "seconds a stratum", "0.001", "how much a stratum counts in the selection", stratum_weight),
     magnitude!("reselectdist" "seconds", "0.0001", "how far another source must be to be chosen", reselect_distance),
     magnitude!("combinelimit" "a ratio", "3", "sources farther than this are not combined", combine_limit),
-    path!("pidfile", "/run/chrony/chronyd.pid", "where the process id is written (/: nowhere)", pid_file, slash: true),
+    path!("pidfile" like " /run/chrony/chronyd.pid", "/run/chrony/chronyd.pid", "where the process id is written (/: nowhere)", pid_file, slash: true),
     directive!(
-        "user" " NAME",
+        "user" " NAME" like " _chrony",
         "as started",
         "the user as whom the daemon goes on when it was started by root",
         |w, s| {
@@ -371,10 +375,11 @@ pub const DIRECTIVES: &[Directive] = &[
         },
         |s| s.user.iter().cloned().collect()
     ),
-    path!("dumpdir", "none", "where measurements are kept over a restart", dump_dir, slash: false),
+    path!("dumpdir" like " /var/lib/chrony", "none", "where measurements are kept over a restart", dump_dir, slash: false),
     Directive {
         name: "include",
         syntax: "include PATTERN",
+        example: "include /etc/chrony/chrony.d/*.conf",
         default: "none",
         doc: "reads the files that match, here",
         does: Does::Include,
@@ -382,6 +387,7 @@ pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "confdir",
         syntax: "confdir FOLDER...",
+        example: "confdir /etc/chrony/conf.d",
         default: "none",
         doc: "reads the *.conf files of the folders in the order of their names; the first folder that has a name wins",
         does: Does::ConfDir,

@@ -61,13 +61,14 @@ pub fn load_source_dirs(
                 let mut own = Diagnostics::new();
                 let Some(mut words) = Words::new(split(line, *span), &mut own) else { continue };
                 words.syntax = "server NAME [OPTION]...";
+                words.example = "server ntp.example.net iburst".to_owned();
                 let kinds =
                     [("server", SourceKind::Server), ("pool", SourceKind::Pool), ("peer", SourceKind::Peer)];
                 match kinds.iter().find(|(name, _)| name.eq_ignore_ascii_case(words.directive.text)) {
                     Some((_, kind)) => found.extend(source::parse(&mut words, *kind, true)),
                     None => {
                         let word = words.directive;
-                        words.wrong(word, "'server', 'pool' or 'peer'");
+                        words.no_choice(word, "kind of source", &["server", "pool", "peer"]);
                     }
                 }
                 for mut finding in own.list {
@@ -115,6 +116,7 @@ impl Reader<'_> {
     }
 
     fn line(&mut self, words: Vec<Word<'_>>, depth: usize) {
+        let text = words.iter().map(|word| word.text).collect::<Vec<_>>().join(" ");
         let whole = match (words.first(), words.last()) {
             (Some(first), Some(last)) => first.span.to(last.span),
             _ => return,
@@ -122,10 +124,11 @@ impl Reader<'_> {
         let Some(mut words) = Words::new(words, self.diagnostics) else { return };
         let name = words.directive.text.to_ascii_lowercase();
         let Some(directive) = DIRECTIVES.iter().find(|directive| directive.name == name) else {
-            not_supported(words.directive, &name, words.diagnostics);
+            not_supported(words.directive, &name, &text, words.diagnostics);
             return;
         };
         words.syntax = directive.syntax;
+        words.example = directive.example.to_owned();
         match directive.does {
             Does::Set { parse, .. } => {
                 // What went wrong is among the diagnostics; the line has no effect then.
@@ -211,13 +214,13 @@ fn files_of(folders: &[PathBuf], pattern: &str, loader: &mut dyn Loader) -> Vec<
     files
 }
 
-fn not_supported(word: Word<'_>, name: &str, diagnostics: &mut Diagnostics) {
+fn not_supported(word: Word<'_>, name: &str, line: &str, diagnostics: &mut Diagnostics) {
     if let Some((_, instead)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) {
         diagnostics.push(
             Diagnostic::warning(format!("directive '{name}' is known and has no effect here"))
                 .at(word.span, "left out")
                 .note(*instead)
-                .help(format!("# {name} ...")),
+                .help(format!("# {line}")),
         );
         return;
     }

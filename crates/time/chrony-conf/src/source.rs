@@ -1,6 +1,6 @@
 //! `server`, `pool` and `peer`, and their options.
 
-use conf_text::{Diagnostics, Sources, nearest};
+use conf_text::{Diagnostics, Sources};
 
 use crate::words::{Words, split};
 
@@ -347,6 +347,31 @@ const fn family(name: &'static str, family: AddressFamily) -> SourceOption {
     }
 }
 
+/// An option with a value that makes sense in it, to paste.
+fn example(syntax: &str) -> String {
+    const VALUES: &[(&str, &str)] = &[
+        ("PORT", "123"),
+        ("LOG2", "6"),
+        ("ID", "1"),
+        ("VERSION", "4"),
+        ("COUNT", "8"),
+        ("SECONDS", "0.5"),
+        ("RATIO", "0.5"),
+        ("P", "0.1"),
+        ("STRATUM", "1"),
+        ("SAMPLES", "5"),
+        ("POLLS", "100"),
+        ("TYPE", "F323"),
+    ];
+    match syntax.split_once(' ') {
+        Some((name, place)) => {
+            let value = VALUES.iter().find(|(known, _)| *known == place).map_or(place, |(_, value)| value);
+            format!("{name} {value}")
+        }
+        None => syntax.to_owned(),
+    }
+}
+
 fn poll(w: &mut Words<'_, '_>) -> Option<i8> {
     w.integer("log2 seconds", POLL_MIN, POLL_MAX).map(|value| value as i8)
 }
@@ -379,16 +404,13 @@ pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> 
     while let Some(word) = words.next() {
         let Some(option) = OPTIONS.iter().find(|option| option.name.eq_ignore_ascii_case(word.text)) else {
             whole = false;
-            let message = format!("unknown option '{}' of {}", word.text, words.directive.text);
-            let help =
-                match nearest(&word.text.to_ascii_lowercase(), OPTIONS.iter().map(|option| option.name)) {
-                    Some(similar) => format!("did you mean '{similar}'?"),
-                    None => "options are listed in chrony.conf(5), under `server`".to_owned(),
-                };
-            words.diagnostics.error(word.span, message, "not an option", help);
+            let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
+            words.no_choice(word, "option", &names);
+            words.skip_number();
             continue;
         };
         words.syntax = option.syntax;
+        words.example = example(option.syntax);
         if (option.parse)(words, &mut options).is_none() {
             whole = false;
             continue;
@@ -450,12 +472,12 @@ pub fn parse_source_words(line: &str) -> Result<Source, String> {
         match kind {
             Some((_, kind)) => {
                 words.syntax = "server NAME [OPTION]...";
+                words.example = "server ntp.example.net iburst".to_owned();
                 parse(&mut words, *kind, false)
             }
             None => {
                 let word = words.directive;
-                words.syntax = "add server NAME [OPTION]...";
-                words.wrong(word, "'server', 'pool' or 'peer'");
+                words.no_choice(word, "kind of source", &["server", "pool", "peer"]);
                 None
             }
         }

@@ -128,24 +128,31 @@ fn mistakes_are_told() {
     };
     check("srver a", &["unknown directive 'srver'", "did you mean 'server'?", "/c:1:1"]);
     check("zzzzzzzzzzzz", &["unknown directive", "chrony.conf(5)"]);
-    check("server", &["server lacks a host name or address", "/c:1:7"]);
+    check(
+        "server",
+        &["server lacks a host name or address", "/c:1:1", "help: server ntp.example.net iburst"],
+    );
     check("server a ibrst", &["unknown option 'ibrst' of server", "did you mean 'iburst'?", "/c:1:10"]);
-    check("server a minpoll x", &["'x' is not log2 seconds (-7 to 24)", "minpoll LOG2"]);
+    check("server a minpoll x", &["'x' is not log2 seconds (-7 to 24)", "minpoll 6"]);
     check("server a nts", &["option 'nts' is not supported", "not be authenticated"]);
-    check("port 70000", &["'70000' is not a UDP port (0 to 65535)", "port PORT"]);
+    check("port 70000", &["'70000' is not a UDP port (0 to 65535)", "help: port 123"]);
     check("rtcsync now", &["rtcsync has a word too many"]);
-    check("makestep 1", &["makestep lacks a number of updates", "makestep THRESHOLD LIMIT"]);
+    check(
+        "makestep 1",
+        &["makestep lacks a number of updates", "makestep THRESHOLD LIMIT", "help: makestep 1 3"],
+    );
     check("makestep -1 3", &["'-1' is not a threshold in seconds (0 or more)"]);
     check("allow 10.0.0.0/33", &["at most 32 bits"]);
     check("allow 10.0.0.0/x", &["a subnet (like 192.0.2.0/24)"]);
     check("bindaddress here", &["'here' is not an IP address"]);
-    check("log everything", &["'everything' is not a log"]);
+    check("log everything", &["unknown file 'everything' of log", "one of: measurements"]);
     check("local stratum 16", &["'16' is not a stratum (1 to 15)"]);
+    check("local startum 8", &["unknown option 'startum' of local", "did you mean 'stratum'?"]);
     check("include /missing", &["cannot read /missing", "asked for here"]);
     check("include /loop", &["10 deep", "includes itself"]);
     check("maxdistance NaN", &["'NaN' is not seconds (0 or more)"]);
     check(&"x".repeat(3000), &["a line of 3000 bytes"]);
-    check("prot 1\n\nserver a foo bar\nmakestep", &["'prot'", "/c:1:1", "'foo'", "'bar'", "/c:4:9"]);
+    check("prot 1\n\nserver a foo bar\nmakestep", &["'prot'", "/c:1:1", "'foo'", "'bar'", "/c:4:1"]);
 }
 
 /// Goal: what we know and do not do is a warning by name, and the rest of the line counts.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use conf_text::{Diagnostics, Span};
+use conf_text::{Diagnostic, Diagnostics, Span, nearest};
 
 /// A word and its place.
 #[derive(Debug, Clone, Copy)]
@@ -15,11 +15,13 @@ pub(crate) struct Word<'a> {
 /// The rest of a line. A mistake is reported once: what takes words returns none and its caller gives up the line.
 pub(crate) struct Words<'a, 'd> {
     words: std::vec::IntoIter<Word<'a>>,
-    /// The directive, and the end of the line.
     pub(crate) directive: Word<'a>,
+    /// The last word, behind which one more may be expected.
     end: Span,
-    /// How the line should look.
+    /// How the line, or the option that is being read, should look.
     pub(crate) syntax: &'static str,
+    /// A line that is right, to paste.
+    pub(crate) example: String,
     pub(crate) diagnostics: &'d mut Diagnostics,
 }
 
@@ -46,12 +48,17 @@ pub(crate) fn split(line: &str, span: Span) -> Vec<Word<'_>> {
 impl<'a, 'd> Words<'a, 'd> {
     /// None when there is not even a directive.
     pub(crate) fn new(words: Vec<Word<'a>>, diagnostics: &'d mut Diagnostics) -> Option<Self> {
-        let last = words.last()?.span;
+        let end = words.last()?.span;
         let mut words = words.into_iter();
         let directive = words.next()?;
-        // The place just behind the last word, where one more is expected.
-        let end = Span { source: last.source, start: last.end, end: last.end };
-        Some(Self { words, directive, end, syntax: "", diagnostics })
+        Some(Self { words, directive, end, syntax: "", example: String::new(), diagnostics })
+    }
+
+    /// The next word, if there is one that is a number: the value of an option that nobody knows.
+    pub(crate) fn skip_number(&mut self) {
+        if self.words.as_slice().first().is_some_and(|word| word.text.parse::<f64>().is_ok()) {
+            self.words.next();
+        }
     }
 
     /// The next word, if there is one.
@@ -63,8 +70,9 @@ impl<'a, 'd> Words<'a, 'd> {
     pub(crate) fn required(&mut self, what: &str) -> Option<Word<'a>> {
         let word = self.words.next();
         if word.is_none() {
-            let message = format!("{} lacks {what}", self.directive.text);
-            self.diagnostics.error(self.end, message, format!("{what} expected here"), self.syntax);
+            let who = self.syntax.split(' ').next().unwrap_or(self.directive.text);
+            let message = format!("{who} lacks {what}");
+            self.say(self.end, message, format!("{what} expected after this"));
         }
         word
     }
@@ -72,7 +80,29 @@ impl<'a, 'd> Words<'a, 'd> {
     /// Reports that a word makes no sense here.
     pub(crate) fn wrong(&mut self, word: Word<'_>, expected: &str) {
         let message = format!("'{}' is not {expected}", word.text);
-        self.diagnostics.error(word.span, message, format!("{expected} expected"), self.syntax);
+        self.say(word.span, message, format!("{expected} expected"));
+    }
+
+    /// Reports that a word is none of a few that are possible here.
+    pub(crate) fn no_choice(&mut self, word: Word<'_>, what: &str, choices: &[&str]) {
+        let help = match nearest(&word.text.to_ascii_lowercase(), choices.iter().copied()) {
+            Some(similar) => format!("did you mean '{similar}'?"),
+            None => format!("one of: {}", choices.join(" ")),
+        };
+        let message = if word.span == self.directive.span {
+            format!("unknown {what} '{}'", word.text)
+        } else {
+            format!("unknown {what} '{}' of {}", word.text, self.directive.text)
+        };
+        self.diagnostics.error(word.span, message, format!("not {}", article(what)), help);
+    }
+
+    fn say(&mut self, span: Span, message: String, label: String) {
+        let mut finding = Diagnostic::error(message).at(span, label);
+        if self.example != self.syntax {
+            finding = finding.note(format!("its syntax is: {}", self.syntax));
+        }
+        self.diagnostics.push(finding.help(self.example.clone()));
     }
 
     /// A number or an address.
@@ -126,9 +156,14 @@ impl<'a, 'd> Words<'a, 'd> {
             None => Some(()),
             Some(word) => {
                 let message = format!("{} has a word too many", self.directive.text);
-                self.diagnostics.error(word.span, message, "not expected here", self.syntax);
+                self.say(word.span, message, "not expected here".to_owned());
                 None
             }
         }
     }
+}
+
+fn article(noun: &str) -> String {
+    let vowel = noun.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {noun}", if vowel { "an" } else { "a" })
 }

@@ -14,8 +14,12 @@ pub(crate) fn add(s: &mut Session<'_>, words: &str) -> bool {
     let source = match chrony_conf::parse_source_words(words) {
         Ok(source) => source,
         Err(mistakes) => {
+            if mistakes.is_empty() {
+                return syntax_error("add", "Invalid syntax for add command");
+            }
+            eprintln!("Invalid syntax for add command");
             eprint!("{mistakes}");
-            return syntax_error("add", "Invalid syntax for add command");
+            return false;
         }
     };
     // The daemon would go on trying a name that does not exist; whoever types it wants to know at once.

@@ -89,7 +89,7 @@ impl Server {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let listener = sys::socket::bind_unix_stream(path, 0o666)?;
+        let listener = bind_patiently(path)?;
         Ok(Self { listener, path: path.to_path_buf(), connections: Vec::new() })
     }
 
@@ -130,6 +130,23 @@ impl Server {
             }
         }
         Ok(())
+    }
+}
+
+/// How long a socket of a daemon that was killed may still answer: a child that it was just starting holds it until its `exec`.
+const KILLED_HOLDS_SOCKET: Duration = Duration::from_millis(500);
+
+fn bind_patiently(path: &Path) -> io::Result<UnixListener> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match sys::socket::bind_unix_stream(path, 0o666) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && waited < KILLED_HOLDS_SOCKET => {
+                let pause = Duration::from_millis(10);
+                std::thread::sleep(pause);
+                waited += pause;
+            }
+            other => return other,
+        }
     }
 }
 

@@ -47,8 +47,8 @@ pub struct Daemon {
     waker: Arc<Waker>,
     log: SelfLog,
     counts: Counts,
-    /// Ids that the thread has now.
-    under_way: Vec<String>,
+    /// The id of the mail that the thread has now.
+    under_way: Option<String>,
     recent: VecDeque<Recent>,
 }
 
@@ -97,7 +97,7 @@ impl Daemon {
             waker,
             log,
             counts: Counts::default(),
-            under_way: Vec::new(),
+            under_way: None,
             recent: VecDeque::new(),
         })
     }
@@ -118,7 +118,7 @@ impl Daemon {
             }
             let more = self.read_journal();
             self.make_due();
-            self.give_letters();
+            self.give_letter();
             let timeout = if more { Duration::ZERO } else { self.timeout() };
             {
                 let waker = self.waker.clone();
@@ -206,22 +206,21 @@ impl Daemon {
         }
     }
 
-    /// Gives the thread what is due in the outbox; by now the state that holds it is saved.
-    fn give_letters(&mut self) {
-        if self.engine.state().outbox.is_empty() {
+    /// Gives the thread the next mail that is due; by now the state that holds it is saved. One at a time, and the next only after
+    /// the outcome is saved, so that a crash doubles one mail at most.
+    fn give_letter(&mut self) {
+        if self.under_way.is_some() || self.engine.state().outbox.is_empty() {
             return;
         }
-        for letter in self.engine.to_hand_over(now()) {
-            if !self.under_way.contains(&letter.id) {
-                self.under_way.push(letter.id.clone());
-                self.hand_over.give(&self.command, letter);
-            }
+        if let Some(letter) = self.engine.to_hand_over(now()).into_iter().next() {
+            self.under_way = Some(letter.id.clone());
+            self.hand_over.give(&self.command, letter);
         }
     }
 
     fn take_outcome(&mut self, outcome: Outcome) {
         let Outcome { letter, result } = outcome;
-        self.under_way.retain(|id| *id != letter.id);
+        self.under_way = None;
         let recent = self.recent.iter_mut().rev().find(|recent| recent.id == letter.id);
         match result {
             Ok(()) => {

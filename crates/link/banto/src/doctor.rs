@@ -455,13 +455,10 @@ fn pad(text: &str, width: usize) -> String {
 /// The whole in one line.
 pub fn verdict(texts: &Texts, findings: &Findings) -> String {
     let ms = format!("{:.0}", findings.ms);
-    let bad = findings.links.iter().position(|link| match link.health {
-        Health::Broken => true,
-        Health::Warning => !findings.ok,
-        Health::Ok | Health::NotTried => false,
-    });
+    let first = |health: Health| findings.links.iter().position(|link| link.health == health);
+    let bad = first(Health::Broken).or_else(|| first(Health::Warning).filter(|_| !findings.ok));
     match bad {
-        Some(number) if !findings.ok => fill(texts.doctor_not_all, &[("link", &texts.doctor_links[number])]),
+        Some(number) => fill(texts.doctor_not_all, &[("link", &texts.doctor_links[number])]),
         _ if findings.links.iter().any(|link| link.health == Health::Warning) => {
             fill(texts.doctor_warned, &[("ms", &ms)])
         }

@@ -267,7 +267,7 @@ fn clock_lines(texts: &Texts, house: &HouseStatus, line: &mut impl FnMut(String)
     line((if clock.sources.is_empty() { texts.status_no_sources } else { texts.status_sources }).to_owned());
     for source in &clock.sources {
         let values: [(&str, &dyn std::fmt::Display); 6] = [
-            ("address", &source.address),
+            ("address", &source.label()),
             ("state", &source.state),
             ("stratum", &source.stratum),
             ("reach", &format!("{:o}", source.reachability)),

@@ -100,8 +100,13 @@ fn keep_house(given: &Given, options: &Options, line: &mut TerminalLine) -> std:
     for group in [first, others] {
         for service in group.iter().filter(|service| programs::find(service.name).is_some()) {
             let mut service = *service;
-            if service.name == "timed" && !options.control_clock {
-                service.args = &["-x"];
+            if service.name == "timed" {
+                // In the foreground, and as whoever we are.
+                service.args = if options.control_clock {
+                    &["-n", "-U", "--control-clock"]
+                } else {
+                    &["-n", "-U", "-x"]
+                };
             }
             supervisor.start(service)?;
         }

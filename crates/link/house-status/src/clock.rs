@@ -54,8 +54,10 @@ pub struct Kernel {
 /// One source.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Source {
-    /// Its address.
+    /// Its address; for one whose name is not resolved a number of its own.
     pub address: String,
+    /// The name by which it was configured; empty where the daemon does not tell.
+    pub name: String,
     /// `server`, `peer` or `reference clock`.
     pub mode: &'static str,
     /// `selected`, `combined`, `not combined`, `falseticker`, `jittery` or `unusable`.
@@ -68,6 +70,17 @@ pub struct Source {
     pub offset_seconds: f64,
     /// The bound of that measurement's error, seconds.
     pub error_seconds: f64,
+}
+
+impl Source {
+    /// What a person calls it: its name, with the address where that is another thing and is known.
+    pub fn label(&self) -> String {
+        match (self.name.as_str(), self.address.parse::<std::net::IpAddr>().is_ok()) {
+            ("", _) => self.address.clone(),
+            (name, true) if name != self.address => format!("{name} ({})", self.address),
+            (name, _) => name.to_owned(),
+        }
+    }
 }
 
 /// Asks the kernel and the time daemon.
@@ -94,8 +107,14 @@ fn fill(clock: &mut Clock, layout: &Layout, patience: Duration) -> io::Result<()
     };
     for number in 0..count {
         if let Reply::SourceData(data) = daemon.ask(&Request::SourceData(number))? {
+            // Older daemons and lesser rights do not tell names: that is no error.
+            let name = match daemon.ask(&Request::SourceName(data.address)) {
+                Ok(Reply::SourceName(name)) => name.as_str().unwrap_or_default().to_owned(),
+                _ => String::new(),
+            };
             clock.sources.push(Source {
                 address: data.address.to_string(),
+                name,
                 mode: match data.mode {
                     SourceMode::Client => "server",
                     SourceMode::Peer => "peer",

@@ -78,7 +78,7 @@ fn clock(clock: &Clock) -> Markup {
                     tbody {
                         @for source in &clock.sources {
                             tr {
-                                td { (source.address) } td { (source.state) } td.number { (source.stratum) }
+                                td { (source.label()) } td { (source.state) } td.number { (source.stratum) }
                                 td.number { (format!("{:o}", source.reachability)) }
                                 td.number { (seconds_text(source.offset_seconds)) } td.number { (bound_text(source.error_seconds)) }
                             }

@@ -17,7 +17,6 @@ pub struct Program {
 /// All of them, by service.
 pub const PROGRAMS: &[Program] = &[
     Program { names: &["timed", "chronyd"], about: "the time daemon", run: timed::run },
-    Program { names: &["chronyc"], about: "ask the time daemon", run: chronyc::run },
     Program { names: &["chronyc"], about: "show and change how the clock is kept", run: chronyc::run },
     Program { names: &["journalctl"], about: "read the journal", run: journalctl::run },
     Program { names: &["logger"], about: "write to the log", run: logger::run },

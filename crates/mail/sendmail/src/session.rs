@@ -33,7 +33,7 @@ pub(crate) fn serve(call: &Call) -> Result<u8, Failure> {
         }
         match input.read(&mut buffer) {
             Ok(0) => return Ok(OK),
-            Ok(length) => server.receive(&line_ends.to_wire(buffer.get(..length).unwrap_or_default())),
+            Ok(length) => server.receive(&line_ends.with_crlf(buffer.get(..length).unwrap_or_default())),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(failed(error)),
         }
@@ -50,7 +50,7 @@ enum LineEnds {
 }
 
 impl LineEnds {
-    fn to_wire(&mut self, bytes: &[u8]) -> Vec<u8> {
+    fn with_crlf(&mut self, bytes: &[u8]) -> Vec<u8> {
         if *self == Self::Unknown
             && let Some(end) = bytes.iter().position(|&b| b == b'\n')
         {
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn line_ends_are_those_of_the_first_line() {
         let check = |input: &[u8], expected: &[u8]| {
-            assert_eq!(LineEnds::Unknown.to_wire(input), expected);
+            assert_eq!(LineEnds::Unknown.with_crlf(input), expected);
         };
         check(b"EHLO x\n.\n", b"EHLO x\r\n.\r\n");
         check(b"EHLO x\r\na\n.\n", b"EHLO x\r\na\n.\n");

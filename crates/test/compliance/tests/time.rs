@@ -210,9 +210,10 @@ fn stock_chronyc_reads_the_daemon() {
             || daemon.chronyc(&["waitsync", "1"]).contains("try: 1")
     );
     assert!(over_udp(&["makestep"]).contains("501 Not authorised"));
-    assert_eq!(daemon.chronyc(&["makestep"]).trim(), "200 OK");
+    // With -x there is no clock to step.
+    assert_eq!(daemon.chronyc(&["makestep"]).trim(), "500 Failure");
     assert_eq!(daemon.chronyc(&["offline", "127.0.0.1"]).trim(), "200 OK");
-    assert!(daemon.chronyc(&["activity"]).contains("2 sources offline"));
+    assert!(daemon.chronyc(&["activity"]).contains("1 sources offline"));
     assert_eq!(daemon.chronyc(&["online"]).trim(), "200 OK");
     assert!(daemon.chronyc(&["accheck", "10.0.0.1"]).contains("209 Access denied"));
     assert_eq!(daemon.chronyc(&["allow", "10.0.0.0/8"]).trim(), "200 OK");
@@ -283,7 +284,8 @@ fn it_keeps_its_files_and_ends_cleanly() {
     let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     for (name, columns) in [("measurements.log", 20), ("statistics.log", 13), ("tracking.log", 14)] {
         let path = file(name);
-        let data = |text: &str| text.lines().filter(|line| line.starts_with("20")).map(str::to_owned).last();
+        let data =
+            |text: &str| text.lines().filter(|line| line.starts_with("20")).map(str::to_owned).next_back();
         assert!(eventually(PATIENCE, || data(&text(&path)).is_some()), "{name}: {}", daemon.log());
         let line = data(&text(&path)).expect("just seen");
         assert_eq!(line.split_ascii_whitespace().count(), columns, "{name}: {line}");

@@ -45,11 +45,8 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
         }
         Request::Burst(burst) => start_burst(daemon, burst, now),
         Request::Makestep => {
-            if daemon.step_now() {
-                Ok(())
-            } else {
-                Err(Status::Failed)
-            }
+            // As chronyd with -x: there is no clock to step.
+            if daemon.clock.is_kernel() && daemon.step_now() { Ok(()) } else { Err(Status::Failed) }
         }
         Request::ModifyMakestep(rule) => {
             daemon.keeper.set_make_step(make_step(rule));

@@ -268,6 +268,11 @@ impl Discipline {
         self.base
     }
 
+    /// The part of the correction in force that only removes an offset, s/s; 0 between slews.
+    pub fn slew_rate(&self) -> f64 {
+        self.slew.map_or(0.0, |slew| slew.rate)
+    }
+
     /// One sigma of the oscillator's frequency, s/s.
     pub fn skew(&self) -> f64 {
         self.target.map_or_else(

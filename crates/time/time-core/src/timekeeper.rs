@@ -172,8 +172,10 @@ impl Timekeeper {
         if !source.take(exchange, &self.discipline.timeline) {
             return Vec::new();
         }
+        let before = self.discipline.updates();
         let mut events = self.reselect(clock);
-        if matches!(self.verdict(id), Verdict::Selected | Verdict::Combined) {
+        let moved = self.discipline.updates() != before;
+        if !moved && matches!(self.verdict(id), Verdict::Selected | Verdict::Combined) {
             self.discipline_clock(clock, &mut events);
         }
         events
@@ -209,7 +211,12 @@ impl Timekeeper {
         {
             events.push(Event::Lost(why));
         }
+        let changed = self.selected != selected;
         (self.selected, self.lost) = (selected, why);
+        // What is known of a source counts from the moment that it is followed, not from its next answer on.
+        if changed && selected.is_some() {
+            self.discipline_clock(clock, &mut events);
+        }
         events
     }
 
@@ -357,6 +364,21 @@ impl Timekeeper {
         self.candidate(id, source, now, self.discipline.timeline.uncorrected(now)).interval
     }
 
+    /// The bound of the clock's error at `now`, in seconds, if the clock may be called synchronised: something is followed, the
+    /// clock was moved by it, and no slew is in force that would outrun the kernel's own growth of `maxerror` (500 ppm) if this
+    /// daemon were killed in the middle of it.
+    pub fn error_bound(&self, now: LocalTime) -> Option<f64> {
+        /// `adjtimex(2)`: how fast the kernel lets `maxerror` grow.
+        const KERNEL_GROWTH: f64 = 500e-6;
+        let source = self.selected.and_then(|id| self.sources.get(&id))?;
+        if self.discipline.updates() == 0 || self.discipline.slew_rate().abs() > KERNEL_GROWTH {
+            return None;
+        }
+        let tracking = self.tracking(now);
+        let sigmas = student_t_999(source.filter.len().saturating_sub(2)) * self.discipline.sigma(now);
+        Some(tracking.offset.abs() + tracking.root_delay / 2.0 + tracking.root_dispersion + sigmas)
+    }
+
     /// What `sourcestats` shows of a source.
     pub fn statistics(&self, id: SourceId, now: LocalTime) -> Option<SourceStatistics> {
         let source = self.sources.get(&id)?;
@@ -394,6 +416,23 @@ fn combine<'a>(estimates: impl Iterator<Item = &'a Estimate> + Clone) -> Option<
     let (offset, offset_variance) = weighted(|one| one.offset, |one| one.offset_variance);
     let (frequency, frequency_variance) = weighted(|one| one.frequency, |one| one.frequency_variance);
     Some(Estimate { offset, frequency, offset_variance, frequency_variance, ..first })
+}
+
+/// Student's t for 99.9% (two sides): few samples know little of their own spread, and a bound must hold all the same. A line
+/// through n samples leaves n - 2 degrees of freedom.
+fn student_t_999(freedom: usize) -> f64 {
+    match freedom {
+        0 | 1 => 636.6,
+        2 => 31.6,
+        3 => 12.9,
+        4 => 8.61,
+        5 => 6.87,
+        6 => 5.96,
+        7 | 8 => 5.41,
+        9..=14 => 4.78,
+        15..=29 => 4.07,
+        _ => 3.65,
+    }
 }
 
 #[cfg(test)]
@@ -563,7 +602,12 @@ mod tests {
         assert!(world.events.contains(&Event::Selected(id)));
         let events = world.keeper.set_reach(id, 0, &mut world.clock);
         assert_eq!(events, [Event::Lost(NoSelection::NoneSelectable)]);
-        assert_eq!(world.keeper.set_reach(id, 0b10, &mut world.clock), [Event::Selected(id)]);
+        // What was known of it counts again at once.
+        let events = world.keeper.set_reach(id, 0b10, &mut world.clock);
+        assert!(
+            matches!(events[..], [Event::Selected(again), Event::Updated { .. }] if again == id),
+            "{events:?}"
+        );
     }
 
     /// Goal: `chronyc makestep` removes what is left at once, and the record of corrections stays right.

@@ -378,12 +378,12 @@ impl Daemon {
         if !self.clock.is_kernel() || !self.config.rtc_sync {
             return;
         }
-        let one = self.keeper.tracking(self.local_now());
+        let now = self.local_now();
         let microseconds = |seconds: f64| (seconds * 1e6).ceil().clamp(0.0, 16e6) as u64;
-        let bound = one.root_delay / 2.0 + one.root_dispersion + one.offset.abs();
-        let synced = one.selected.is_some();
-        let estimate = self.keeper.discipline().sigma(self.local_now());
-        if let Err(error) = sys::clock::set_sync_status(synced, microseconds(bound), microseconds(estimate)) {
+        let bound = self.keeper.error_bound(now);
+        let estimate = microseconds(self.keeper.discipline().sigma(now));
+        let stated = microseconds(bound.unwrap_or(16.0));
+        if let Err(error) = sys::clock::set_sync_status(bound.is_some(), stated, estimate) {
             self.log.say(&Happened::ClockFailed { why: error.to_string() });
         }
     }

@@ -185,6 +185,24 @@ mod tests {
         assert_eq!(settings.web_listen.port(), WEB_PORT);
     }
 
+    /// Goal: the parsers of the clock and the mail have nothing to say about the defaults, not even a warning.
+    #[test]
+    fn defaults_are_read_without_a_word() {
+        let house = layout::Layout::house("/h");
+        let files = files("/h", "ann");
+        let list = files.iter().map(|(name, text)| (format!("/h/{name}"), text.as_str())).collect::<Vec<_>>();
+        let mut loader = conf_text::MemoryLoader::new(list.iter().map(|(path, text)| (path.as_str(), *text)));
+        let (mut sources, mut diagnostics) = (conf_text::Sources::new(), conf_text::Diagnostics::new());
+        let mut clock = chrony_conf::Settings::new(&house);
+        let path = chrony_conf::conf_path(&house);
+        chrony_conf::load(&path, &mut clock, &mut loader, &mut sources, &mut diagnostics);
+        assert!(diagnostics.list.is_empty(), "{}", diagnostics.render(&sources, false));
+        let host = postfix_conf::Host { name: "shop".to_owned(), layout: house };
+        let mail = postfix_conf::load(&host, &mut loader);
+        assert!(mail.diagnostics.list.is_empty(), "{}", mail.diagnostics.render(&mail.sources, false));
+        assert_eq!(mail.settings.map(|settings| settings.smtp_listen[0].port), Some(SMTP_PORT));
+    }
+
     /// Goal: what stands is not touched, and what is missing is made again.
     #[test]
     fn standing_files_are_kept() {

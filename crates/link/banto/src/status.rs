@@ -77,9 +77,7 @@ pub fn service_lines(given: &Given) -> Vec<(&'static str, String)> {
         found.unwrap_or(default)
     };
     let listens = |part: &str, fallback: String| {
-        let status = house_status::part(&given.layout(), part, PATIENCE).status.unwrap_or_default();
-        let list: Vec<&str> =
-            status["listening"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let list = house_status::part(&given.layout(), part, PATIENCE).listening();
         if list.is_empty() { fallback } else { list.join(", ") }
     };
     let settings = banto_conf::parse(&read("etc/banto.toml")).unwrap_or_default();
@@ -138,44 +136,18 @@ pub fn one_line(texts: &Texts, house: &HouseStatus) -> String {
         (Some(offset), Some(bound)) => format!("{} +/- {}", seconds_text(offset), bound_text(bound)),
         _ => fill(texts.line_unsynchronised, &[("sources", &house.clock.sources.len())]),
     };
-    let (kept, lost) = kept_and_lost(&house.log);
+    let (kept, lost) = house.log.kept_and_lost();
     fill(
         texts.line,
         &[
             ("clock", &clock),
             ("kept", &kept),
             ("lost", &lost),
-            ("queue", &number(&house.mail, "queued")),
-            ("fired", &number(&house.alerts, "fired")),
-            ("suppressed", &number(&house.alerts, "suppressed")),
+            ("queue", &house.mail.queued()),
+            ("fired", &house.alerts.number("fired")),
+            ("suppressed", &house.alerts.number("suppressed")),
         ],
     )
-}
-
-fn number(part: &Part, name: &str) -> u64 {
-    part.status.as_ref().and_then(|status| status[name].as_u64()).unwrap_or(0)
-}
-
-/// Records kept and lost over all inputs.
-fn kept_and_lost(log: &Part) -> (u64, u64) {
-    inputs(log).iter().fold((0, 0), |(kept, lost), input| (kept + input.kept, lost + input.lost))
-}
-
-struct Input {
-    name: String,
-    kept: u64,
-    lost: u64,
-}
-
-fn inputs(log: &Part) -> Vec<Input> {
-    let Some(status) = &log.status else { return Vec::new() };
-    let list = status["inputs"].as_array().into_iter().flatten();
-    list.map(|input| Input {
-        name: input["name"].as_str().unwrap_or("?").to_owned(),
-        kept: input["kept"].as_u64().unwrap_or(0),
-        lost: input["lost"].as_u64().unwrap_or(0),
-    })
-    .collect()
 }
 
 /// The whole status as text.
@@ -192,9 +164,9 @@ fn text(texts: &Texts, house: &HouseStatus, control_clock: bool) -> String {
         fill(texts.status_part_down, &[("name", &name), ("error", &part.error.clone().unwrap_or_default())])
     };
     if house.log.up {
-        let (kept, lost) = kept_and_lost(&house.log);
+        let (kept, lost) = house.log.kept_and_lost();
         line(fill(texts.status_log, &[("kept", &kept), ("lost", &lost)]));
-        for input in inputs(&house.log) {
+        for input in house.log.inputs() {
             line(fill(
                 texts.status_input,
                 &[("name", &input.name), ("kept", &input.kept), ("lost", &input.lost)],
@@ -204,18 +176,19 @@ fn text(texts: &Texts, house: &HouseStatus, control_clock: bool) -> String {
         line(down("logd", &house.log));
     }
     if house.mail.up {
-        line(fill(texts.status_mail, &[("queue", &number(&house.mail, "queued"))]));
-        let last =
-            house.mail.status.as_ref().map(|status| status["last_delivery"].clone()).unwrap_or_default();
-        line(match delivery_text(&last) {
-            Some(text) => fill(texts.status_last_delivery, &[("text", &text)]),
+        line(fill(texts.status_mail, &[("queue", &house.mail.queued())]));
+        line(match house.mail.last_delivery() {
+            Some(last) => {
+                let ago = bound_text(last.seconds_ago().max(0.001));
+                fill(texts.status_last_delivery, &[("to", &last.to), ("status", &last.status), ("ago", &ago)])
+            }
             None => texts.status_no_delivery.to_owned(),
         });
     } else {
         line(down("maild", &house.mail));
     }
     if house.alerts.up {
-        let [fired, suppressed] = ["fired", "suppressed"].map(|name| number(&house.alerts, name));
+        let [fired, suppressed] = ["fired", "suppressed"].map(|name| house.alerts.number(name));
         line(fill(texts.status_alerts, &[("fired", &fired), ("suppressed", &suppressed)]));
         let rules = house.alerts.status.as_ref().map(|status| status["rules"].clone()).unwrap_or_default();
         for rule in rules.as_array().into_iter().flatten() {
@@ -276,14 +249,4 @@ fn clock_lines(texts: &Texts, house: &HouseStatus, line: &mut impl FnMut(String)
         ];
         line(fill(texts.status_source, &values));
     }
-}
-
-/// The last delivery as maild says it: a text, or an object with what a person wants to know.
-fn delivery_text(last: &Value) -> Option<String> {
-    if let Some(text) = last.as_str() {
-        return Some(text.to_owned());
-    }
-    let object = last.as_object()?;
-    let part = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Some(format!("{} {} {}", part("to"), part("status"), part("time")).trim().to_owned())
 }

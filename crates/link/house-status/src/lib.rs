@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod figures;
 mod text;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use clock::{Clock, Kernel, Source, ask_chronyd, clock};
+pub use figures::{Delivery, Input};
 pub use text::{bound_text, seconds_text};
 
 /// How the house is.

@@ -91,10 +91,8 @@ fn clock(clock: &Clock) -> Markup {
 }
 
 fn log(part: &Part) -> Markup {
-    let status = part.status.clone().unwrap_or_default();
-    let inputs: Vec<&Value> = status["inputs"].as_array().into_iter().flatten().collect();
-    let sum = |name: &str| inputs.iter().filter_map(|input| input[name].as_u64()).sum::<u64>();
-    let lost = sum("lost");
+    let inputs = part.inputs();
+    let (kept, lost) = part.kept_and_lost();
     let state = if !part.up {
         "does not answer"
     } else if lost > 0 {
@@ -109,7 +107,7 @@ fn log(part: &Part) -> Markup {
         html! {
             dl {
                 @if let Some(error) = &part.error { dt { "Error" } dd { (error) } }
-                @else { dt { "Kept" } dd { (sum("kept")) } dt { "Lost" } dd { (lost) } }
+                @else { dt { "Kept" } dd { (kept) } dt { "Lost" } dd { (lost) } }
             }
             @if !inputs.is_empty() {
                 table {
@@ -117,8 +115,8 @@ fn log(part: &Part) -> Markup {
                     tbody {
                         @for input in &inputs {
                             tr {
-                                td { (input["name"].as_str().unwrap_or("?")) }
-                                td.number { (input["kept"].as_u64().unwrap_or(0)) } td.number { (input["lost"].as_u64().unwrap_or(0)) }
+                                td { (input.name) }
+                                td.number { (input.kept) } td.number { (input.lost) }
                             }
                         }
                     }
@@ -129,10 +127,8 @@ fn log(part: &Part) -> Markup {
 }
 
 fn mail(part: &Part) -> Markup {
-    let status = part.status.clone().unwrap_or_default();
-    let queued = status["queued"].as_u64().unwrap_or(0);
+    let queued = part.queued();
     let state = if !part.up { "does not answer".to_owned() } else { format!("{queued} in the queue") };
-    let last = &status["last_delivery"];
     section(
         "Mail",
         part.up,
@@ -143,12 +139,10 @@ fn mail(part: &Part) -> Markup {
                 @else {
                     dt { "Last delivery" }
                     dd {
-                        @if let Some(text) = last.as_str() { (text) }
-                        @else if last.is_object() {
-                            (last["to"].as_str().unwrap_or("?")) " " (last["status"].as_str().unwrap_or_default()) " "
-                            (last["time"].as_str().unwrap_or_default())
-                        }
-                        @else { "none yet" }
+                        @if let Some(last) = part.last_delivery() {
+                        (last.status) " to " (last.to) ", " (bound_text(last.seconds_ago().max(0.001))) " ago"
+                    }
+                    @else { "none yet" }
                     }
                 }
             }

@@ -72,7 +72,7 @@ banto keeps the clock, the log and the mail of this host, and links them.
     status_log: "Log      kept {kept}, lost {lost}",
     status_input: "           {name}: kept {kept}, lost {lost}",
     status_mail: "Mail     {queue} in the queue",
-    status_last_delivery: "         last delivery: {text}",
+    status_last_delivery: "         last delivery: {status} to {to}, {ago} ago",
     status_no_delivery: "         no delivery yet",
     status_alerts: "Alerts   fired {fired}, suppressed {suppressed}",
     status_rule: "           {name}: matched {matched}, fired {fired}, suppressed {suppressed}",

@@ -72,7 +72,7 @@ banto (番頭) は、このホストの時計・ログ・メールを預かり�
     status_log: "ログ     記録 {kept}、損失 {lost}",
     status_input: "           {name}: 記録 {kept}、損失 {lost}",
     status_mail: "メール   キューに {queue} 通",
-    status_last_delivery: "         最後の配達: {text}",
+    status_last_delivery: "         最後の配達: {to} 宛、{status}、{ago} 前",
     status_no_delivery: "         配達はまだありません",
     status_alerts: "通知     送信 {fired}、抑制 {suppressed}",
     status_rule: "           {name}: 一致 {matched}、送信 {fired}、抑制 {suppressed}",

@@ -1,0 +1,83 @@
+//! What people want to know, taken out of the daemons' answers.
+
+use serde_json::Value;
+
+use crate::Part;
+
+/// An input of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// Records taken.
+    pub kept: u64,
+    /// Records lost, by us or by the kernel.
+    pub lost: u64,
+}
+
+/// The latest delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The recipient.
+    pub to: String,
+    /// `sent`, `deferred`, `bounced` or `expired`.
+    pub status: String,
+    /// When, microseconds since the epoch.
+    pub time_usec: u64,
+}
+
+impl Part {
+    /// The log's inputs.
+    pub fn inputs(&self) -> Vec<Input> {
+        let list = self.value("inputs").as_array().into_iter().flatten();
+        list.map(|input| Input {
+            name: input["name"].as_str().unwrap_or("?").to_owned(),
+            kept: input["kept"].as_u64().unwrap_or(0),
+            lost: input["lost"].as_u64().unwrap_or(0),
+        })
+        .collect()
+    }
+
+    /// Records kept and lost over all inputs.
+    pub fn kept_and_lost(&self) -> (u64, u64) {
+        self.inputs().iter().fold((0, 0), |(kept, lost), input| (kept + input.kept, lost + input.lost))
+    }
+
+    /// Messages in the mail queue.
+    pub fn queued(&self) -> u64 {
+        let queue = self.value("queue");
+        ["active", "deferred"].iter().filter_map(|name| queue[*name].as_u64()).sum()
+    }
+
+    /// The latest delivery.
+    pub fn last_delivery(&self) -> Option<Delivery> {
+        let last = self.value("last_delivery").as_object()?;
+        let text = |name: &str| last.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let time_usec = last.get("time_usec").and_then(Value::as_u64).unwrap_or(0);
+        Some(Delivery { to: text("to"), status: text("status"), time_usec })
+    }
+
+    /// A number of the answer; 0 where it has none.
+    pub fn number(&self, name: &str) -> u64 {
+        self.value(name).as_u64().unwrap_or(0)
+    }
+
+    /// Where the daemon says that it listens.
+    pub fn listening(&self) -> Vec<String> {
+        let list = self.value("listening").as_array().into_iter().flatten();
+        list.filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
+    fn value(&self, name: &str) -> &Value {
+        self.status.as_ref().map_or(&Value::Null, |status| &status[name])
+    }
+}
+
+impl Delivery {
+    /// How long ago, as of the host's clock.
+    pub fn seconds_ago(&self) -> f64 {
+        let now_usec = sys::clock::realtime_ns() / 1000;
+        let ago_usec = now_usec.saturating_sub(i64::try_from(self.time_usec).unwrap_or(i64::MAX));
+        ago_usec.max(0) as f64 / 1e6
+    }
+}

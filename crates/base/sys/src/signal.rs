@@ -16,6 +16,8 @@ pub const TERM: i32 = libc::SIGTERM;
 pub const USR1: i32 = libc::SIGUSR1;
 /// Second user-defined signal.
 pub const USR2: i32 = libc::SIGUSR2;
+/// A write to a pipe that nobody reads.
+pub const PIPE: i32 = libc::SIGPIPE;
 /// A child has ended.
 pub const CHLD: i32 = libc::SIGCHLD;
 /// The terminal's size has changed.

@@ -92,6 +92,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     }
     match verb.as_str() {
         "help" | "--help" | "-h" => {
+            end_quietly_on_closed_pipe();
             print_help(texts);
             return ExitCode::SUCCESS;
         }
@@ -156,6 +157,9 @@ fn own_verb(
     // A link or `..` in the path would make two names of one house.
     let dir = std::fs::canonicalize(&dir).unwrap_or(dir);
     let given = Given { texts, dir, typed_dir, program: called.to_string_lossy().into_owned() };
+    if verb != "up" {
+        end_quietly_on_closed_pipe();
+    }
     match verb {
         "up" => up::run(
             &given,
@@ -199,6 +203,12 @@ fn layout_of(dir: Option<&Path>) -> Layout {
         }
         None => Layout::system(),
     }
+}
+
+/// `banto status | head` ends as any command does.
+fn end_quietly_on_closed_pipe() {
+    // A standard signal: this cannot fail.
+    let _ = sys::signal::default(sys::signal::PIPE);
 }
 
 fn usage(texts: &Texts, error: &str, help: Option<&str>) -> ExitCode {

@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(settings.web_listen.port(), WEB_PORT);
     }
 
-    /// Goal: the parsers of the clock and the mail have nothing to say about the defaults, not even a warning.
+    /// Goal: the parsers of all three services have nothing to say about the defaults, not even a warning.
     #[test]
     fn defaults_are_read_without_a_word() {
         let house = layout::Layout::house("/h");
@@ -196,6 +196,11 @@ mod tests {
         let mut clock = chrony_conf::Settings::new(&house);
         let path = chrony_conf::conf_path(&house);
         chrony_conf::load(&path, &mut clock, &mut loader, &mut sources, &mut diagnostics);
+        let log = rsyslog_conf::conf_path(&house);
+        rsyslog_conf::parse_rsyslog(&log, &mut loader, &mut sources, &mut diagnostics).expect("settings");
+        let journal = rsyslog_conf::journald_conf_path(&house);
+        rsyslog_conf::parse_journald(&journal, &mut loader, &mut sources, &mut diagnostics)
+            .expect("settings");
         assert!(diagnostics.list.is_empty(), "{}", diagnostics.render(&sources, false));
         let host = postfix_conf::Host { name: "shop".to_owned(), layout: house };
         let mail = postfix_conf::load(&host, &mut loader);

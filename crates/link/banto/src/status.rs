@@ -239,9 +239,15 @@ fn clock_lines(texts: &Texts, house: &HouseStatus, line: &mut impl FnMut(String)
     }
     line((if clock.sources.is_empty() { texts.status_no_sources } else { texts.status_sources }).to_owned());
     for source in &clock.sources {
+        if source.reachability == 0 && source.stratum == 0 {
+            line(fill(texts.status_source_silent, &[("address", &source.label())]));
+            continue;
+        }
+        let known = texts.source_states.iter().find(|(state, _)| *state == source.state);
+        let state = known.map_or(source.state, |(_, shown)| shown);
         let values: [(&str, &dyn std::fmt::Display); 6] = [
             ("address", &source.label()),
-            ("state", &source.state),
+            ("state", &state),
             ("stratum", &source.stratum),
             ("reach", &format!("{:o}", source.reachability)),
             ("offset", &seconds_text(source.offset_seconds)),

@@ -259,8 +259,11 @@ impl Guide<'_> {
             .spawn();
         let mut child = started.map_err(|error| format!("{}: {error}", words.join(" ")))?;
         if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-            // A command that does not read its input says why itself.
+            // A command that does not read its input says why itself, and must not end the tour.
+            let _ = sys::signal::ignore(sys::signal::PIPE);
             let _ = writeln!(stdin, "{input}");
+            drop(stdin);
+            let _ = sys::signal::default(sys::signal::PIPE);
         }
         child.wait_with_output().map_err(|error| format!("{}: {error}", words.join(" ")))
     }

@@ -67,6 +67,8 @@ banto keeps the clock, the log and the mail of this host, and links them.
     status_kernel_unsynced: "         the kernel says: not synchronised; records say so",
     status_sources: "         sources:",
     status_source: "           {address}  {state}, stratum {stratum}, reach {reach}, offset {offset} +/- {error}",
+    status_source_silent: "           {address}  no answer yet",
+    source_states: &[],
     status_no_sources: "         sources: none",
     status_part_down: "{name} does not answer: {error}",
     status_log: "Log      kept {kept}, lost {lost}",

@@ -62,6 +62,9 @@ pub struct Texts {
     pub status_kernel_unsynced: &'static str,
     pub status_sources: &'static str,
     pub status_source: &'static str,
+    pub status_source_silent: &'static str,
+    /// States of sources as house-status says them, and as a person reads them.
+    pub source_states: &'static [(&'static str, &'static str)],
     pub status_no_sources: &'static str,
     pub status_part_down: &'static str,
     pub status_log: &'static str,

@@ -245,6 +245,14 @@ impl Template {
         &self.name
     }
 
+    /// The text with which everything that it renders begins: of a file name's template, the part that no message can change.
+    pub fn leading_text(&self) -> &[u8] {
+        match self.segments.first() {
+            Some(Segment::Literal(text)) => text,
+            _ => b"",
+        }
+    }
+
     /// Appends the rendered message to `out`.
     #[inline]
     pub fn render(&self, message: &MessageView<'_>, out: &mut Vec<u8>) {

@@ -63,3 +63,12 @@ pub fn borrow_registered(raw: std::os::fd::RawFd) -> BorrowedFd<'static> {
     // SAFETY: a BorrowedFd only must not be -1; its use is limited to poll(2), which tolerates closed descriptors.
     unsafe { BorrowedFd::borrow_raw(raw.max(0)) }
 }
+
+/// Standard input, output and error become copies of `fd`: what a daemon does with the terminal it came from.
+pub fn replace_standard_streams(fd: impl AsFd) -> io::Result<()> {
+    for stream in 0..3 {
+        // SAFETY: dup2 takes no pointers; the standard streams are never owned by a Rust value that closes them.
+        check(unsafe { libc::dup2(fd.as_fd().as_raw_fd(), stream) })?;
+    }
+    Ok(())
+}

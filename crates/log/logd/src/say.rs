@@ -21,26 +21,33 @@ const WAITING_MAX: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Say {
     name: String,
+    debug: bool,
     waiting: Mutex<Vec<Remark>>,
     waker: Option<sys::fd::Waker>,
 }
 
 impl Say {
-    /// Remarks are shown as `name: text`; the main thread waits on [`Say::waker`].
-    pub(crate) fn new(name: &str) -> std::io::Result<Self> {
-        Ok(Self { name: name.to_owned(), waiting: Mutex::default(), waker: Some(sys::fd::Waker::new()?) })
+    /// Remarks are shown as `name: text`; the main thread waits on [`Say::waker`]. `debug` shows what
+    /// is less than a notice too.
+    pub(crate) fn new(name: &str, debug: bool) -> std::io::Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            debug,
+            waiting: Mutex::default(),
+            waker: Some(sys::fd::Waker::new()?),
+        })
     }
 
     /// One that keeps and shows nothing: for tests.
     #[cfg(test)]
     pub(crate) fn quiet() -> Self {
-        Self { name: String::new(), waiting: Mutex::default(), waker: None }
+        Self { name: String::new(), debug: false, waiting: Mutex::default(), waker: None }
     }
 
     /// Leaves a remark.
     pub(crate) fn say(&self, severity: Severity, event: &'static str, text: impl Into<String>) {
         let text = text.into();
-        if !self.name.is_empty() && severity <= Severity::Notice {
+        if !self.name.is_empty() && (self.debug || severity <= Severity::Notice) {
             eprintln!("{}: {text}", self.name);
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -88,7 +88,8 @@ fn look_up(sender: Credentials, fields: &mut Vec<Vec<u8>>) -> (bool, String) {
     if let Some(status) = read("status") {
         for line in status.split(|byte| *byte == b'\n') {
             if let Some(value) = line.strip_prefix(b"CapEff:\t") {
-                let start = value.iter().take_while(|byte| **byte == b'0').count().min(value.len().saturating_sub(1));
+                let start =
+                    value.iter().take_while(|byte| **byte == b'0').count().min(value.len().saturating_sub(1));
                 push("_CAP_EFFECTIVE", &value[start..]);
             }
         }
@@ -104,14 +105,18 @@ fn look_up(sender: Credentials, fields: &mut Vec<Vec<u8>>) -> (bool, String) {
     if let Some(context) = read("attr/current")
         && context.contains(&b':')
     {
-        push("_SELINUX_CONTEXT", context.trim_ascii_end().strip_suffix(b"\0").unwrap_or(context.trim_ascii_end()));
+        push(
+            "_SELINUX_CONTEXT",
+            context.trim_ascii_end().strip_suffix(b"\0").unwrap_or(context.trim_ascii_end()),
+        );
     }
     let group = read("cgroup").map(|text| control_group(&String::from_utf8_lossy(&text)).to_owned());
     let group = group.unwrap_or_default();
     for (name, value) in cgroup_fields(&group) {
         push(name, value.as_bytes());
     }
-    let unit = cgroup_fields(&group).into_iter().find(|(name, _)| *name == "_SYSTEMD_UNIT").map(|(_, unit)| unit);
+    let unit =
+        cgroup_fields(&group).into_iter().find(|(name, _)| *name == "_SYSTEMD_UNIT").map(|(_, unit)| unit);
     if let Some(unit) = &unit
         && let Ok(id) = std::fs::read_link(format!("/run/systemd/units/invocation:{unit}"))
     {
@@ -142,7 +147,9 @@ fn cgroup_fields(path: &str) -> Vec<(&'static str, String)> {
     }
     let mut fields = vec![("_SYSTEMD_CGROUP", path.to_owned())];
     let is_unit = |part: &str| {
-        [".service", ".scope", ".socket", ".mount", ".swap", ".init"].iter().any(|suffix| part.ends_with(suffix))
+        [".service", ".scope", ".socket", ".mount", ".swap", ".init"]
+            .iter()
+            .any(|suffix| part.ends_with(suffix))
     };
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let Some(at) = parts.iter().position(|part| is_unit(part)) else {
@@ -204,6 +211,8 @@ mod tests {
         let me = Credentials { pid: std::process::id(), uid: 7, gid: 8 };
         let (fields, _) = trusted.fields(me);
         let has = |wanted: &[u8]| fields.iter().any(|field| field.starts_with(wanted));
-        assert!(has(format!("_PID={}", me.pid).as_bytes()) && has(b"_UID=7") && has(b"_COMM=") && has(b"_EXE=/"));
+        assert!(
+            has(format!("_PID={}", me.pid).as_bytes()) && has(b"_UID=7") && has(b"_COMM=") && has(b"_EXE=/")
+        );
     }
 }

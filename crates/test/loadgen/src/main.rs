@@ -7,7 +7,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match args.split_first() {
         Some((what, rest)) if what == "journal" => loadgen::journal::run(rest),
-        _ => Err("usage: loadgen journal --entries N --out FILE".into()),
+        Some((what, rest)) if what == "syslog-tcp" => loadgen::syslog::run(rest).map_err(|error| error.to_string()),
+        _ => Err("usage: loadgen journal --entries N --out FILE\n       loadgen syslog-tcp --to HOST:PORT --connections N --messages N [--size B] [--octet-counted]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

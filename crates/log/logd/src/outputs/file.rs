@@ -25,11 +25,16 @@ const WAITING_BATCHES_MAX: usize = 64;
 const O_NOCTTY: i32 = 0o400;
 
 enum Command {
-    Write { target: Arc<Target>, batch: Batch, counters: Arc<OutputCounters> },
+    Write {
+        target: Arc<Target>,
+        batch: Batch,
+        counters: Arc<OutputCounters>,
+    },
     /// Close every file; the next write opens it again by its name.
     Reopen,
     /// Answer when everything before is written.
     Barrier(SyncSender<()>),
+    Finish,
 }
 
 /// What a file action names.
@@ -117,11 +122,10 @@ impl FileThread {
         }
     }
 
+    /// Everything that was handed over is written, and the thread ends.
     pub(crate) fn finish(self) {
-        self.barrier();
-        let Self { commands, thread, .. } = self;
-        drop(commands);
-        let _ = thread.join();
+        let _ = self.commands.send(Command::Finish);
+        let _ = self.thread.join();
     }
 }
 
@@ -163,6 +167,7 @@ impl Writer {
                 Command::Barrier(answer) => {
                     let _ = answer.send(());
                 }
+                Command::Finish => return,
             }
         }
     }
@@ -221,7 +226,10 @@ impl Writer {
                         self.say.say(
                             Severity::Err,
                             "output.failed",
-                            format!("cannot write {}: {error}; messages for it are counted as lost", path.display()),
+                            format!(
+                                "cannot write {}: {error}; messages for it are counted as lost",
+                                path.display()
+                            ),
                         );
                     }
                 }
@@ -239,7 +247,8 @@ impl Writer {
             return;
         }
         while self.open.values().filter(|file| file.dynamic).count() >= open_files_max {
-            let oldest = self.open.iter().filter(|(_, file)| file.dynamic).min_by_key(|(_, file)| file.last_used);
+            let oldest =
+                self.open.iter().filter(|(_, file)| file.dynamic).min_by_key(|(_, file)| file.last_used);
             let Some(path) = oldest.map(|(path, _)| path.clone()) else { return };
             self.open.remove(&path);
         }

@@ -69,7 +69,10 @@ impl ForwardThread {
     ) -> Result<Self, String> {
         let name = format!("{}:{}", target.host, target.port);
         if target.compression_level > 0 {
-            return Err(format!("compression of forwarded messages (z{}) is not supported yet\nhelp: write @{name} or @@{name} without (z)", target.compression_level));
+            return Err(format!(
+                "compression of forwarded messages (z{}) is not supported yet\nhelp: write @{name} or @@{name} without (z)",
+                target.compression_level
+            ));
         }
         let spill = match settings.settings.spool_directory.as_ref().or(work_directory) {
             Some(folder) if target.protocol == Protocol::Tcp => {
@@ -80,12 +83,16 @@ impl ForwardThread {
                 let bytes_max = settings.settings.disk_bytes_max.unwrap_or(DISK_BYTES_DEFAULT);
                 let path = folder.join(file);
                 let opened = std::fs::create_dir_all(folder).and_then(|()| Spill::open(&path, bytes_max));
-                Some(opened.map_err(|error| format!("cannot open the queue file {}: {error}", path.display()))?)
+                Some(
+                    opened
+                        .map_err(|error| format!("cannot open the queue file {}: {error}", path.display()))?,
+                )
             }
             _ => None,
         };
         add(&counters.queued, spill.as_ref().map_or(0, Spill::messages));
-        let waker = sys::fd::Waker::new().map_err(|error| format!("cannot make an event descriptor: {error}"))?;
+        let waker =
+            sys::fd::Waker::new().map_err(|error| format!("cannot make an event descriptor: {error}"))?;
         let queue = Arc::new(Queue { state: Mutex::default(), waker, counters });
         let finish_wait = settings.settings.timeout_shutdown_ms.map_or(FINISH_WAIT, Duration::from_millis);
         let mut sender = Sender {
@@ -93,7 +100,6 @@ impl ForwardThread {
             name,
             attempts_max: settings.retry.count.filter(|count| *count > 0),
             pause_max: Duration::from_secs(u64::from(settings.retry.interval_secs.max(1))),
-            sync: settings.settings.sync,
             queue: Arc::clone(&queue),
             spill,
             say,
@@ -146,7 +152,6 @@ struct Sender {
     name: String,
     attempts_max: Option<u32>,
     pause_max: Duration,
-    sync: bool,
     queue: Arc<Queue>,
     spill: Option<Spill>,
     say: Arc<Say>,
@@ -213,7 +218,9 @@ impl Sender {
                     let blocked = tcp.written < tcp.appended;
                     wanted.push((tcp.stream.as_fd(), if blocked { Interest::BOTH } else { Interest::READ }));
                 }
-                Some(Connection::Udp(socket)) if self.has_waiting() => wanted.push((socket.as_fd(), Interest::WRITE)),
+                Some(Connection::Udp(socket)) if self.has_waiting() => {
+                    wanted.push((socket.as_fd(), Interest::WRITE))
+                }
                 _ => {}
             }
             let _ = sys::poll::poll(&wanted, &mut ready, timeout);
@@ -226,9 +233,9 @@ impl Sender {
             return Some(Duration::from_millis(20));
         }
         match &self.connection {
-            None if self.has_waiting() || self.target.protocol == Protocol::Tcp => {
-                Some(self.next_attempt.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))
-            }
+            None if self.has_waiting() || self.target.protocol == Protocol::Tcp => Some(
+                self.next_attempt.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)),
+            ),
             // Confirmed batches are let go after a while.
             Some(Connection::Tcp(tcp)) if !tcp.flight.is_empty() => Some(RETAINED_TIME),
             _ => None,
@@ -288,15 +295,19 @@ impl Sender {
             port => port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "no such port"))?,
         };
         let addresses: Vec<SocketAddr> = (self.target.host.as_str(), port).to_socket_addrs()?.collect();
-        let wait = self.target.connect_timeout_secs.map_or(CONNECT_WAIT, |secs| Duration::from_secs(u64::from(secs)));
+        let wait = self
+            .target
+            .connect_timeout_secs
+            .map_or(CONNECT_WAIT, |secs| Duration::from_secs(u64::from(secs)));
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in addresses {
             let opened = match self.target.protocol {
-                Protocol::Udp => UdpSocket::bind(if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).and_then(|socket| {
-                    socket.connect(address)?;
-                    socket.set_nonblocking(true)?;
-                    Ok(Connection::Udp(socket))
-                }),
+                Protocol::Udp => UdpSocket::bind(if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })
+                    .and_then(|socket| {
+                        socket.connect(address)?;
+                        socket.set_nonblocking(true)?;
+                        Ok(Connection::Udp(socket))
+                    }),
                 Protocol::Tcp => TcpStream::connect_timeout(&address, wait).and_then(|stream| {
                     stream.set_nonblocking(true)?;
                     if self.target.keep_alive {
@@ -398,7 +409,8 @@ impl Sender {
             End::Orderly => tcp.written.saturating_sub(unconfirmed),
             End::Broken => 0,
         };
-        let mut again: VecDeque<Batch> = tcp.flight.into_iter().filter_map(|flight| flight.rest(from)).collect();
+        let mut again: VecDeque<Batch> =
+            tcp.flight.into_iter().filter_map(|flight| flight.rest(from)).collect();
         again.append(&mut self.again);
         self.again = again;
         self.queue.counters.suspended.store(true, Ordering::Relaxed);
@@ -503,7 +515,10 @@ impl Sender {
             let lost = messages(&rest);
             if lost > 0 {
                 let help = "give it a place on disk with $WorkDirectory";
-                self.give_up(lost, &format!("{} is not reached and there is no queue file ({help})", self.name));
+                self.give_up(
+                    lost,
+                    &format!("{} is not reached and there is no queue file ({help})", self.name),
+                );
             }
             return;
         };
@@ -513,10 +528,12 @@ impl Sender {
             Ok(()) if lost == 0 => {}
             Ok(()) => self.give_up(lost, &format!("the queue file of {} takes no more", self.name)),
             Err(error) => {
-                self.give_up(lost + waiting, &format!("the queue file of {} cannot be written: {error}", self.name));
+                self.give_up(
+                    lost + waiting,
+                    &format!("the queue file of {} cannot be written: {error}", self.name),
+                );
             }
         }
-        let _ = self.sync;
     }
 }
 

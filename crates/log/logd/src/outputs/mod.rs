@@ -111,6 +111,15 @@ impl Outputs {
         actions: &[Action],
         work_directory: Option<&PathBuf>,
     ) -> Result<Vec<Outlet>, String> {
+        // What ends gives its queue file back before another takes it up.
+        let wanted: Vec<String> = actions.iter().filter_map(forward_key).collect();
+        self.forwards.retain(|key, thread| {
+            let used = wanted.contains(key);
+            if !used {
+                thread.finish();
+            }
+            used
+        });
         let mut used_forwards = HashMap::new();
         let mut used_pipes = HashMap::new();
         let mut used_users = HashMap::new();
@@ -132,7 +141,7 @@ impl Outputs {
                         (Protocol::Tcp, Framing::Traditional) => Shape::Lines,
                         (Protocol::Tcp, Framing::OctetCounted) => Shape::Counted,
                     };
-                    let key = format!("{} {target:?} {:?}", action.name, action.queue);
+                    let key = forward_key(action).unwrap_or_default();
                     let thread = match self.forwards.get(&key) {
                         Some(thread) => Arc::clone(thread),
                         None => Arc::new(ForwardThread::start(
@@ -188,5 +197,13 @@ impl Outputs {
         for thread in self.users.into_values() {
             thread.finish();
         }
+    }
+}
+
+/// Two actions with the same key are the same forward.
+fn forward_key(action: &Action) -> Option<String> {
+    match &action.kind {
+        ActionKind::Forward(target) => Some(format!("{} {target:?} {:?}", action.name, action.queue)),
+        _ => None,
     }
 }

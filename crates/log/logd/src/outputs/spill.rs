@@ -29,7 +29,8 @@ pub(super) struct Spill {
 impl Spill {
     /// Opens what an earlier run left, or a new one.
     pub(super) fn open(path: &Path, bytes_max: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let length = file.metadata()?.len();
         let (mut write_at, mut messages) = (0, 0);
         while let Some(end) = frame_end(&file, write_at, length)? {
@@ -109,7 +110,8 @@ impl Spill {
         }
         let mut beside = self.path.clone().into_os_string();
         beside.push(".new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         file.write_all(&content)?;
         while let Some(batch) = self.take(1024 * 1024)? {
             for message in batch.messages() {

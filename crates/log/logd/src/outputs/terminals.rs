@@ -100,8 +100,10 @@ fn write_to_users(users: &Users, message: &[u8]) {
             continue;
         }
         // A terminal that does not take it at once is stopped or gone; nobody waits for it.
-        if let Ok(mut terminal) =
-            OpenOptions::new().write(true).custom_flags(O_NONBLOCK | O_NOCTTY).open(Path::new("/dev").join(line))
+        if let Ok(mut terminal) = OpenOptions::new()
+            .write(true)
+            .custom_flags(O_NONBLOCK | O_NOCTTY)
+            .open(Path::new("/dev").join(line))
         {
             let _ = terminal.write_all(message);
         }

@@ -1,0 +1,216 @@
+//! Configuration text to what is to run.
+
+use std::time::Duration;
+
+use conf_text::{Diagnostics, FileLoader, Sources};
+use journal_file::{Limits, Vacuum};
+use log_core::{ActionKind, RateLimit, Rules};
+use rsyslog_conf::{InputKind, JournaldSettings, Settings, Storage};
+
+use crate::cli::{Options, Role};
+use crate::inputs::{InputKindPlan, InputPlan};
+use crate::journal::JournalPlan;
+
+/// What is to run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The rules part, where it runs.
+    pub settings: Option<Settings>,
+    pub inputs: Vec<InputPlan>,
+    /// The journal part, where it runs.
+    pub journal: Option<JournalPlan>,
+    pub journal_rate: RateLimit,
+    pub journal_level_max: u8,
+    pub line_bytes_max: usize,
+}
+
+/// Reads the configuration; every error and warning is in the text, with file, line and caret.
+pub(crate) fn read(options: &Options) -> Result<Plan, String> {
+    let mut sources = Sources::new();
+    let mut diagnostics = Diagnostics::new();
+    let mut loader = FileLoader;
+    let settings = options.role.has_rules().then(|| {
+        rsyslog_conf::parse_rsyslog(&options.conf_path, &mut loader, &mut sources, &mut diagnostics)
+    });
+    let journald = options.role.has_journal().then(|| {
+        let path = rsyslog_conf::journald_conf_path(&options.layout);
+        // A missing journald.conf is one that says nothing.
+        if !path.exists() {
+            return Some(JournaldSettings::default());
+        }
+        rsyslog_conf::parse_journald(&path, &mut loader, &mut sources, &mut diagnostics)
+    });
+    let told = diagnostics.render(&sources, std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    let (settings, journald) = match (settings, journald) {
+        (Some(None), _) | (_, Some(None)) => return Err(told),
+        (settings, journald) => (settings.flatten(), journald.flatten()),
+    };
+    eprint!("{told}");
+    let mut inputs = Vec::new();
+    if let Some(settings) = &settings {
+        check_supported(settings)?;
+        for input in &settings.inputs {
+            let Some(kind) = input_kind(&input.kind, options)? else { continue };
+            inputs.push(InputPlan {
+                name: input.name.clone(),
+                kind,
+                ruleset: input.ruleset,
+                rate_limit: input.rate_limit,
+            });
+        }
+    }
+    if let Some(journald) = &journald {
+        add_journal_inputs(&mut inputs, journald, options);
+    }
+    let journal = journald.as_ref().and_then(|journald| journal_plan(journald, options));
+    Ok(Plan {
+        settings,
+        inputs,
+        journal,
+        journal_rate: journald.as_ref().map_or(RateLimit::NONE, |journald| journald.rate_limit),
+        journal_level_max: journald.as_ref().map_or(7, |journald| journald.max_levels.store),
+        line_bytes_max: journald.as_ref().map_or(48 * 1024, |journald| {
+            usize::try_from(journald.line_bytes_max).unwrap_or(usize::MAX).max(80)
+        }),
+    })
+}
+
+/// What the text may say and this daemon cannot do is an error, not a silence.
+fn check_supported(settings: &Settings) -> Result<(), String> {
+    for action in settings.rules.actions() {
+        if let ActionKind::Forward(forward) = &action.kind
+            && forward.compression_level > 0
+        {
+            return Err(format!(
+                "error: the action {} asks for compression (z{}), which is not supported yet\nhelp: write the host without (z)\n",
+                action.name, forward.compression_level
+            ));
+        }
+    }
+    if settings.globals.privilege_group.is_some() && settings.globals.privilege_user.is_none() {
+        return Err("error: $PrivDropToGroup without $PrivDropToUser is not supported\nhelp: add $PrivDropToUser with a user of that group\n".to_owned());
+    }
+    Ok(())
+}
+
+fn input_kind(kind: &InputKind, options: &Options) -> Result<Option<InputKindPlan>, String> {
+    Ok(Some(match kind {
+        InputKind::UnixDatagram { path, use_pid_from_system, ignore_timestamp, parse_hostname, .. } => {
+            InputKindPlan::UnixDatagram {
+                path: path.clone().unwrap_or_else(|| syslog_proto::dev_log(&options.layout)),
+                parse_hostname: *parse_hostname,
+                ignore_timestamp: *ignore_timestamp,
+                use_pid_from_system: *use_pid_from_system,
+            }
+        }
+        InputKind::Kernel { permit_other_facilities } => {
+            InputKindPlan::Kernel { permit_other_facilities: *permit_other_facilities }
+        }
+        InputKind::Udp { address, port, receive_buffer_bytes } => InputKindPlan::Udp {
+            address: address.clone(),
+            port: *port,
+            receive_buffer_bytes: *receive_buffer_bytes,
+        },
+        InputKind::Tcp { address, port, framing, sessions_max, keep_alive } => {
+            if !framing.line_feed || framing.additional_delimiter.is_some() {
+                return Err("error: TCP messages end with a line feed here; another delimiter is not supported yet\nhelp: leave addTCPDelimiter and disableLFDelimiter out\n".to_owned());
+            }
+            InputKindPlan::Tcp {
+                address: address.clone(),
+                port: *port,
+                octet_counted: framing.octet_counted,
+                sessions_max: *sessions_max,
+                keep_alive: *keep_alive,
+            }
+        }
+        // Every record passes the rules already when the journal is ours.
+        InputKind::Journal { .. } if options.role == Role::Logd => return Ok(None),
+        InputKind::Journal { .. } => {
+            return Err("error: imjournal is not supported yet by rsyslogd alone\nhelp: run `logd`, which is journal and rules in one, or load imuxsock\n".to_owned());
+        }
+    }))
+}
+
+/// The journal's sockets, beside what the rules part names; nothing is bound twice.
+fn add_journal_inputs(inputs: &mut Vec<InputPlan>, journald: &JournaldSettings, options: &Options) {
+    let dev_log = syslog_proto::dev_log(&options.layout);
+    let plan = |name: &str, kind| InputPlan {
+        name: name.to_owned(),
+        kind,
+        ruleset: Rules::DEFAULT,
+        rate_limit: RateLimit::NONE,
+    };
+    let has_dev_log = inputs
+        .iter()
+        .any(|input| matches!(&input.kind, InputKindPlan::UnixDatagram { path, .. } if *path == dev_log));
+    if !has_dev_log {
+        let kind = InputKindPlan::UnixDatagram {
+            path: dev_log,
+            parse_hostname: false,
+            ignore_timestamp: true,
+            use_pid_from_system: false,
+        };
+        inputs.push(plan("imuxsock", kind));
+    }
+    inputs.push(plan(
+        "imjournal",
+        InputKindPlan::Native { path: syslog_proto::native_socket(&options.layout) },
+    ));
+    inputs.push(plan(
+        "imjournal",
+        InputKindPlan::Stream { path: syslog_proto::stream_socket(&options.layout) },
+    ));
+    // In a house the host's own log daemon reads the kernel; two would tell everything twice.
+    let has_kernel = inputs.iter().any(|input| matches!(input.kind, InputKindPlan::Kernel { .. }));
+    if journald.read_kmsg && !has_kernel && options.layout.house_dir().is_none() {
+        inputs.push(plan("imklog", InputKindPlan::Kernel { permit_other_facilities: true }));
+    }
+}
+
+/// journald's own defaults: a tenth of the file system, at most 4 GiB; files of an eighth of that, at most 128 MiB.
+const USE_BYTES_MAX: u64 = 4 << 30;
+const FILE_BYTES_MAX: u64 = 128 << 20;
+const FILE_BYTES_MIN: u64 = 512 << 10;
+/// As stock has it.
+const FILES_MAX: usize = 100;
+
+fn journal_plan(journald: &JournaldSettings, options: &Options) -> Option<JournalPlan> {
+    let persistent = journal_file::journal_dir(&options.layout);
+    let volatile = options.layout.place("run/journal", "/run/log/journal");
+    let (base, sizes) = match journald.storage {
+        Storage::None => return None,
+        Storage::Volatile => (volatile, &journald.runtime),
+        Storage::Persistent => (persistent, &journald.system),
+        Storage::Auto if options.layout.house_dir().is_some() || persistent.exists() => {
+            (persistent, &journald.system)
+        }
+        Storage::Auto => (volatile, &journald.runtime),
+    };
+    let place = base.ancestors().find(|folder| folder.exists());
+    let (free, total) =
+        place.and_then(|folder| sys::file::space(folder).ok()).unwrap_or((u64::MAX, u64::MAX));
+    let mut use_max = sizes.use_max.unwrap_or((total / 10).min(USE_BYTES_MAX));
+    if let Some(keep_free) = sizes.keep_free {
+        use_max = use_max.min(free.saturating_sub(keep_free));
+    }
+    let file_max = sizes.file_max.unwrap_or((use_max / 8).min(FILE_BYTES_MAX)).max(FILE_BYTES_MIN);
+    let micros = |value: u64| (value > 0).then(|| Duration::from_micros(value));
+    Some(JournalPlan {
+        dir: base.join(crate::journal::machine_id()),
+        limits: Limits {
+            max_size: file_max,
+            compress: journald.compress_bytes_min.is_some(),
+            ..Limits::default()
+        },
+        keep: Vacuum {
+            max_bytes: Some(use_max),
+            max_files: Some(
+                sizes.files_max.and_then(|files| usize::try_from(files).ok()).unwrap_or(FILES_MAX),
+            ),
+            before: None,
+        },
+        retention: micros(journald.retention_micros),
+        max_file_age: micros(journald.file_micros_max),
+        sync_interval: Duration::from_micros(journald.sync_interval_micros.max(1)),
+    })
+}

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::condition::contains_ignoring_case;
-use crate::{Condition, MessageView, Pattern, Property};
+use crate::{Condition, MessageView, Pattern, Property, Selector};
 
 /// A compiled expression.
 #[derive(Debug, Clone)]
@@ -94,7 +94,9 @@ impl Expression {
             Expression::Text(text) => Value::Text(Cow::Borrowed(text)),
             Expression::Number(number) => Value::Number(*number),
             Expression::Property(Property::Severity) => Value::Number(i64::from(message.pri & 7)),
-            Expression::Property(Property::Facility) => Value::Number(i64::from(message.pri >> 3)),
+            Expression::Property(Property::Facility) if message.pri != Selector::INVALID_PRI => {
+                Value::Number(i64::from(message.pri >> 3))
+            }
             Expression::Property(property) => match property.borrowed(message) {
                 Some(text) => Value::Text(Cow::Borrowed(text)),
                 None => {
@@ -285,10 +287,10 @@ impl Comparison {
         match self {
             Comparison::Equal => order() == Ordering::Equal,
             Comparison::NotEqual => order() != Ordering::Equal,
-            Comparison::Less => order() == Ordering::Less,
-            Comparison::LessOrEqual => order() != Ordering::Greater,
-            Comparison::Greater => order() == Ordering::Greater,
-            Comparison::GreaterOrEqual => order() != Ordering::Less,
+            Comparison::Less => rank(left, right) == Ordering::Less,
+            Comparison::LessOrEqual => rank(left, right) != Ordering::Greater,
+            Comparison::Greater => rank(left, right) == Ordering::Greater,
+            Comparison::GreaterOrEqual => rank(left, right) != Ordering::Less,
             Comparison::Contains => {
                 let (left, right) = texts();
                 memchr::memmem::find(&left, &right).is_some()
@@ -311,6 +313,16 @@ impl Comparison {
             }
         }
     }
+}
+
+/// The order for "less" and "greater": two texts that are both numbers compare as numbers, unlike for equality.
+fn rank(left: &Value<'_>, right: &Value<'_>) -> Ordering {
+    if let (Value::Text(one), Value::Text(other)) = (left, right)
+        && let (Some(one), Some(other)) = (whole_number(one), whole_number(other))
+    {
+        return one.cmp(&other);
+    }
+    compare(left, right)
 }
 
 fn compare(left: &Value<'_>, right: &Value<'_>) -> Ordering {

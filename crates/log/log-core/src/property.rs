@@ -225,7 +225,7 @@ impl Property {
                 b"" => b"-",
                 name => name,
             },
-            Property::Pri if message.pri == Selector::INVALID_PRI => b"invld",
+            Property::Pri | Property::Facility if message.pri == Selector::INVALID_PRI => b"invld",
             Property::ProcId if message.is_rfc5424 => message.procid,
             Property::ProcId => procid_in_tag(message.tag),
             Property::MsgId => message.msgid,
@@ -275,17 +275,15 @@ fn procid_in_tag(tag: &[u8]) -> &[u8] {
         .unwrap_or(b"-")
 }
 
+/// What stands behind the `>`, also of a PRI that is none; the whole where nothing does.
 fn after_pri(raw: &[u8]) -> &[u8] {
-    match raw.strip_prefix(b"<") {
-        Some(rest) => {
-            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            match rest.get(digits..) {
-                Some([b'>', after @ ..]) => after,
-                _ => raw,
-            }
-        }
-        None => raw,
+    /// `<191>` and a little more: further to the right a `>` belongs to the text.
+    const PRI_BYTES_MAX: usize = 10;
+    if raw.first() != Some(&b'<') {
+        return raw;
     }
+    let close = raw.iter().take(PRI_BYTES_MAX).position(|byte| *byte == b'>');
+    close.and_then(|close| raw.get(close + 1..)).unwrap_or(raw)
 }
 
 fn facility_name(pri: u8) -> &'static str {

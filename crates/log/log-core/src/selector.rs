@@ -188,14 +188,18 @@ const SEVERITY_WORDS: &[&str] = &[
     "debug",
 ];
 
+/// A place of the table that no PRI leads to.
+const MARK_FACILITY: u8 = 31;
+
 /// The code of a facility's keyword, or of its number.
 pub(crate) fn facility_code(word: &str) -> Option<u8> {
     if let Some(facility) = Facility::from_name(word) {
         return Some(facility.code());
     }
     match word.to_ascii_lowercase().as_str() {
-        // `mark` is the source of rsyslog's own marks, `invld` that of messages with a bad PRI: both have code 24.
-        "mark" | "invld" => Some(Selector::INVALID_FACILITY),
+        "invld" => Some(Selector::INVALID_FACILITY),
+        // The source of rsyslog's own marks, which no message from outside can have.
+        "mark" => Some(MARK_FACILITY),
         number => number.parse::<u8>().ok().filter(|code| *code <= Selector::INVALID_FACILITY),
     }
 }

@@ -142,6 +142,8 @@ impl Stamp {
             DateFormat::OffsetMinute => {
                 out.extend_from_slice(&two((self.offset_minutes.unsigned_abs() % 60) as u8))
             }
+            // rsyslog asks whether the offset was written with a plus, which `Z` is not.
+            DateFormat::OffsetDirection if self.zulu => out.push(b'-'),
             DateFormat::OffsetDirection => out.push(self.offset_sign()),
             DateFormat::WeekDay => out.push(b'0' + self.week_day()),
             DateFormat::WeekDayName => out.extend_from_slice(WEEK_DAYS[usize::from(self.week_day())]),

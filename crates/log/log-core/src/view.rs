@@ -62,7 +62,11 @@ impl<'a> MessageView<'a> {
             is_rfc5424: message.format == syslog_proto::Format::Rfc5424,
             raw: message.raw,
             msg: message.msg,
-            hostname: message.hostname.unwrap_or(peer.hostname),
+            hostname: match message.hostname {
+                Some(hostname) => hostname,
+                None if is_nil_hostname(message) => b"-",
+                None => peer.hostname,
+            },
             fromhost: peer.hostname,
             fromhost_ip: peer.address,
             local_hostname: peer.local_hostname,
@@ -100,6 +104,17 @@ pub struct Peer<'a> {
     pub input_name: &'a str,
     /// The kernel's word on the clock, only for local senders.
     pub clock: Option<ClockQuality>,
+}
+
+/// Whether an RFC 5424 message states that its host has no name, rather than saying nothing.
+fn is_nil_hostname(message: &syslog_proto::Message<'_>) -> bool {
+    if message.format != syslog_proto::Format::Rfc5424 {
+        return false;
+    }
+    // PRI and version are the first word, the stamp is the second.
+    let mut words = message.raw.split(|byte| *byte == b' ').skip(1);
+    words.next().is_some_and(|stamp| stamp == b"-" || message.timestamp.is_some())
+        && words.next() == Some(b"-")
 }
 
 /// A stated stamp completed from the time of receipt.

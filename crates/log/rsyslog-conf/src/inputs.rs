@@ -60,7 +60,7 @@ impl Default for InputDraft {
             path: None,
             enabled: true,
             use_pid_from_system: false,
-            ignore_timestamp: false,
+            ignore_timestamp: true,
             parse_hostname: false,
             create_path: false,
             permit_other_facilities: false,
@@ -215,7 +215,7 @@ const fn use_pid(name: &'static str) -> Entry<InputDraft> {
 }
 
 const fn ignore_timestamp(name: &'static str) -> Entry<InputDraft> {
-    entry(name, "on|off", "off", "The time of receipt counts.", |input, value| {
+    entry(name, "on|off", "on", "The time of receipt counts.", |input, value| {
         values::switch(&value.value).map(|on| input.ignore_timestamp = on)
     })
 }

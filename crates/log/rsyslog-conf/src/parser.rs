@@ -589,6 +589,14 @@ impl Parser<'_> {
         let span = cursor.span_from(start);
         cursor.skip_blanks();
         if word.eq_ignore_ascii_case("isempty") {
+            // The stock daemon wants a value, which means nothing.
+            let mut ahead = cursor.clone();
+            if ahead.take(b',') {
+                ahead.skip_blanks();
+                if quoted_value(&mut ahead).is_some() {
+                    cursor.at = ahead.at;
+                }
+            }
             return Some(PropertyFilter { property, negated, test: Test::IsEmpty });
         }
         if !cursor.take(b',') {

@@ -50,6 +50,12 @@ pub(super) fn template(name: &str) -> Option<Template> {
     let pieces = legacy::parse(text).ok()?;
     let mut segments: Vec<Segment> =
         pieces.into_iter().map(|piece| Segment::compile(piece, TemplateQuoting::None)).collect();
+    // Unlike the option, the built-in templates separate an empty text too: rsyslog has code of its own for them.
+    for segment in &mut segments {
+        if matches!(segment, Segment::Shaped(spec) if spec.space_unless_leading) {
+            *segment = Segment::SpaceUnlessLeading;
+        }
+    }
     if *name == QUALIFIED {
         for segment in &mut segments {
             if matches!(segment, Segment::Plain(Property::StructuredData)) {

@@ -291,6 +291,8 @@ fn apply(option: &str, member: &str, spec: &mut PropertySpec) -> Result<(), (Str
         "json" => spec.escape = Escape::Json,
         "jsonf" => spec.escape = Escape::JsonField(member.to_owned()),
         "date-utc" => spec.utc = true,
+        // In this syntax rsyslog takes it for the plain one; only a list template pads with a zero.
+        "date-rfc3164-buggyday" => spec.date = DateFormat::Rfc3164,
         "fixed-width" => match &mut spec.extract {
             Extract::Positions { fixed_width, .. } => *fixed_width = true,
             _ => {

@@ -46,7 +46,7 @@ pub struct PropertySpec {
     pub controls: Controls,
     /// What is done to slashes, for names of files.
     pub path: PathSafety,
-    /// Only a space where the text does not begin with one; nothing where it does.
+    /// Only a space where the text does not begin with one; nothing where it does or is empty.
     pub space_unless_leading: bool,
     /// A line feed at the end is dropped.
     pub drop_last_lf: bool,
@@ -195,6 +195,7 @@ enum Segment {
         format: DateFormat,
         utc: bool,
     },
+    /// A space where the text of the message does not begin with one, or is empty.
     SpaceUnlessLeading,
     MsgWithoutLastLf,
     /// STRUCTURED-DATA with the clock quality of records that originate here.
@@ -316,10 +317,6 @@ impl Segment {
         };
         spec.quoting = quoting;
         let only = |changed: PropertySpec| changed.is_unshaped() && spec.property == Property::Msg;
-        if spec.space_unless_leading && only(PropertySpec { space_unless_leading: false, ..(*spec).clone() })
-        {
-            return Segment::SpaceUnlessLeading;
-        }
         if spec.drop_last_lf && only(PropertySpec { drop_last_lf: false, ..(*spec).clone() }) {
             return Segment::MsgWithoutLastLf;
         }

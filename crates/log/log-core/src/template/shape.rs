@@ -54,9 +54,9 @@ pub(super) fn append(spec: &PropertySpec, message: &MessageView<'_>, out: &mut V
     }
     make_path_safe(spec.path, out, start);
     if spec.space_unless_leading {
-        let begins_with_space = out.get(start) == Some(&b' ');
+        let needs_space = out.get(start).is_some_and(|first| *first != b' ');
         out.truncate(start);
-        if !begins_with_space {
+        if needs_space {
             out.push(b' ');
         }
     }
@@ -75,7 +75,7 @@ fn extract(extract: &Extract, out: &mut Vec<u8>, start: usize) {
             let first = from.saturating_sub(1).min(length);
             let end = to.map_or(length, |to| to.min(length)).max(first);
             keep_range(out, start, first, end);
-            if let (true, Some(to)) = (fixed_width, to) {
+            if let (true, true, Some(to)) = (*fixed_width, length > 0, to) {
                 let width = (to + 1).saturating_sub((*from).max(1)).min(FIXED_WIDTH_MAX);
                 out.resize(out.len().max(start + width), b' ');
             }
@@ -130,9 +130,11 @@ fn make_path_safe(path: PathSafety, out: &mut Vec<u8>, start: usize) {
             }
         }
     }
-    // A name of dots would lead elsewhere even without a slash.
+    // A name of dots would lead elsewhere even without a slash, an empty one nowhere.
     if matches!(&out[start..], b"." | b"..") {
         out[start] = b'_';
+    } else if out.len() == start {
+        out.push(b'_');
     }
 }
 
@@ -177,7 +179,11 @@ fn quote(quoting: TemplateQuoting, out: &mut Vec<u8>, start: usize) {
             }
             out.push(byte);
         }),
-        TemplateQuoting::Json => rewrite(out, start, append_json_byte),
+        TemplateQuoting::Json => rewrite(out, start, |byte, out| match byte {
+            // Here rsyslog leaves the slash alone.
+            b'/' => out.push(byte),
+            other => append_json_byte(other, out),
+        }),
     }
 }
 

@@ -35,6 +35,13 @@ pub enum Destination {
     },
     /// An address of another host.
     Remote,
+    /// Expansion found that it cannot be delivered.
+    Nowhere {
+        /// Enhanced status code.
+        dsn: String,
+        /// Why.
+        text: String,
+    },
 }
 
 /// What the queue keeps for a recipient besides its address: the destination, the envelope sender that an `owner-`
@@ -74,6 +81,9 @@ impl Detail {
             Destination::File { path, rights: r } => ("f", path.clone(), rights(r)),
             Destination::Command { command, rights: r } => ("c", command.clone(), rights(r)),
             Destination::Remote => ("r", String::new(), String::new()),
+            Destination::Nowhere { dsn, text } => {
+                ("n", text.replace(char::is_control, " "), dsn.replace(char::is_control, " "))
+            }
         };
         let sender = self.sender.as_deref().map_or_else(String::new, |s| format!("<{s}>"));
         let mut words = vec![kind.to_owned(), what, whose, sender];
@@ -97,6 +107,7 @@ impl Detail {
             "f" => Destination::File { path: what, rights },
             "c" => Destination::Command { command: what, rights },
             "r" => Destination::Remote,
+            "n" => Destination::Nowhere { dsn: whose.to_owned(), text: what },
             _ => return None,
         };
         let sender = match sender {
@@ -121,6 +132,7 @@ mod tests {
             Destination::File { path: "/a b".into(), rights: Rights::AliasOwner },
             Destination::Command { command: "x | y".into(), rights: user() },
             Destination::Remote,
+            Destination::Nowhere { dsn: "5.1.1".into(), text: "unknown user".into() },
         ] {
             for (sender, via) in [(None, vec![]), (Some(String::new()), vec!["a@b".into(), "c@d".into()])] {
                 let detail = Detail { destination: destination.clone(), sender, via };

@@ -287,7 +287,7 @@ mod tests {
                     Destination::File { path, rights } => format!("file {path} as {rights:?}{from}"),
                     Destination::Command { command, rights } => format!("run {command} as {rights:?}{from}"),
                     Destination::Remote => format!("to {}{from}", leaf.address),
-                    Destination::Unexpanded => "unexpanded".to_owned(),
+                    Destination::Unexpanded | Destination::Nowhere { .. } => panic!("{leaf:?}"),
                 }
             }
         }

@@ -1,0 +1,167 @@
+//! Reading `main.cf` and the alias files.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use conf_text::{FileLoader, Loader};
+use layout::Layout;
+use mail_core::{Aliases, Target};
+use postfix_conf::{Host, Loaded, Settings};
+
+/// Reads the configuration.
+pub fn load(layout: &Layout) -> Loaded {
+    let host = Host { name: sys::host::hostname(), layout: layout.clone() };
+    postfix_conf::load(&host, &mut FileLoader)
+}
+
+/// The settings, or the mistakes as text.
+pub fn settings(layout: &Layout) -> Result<Settings, String> {
+    let loaded = load(layout);
+    loaded.settings.ok_or_else(|| loaded.diagnostics.render(&loaded.sources, false))
+}
+
+/// The alias files, read again when they change. A file with mistakes, or one that went away, does not take the place of
+/// what was read before.
+#[derive(Debug, Default)]
+pub struct AliasTables {
+    tables: Vec<Table>,
+}
+
+#[derive(Debug)]
+struct Table {
+    path: std::path::PathBuf,
+    aliases: Aliases,
+    stamp: Option<(SystemTime, u64)>,
+    owner: u32,
+    /// What is wrong with the file as it stands.
+    complaint: Option<String>,
+}
+
+impl AliasTables {
+    /// The tables of `alias_maps`.
+    pub fn open(settings: &Settings) -> Self {
+        let table = |path: &std::path::PathBuf| Table {
+            path: path.clone(),
+            aliases: Aliases::default(),
+            stamp: None,
+            owner: 0,
+            complaint: None,
+        };
+        let mut tables = Self { tables: settings.alias_maps.iter().map(table).collect() };
+        tables.refresh();
+        tables
+    }
+
+    /// Looks whether files changed; returns complaints about new contents.
+    pub fn refresh(&mut self) -> Vec<String> {
+        self.tables.iter_mut().filter_map(Table::refresh).collect()
+    }
+
+    /// The destinations of a name; an error is a table that was never readable.
+    pub fn get(&self, name: &str) -> Result<Option<&[Target]>, String> {
+        for table in &self.tables {
+            if let Some(targets) = table.aliases.get(name) {
+                return Ok(Some(targets));
+            }
+            if let (Some(complaint), true) = (&table.complaint, table.aliases.is_empty()) {
+                return Err(complaint.clone());
+            }
+        }
+        Ok(None)
+    }
+
+    /// The user who owns the table that has this name: commands and files of its aliases have their rights.
+    pub fn owner_of(&self, name: &str) -> u32 {
+        self.tables.iter().find(|t| t.aliases.get(name).is_some()).map_or(0, |t| t.owner)
+    }
+
+    /// The owner of the first table.
+    pub fn owner(&self) -> u32 {
+        self.tables.first().map_or(0, |t| t.owner)
+    }
+}
+
+impl Table {
+    fn refresh(&mut self) -> Option<String> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = match std::fs::metadata(&self.path) {
+            Ok(metadata) => metadata,
+            // No file: no alias. A host without aliases is no mistake.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(e) => return self.complain(format!("cannot read {}: {e}", self.path.display())),
+        };
+        let stamp = metadata.modified().ok().map(|time| (time, metadata.len()));
+        if stamp.is_some() && stamp == self.stamp {
+            return None;
+        }
+        match FileLoader.read(&self.path) {
+            Err(e) => self.complain(format!("cannot read {}: {e}", self.path.display())),
+            Ok(text) => {
+                self.stamp = stamp;
+                let (aliases, problems) = Aliases::parse(&text);
+                match problems.first() {
+                    Some(problem) => {
+                        let line = text.get(..problem.span.start).map_or(1, |t| t.matches('\n').count() + 1);
+                        let path = self.path.display();
+                        let said = format!("{path}:{line}: {}; the aliases read before stay", problem.message);
+                        // At the first reading there is nothing before: what is good in the file counts.
+                        if self.aliases.is_empty() {
+                            self.aliases = aliases;
+                            self.owner = metadata.uid();
+                        }
+                        self.complain(said)
+                    }
+                    None => {
+                        self.aliases = aliases;
+                        self.owner = metadata.uid();
+                        self.complaint = None;
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    fn complain(&mut self, text: String) -> Option<String> {
+        if self.complaint.as_ref() == Some(&text) {
+            return None;
+        }
+        self.complaint = Some(text.clone());
+        Some(text)
+    }
+}
+
+/// Reads a small file that a user may have written: a regular file, no link, one name, of a right owner, which nobody else
+/// may write. None where it is missing or fails these rules.
+pub fn read_guarded(path: &Path, owners: &[u32], octets_max: u64) -> std::io::Result<Option<String>> {
+    use std::io::Read;
+    use std::os::unix::fs::MetadataExt;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    let absent = |e: &std::io::Error| {
+        use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+        matches!(e.kind(), NotFound | NotADirectory | PermissionDenied) || e.raw_os_error() == Some(ELOOP)
+    };
+    let opened = std::fs::File::open(parent).and_then(|dir| {
+        // A device or a pipe would hold the reader.
+        if !std::fs::symlink_metadata(path)?.is_file() {
+            return Err(std::io::ErrorKind::NotFound.into());
+        }
+        sys::file::open_beneath(&dir, Path::new(name), sys::file::OpenHow { append_mode: None })
+    });
+    let file = match opened {
+        Ok(file) => file,
+        Err(e) if absent(&e) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let metadata = file.metadata()?;
+    let foreign_writers = metadata.mode() & 0o022 != 0;
+    if !metadata.is_file() || metadata.nlink() != 1 || foreign_writers || !owners.contains(&metadata.uid()) {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    file.take(octets_max).read_to_end(&mut text)?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// "Too many levels of symbolic links" (`errno(3)` on Linux): what opening a link without following gives.
+const ELOOP: i32 = 40;

@@ -26,6 +26,7 @@ pub const PROGRAMS: &[Program] = &[
         about: "hand over mail; check aliases; look at the queue",
         run: sendmail::run,
     },
+    Program { names: &["maild"], about: "the mail daemon", run: maild::run },
     Program { names: &["alertd"], about: "the alert daemon", run: alertd::run },
     Program { names: &["webd"], about: "the web page", run: webd::run },
 ];

@@ -166,7 +166,8 @@ mod tests {
     fn frames_survive_any_cut() {
         let mut octets = Vec::new();
         for n in 0..3_u32 {
-            encode(&mut octets, &n, &vec![b'x'; usize::try_from(n).unwrap_or(0) * 5]).unwrap_or_else(|e| panic!("{e}"));
+            encode(&mut octets, &n, &vec![b'x'; usize::try_from(n).unwrap_or(0) * 5])
+                .unwrap_or_else(|e| panic!("{e}"));
         }
         for cut in 1..octets.len() {
             let mut decoder = Decoder::default();

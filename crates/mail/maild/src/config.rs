@@ -70,14 +70,12 @@ impl AliasTables {
         Ok(None)
     }
 
-    /// The user who owns the table that has this name: commands and files of its aliases have their rights.
-    pub fn owner_of(&self, name: &str) -> u32 {
-        self.tables.iter().find(|t| t.aliases.get(name).is_some()).map_or(0, |t| t.owner)
-    }
-
-    /// The owner of the first table.
+    /// The user who owns the tables: commands and files of aliases have their rights. Root where the tables belong to
+    /// several users, so that nobody's aliases get another's rights.
     pub fn owner(&self) -> u32 {
-        self.tables.first().map_or(0, |t| t.owner)
+        let mut owners = self.tables.iter().map(|t| t.owner);
+        let first = owners.next().unwrap_or(0);
+        if owners.all(|o| o == first) { first } else { 0 }
     }
 }
 
@@ -103,7 +101,8 @@ impl Table {
                     Some(problem) => {
                         let line = text.get(..problem.span.start).map_or(1, |t| t.matches('\n').count() + 1);
                         let path = self.path.display();
-                        let said = format!("{path}:{line}: {}; the aliases read before stay", problem.message);
+                        let said =
+                            format!("{path}:{line}: {}; the aliases read before stay", problem.message);
                         // At the first reading there is nothing before: what is good in the file counts.
                         if self.aliases.is_empty() {
                             self.aliases = aliases;

@@ -10,10 +10,12 @@ use std::process::{Child as Process, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use layout::Layout;
+use mail_core::Address;
 use mail_core::destination::{Destination, Rights};
 use mail_core::expand::{Trouble, expand};
-use mail_core::{Address, Maildrop};
 use selflog::{SelfLog, Severity};
+use smtp_proto::Mailbox;
+use smtp_proto::maildrop::{Maildrop, SUFFIX};
 use sys::poll::Interest;
 
 use crate::channel::Channel;
@@ -116,7 +118,7 @@ impl Deliver {
     fn listen_to_queue(&mut self) {
         self.queue.fill();
         for complaint in self.local.aliases.refresh() {
-            self.log.note("aliases.refused", Severity::Error, complaint);
+            self.log.note("aliases.refused", Severity::Err, complaint);
         }
         while let Some((message, content)) = self.queue.next::<FromQueue>() {
             match message {
@@ -129,7 +131,7 @@ impl Deliver {
                 FromQueue::Refused { token, code, text, .. } => self.refuse_drop(token, code, &text),
                 FromQueue::Reload => match config::settings(&self.layout) {
                     Ok(settings) => self.local = Local::new(settings),
-                    Err(text) => self.log.note("configuration.refused", Severity::Error, text),
+                    Err(text) => self.log.note("configuration.refused", Severity::Err, text),
                 },
             }
         }
@@ -140,7 +142,7 @@ impl Deliver {
         let mut attempts = Vec::new();
         for recipient in &job.recipients {
             if let Err(attempt) = self.attempt_one(job, recipient, content) {
-                attempts.push(attempt);
+                attempts.push(*attempt);
             }
         }
         self.report(job.id, attempts);
@@ -153,12 +155,17 @@ impl Deliver {
     }
 
     /// Hands the recipient to a worker, or tells at once what came of it.
-    fn attempt_one(&mut self, job: &Job, recipient: &JobRecipient, content: &[u8]) -> Result<(), Attempt> {
+    fn attempt_one(
+        &mut self,
+        job: &Job,
+        recipient: &JobRecipient,
+        content: &[u8],
+    ) -> Result<(), Box<Attempt>> {
         let index = recipient.index;
-        let failed = |t: Trouble| Attempt::failed(index, t.temporary, &t.dsn, t.text, "local");
+        let failed = |t: Trouble| Box::new(Attempt::failed(index, t.temporary, &t.dsn, t.text, "local"));
         let detail = recipient.detail();
         let destination = match detail.destination {
-            Destination::Unexpanded => self.expand(recipient, &detail.via, content).map_err(|a| *a)?,
+            Destination::Unexpanded => self.expand(recipient, &detail.via, content)?,
             other => other,
         };
         let sender = detail.sender.unwrap_or_else(|| job.sender.clone());
@@ -177,13 +184,20 @@ impl Deliver {
             worker.outstanding.insert((leaf.id, leaf.index));
             worker.channel.send(&leaf, content)
         });
-        spoken.map_err(|e| failed(Trouble::temporary("4.3.0", format!("cannot start a delivery process: {e}"))))
+        spoken
+            .map_err(|e| failed(Trouble::temporary("4.3.0", format!("cannot start a delivery process: {e}"))))
     }
 
     /// The one destination of a recipient, or the attempt's result where it has none or several.
-    fn expand(&self, recipient: &JobRecipient, via: &[String], content: &[u8]) -> Result<Destination, Box<Attempt>> {
+    fn expand(
+        &self,
+        recipient: &JobRecipient,
+        via: &[String],
+        content: &[u8],
+    ) -> Result<Destination, Box<Attempt>> {
         let index = recipient.index;
-        let failed = |t: &Trouble| Box::new(Attempt::failed(index, t.temporary, &t.dsn, t.text.as_str(), "local"));
+        let failed =
+            |t: &Trouble| Box::new(Attempt::failed(index, t.temporary, &t.dsn, t.text.as_str(), "local"));
         let address = Address::parse(&recipient.address)
             .map_err(|e| failed(&Trouble::permanent("5.1.3", e.to_string())))?;
         let mut delivered_to: Vec<String> = via.to_vec();
@@ -211,7 +225,10 @@ impl Deliver {
         };
         let children: Vec<Child> = leaves.into_iter().map(child).collect();
         let text = format!("expanded to {} destinations", children.len());
-        Err(Box::new(Attempt { verdict: Verdict::Expanded(children), ..Attempt::sent(index, text, "local", None) }))
+        Err(Box::new(Attempt {
+            verdict: Verdict::Expanded(children),
+            ..Attempt::sent(index, text, "local", None)
+        }))
     }
 
     fn target(
@@ -251,7 +268,8 @@ impl Deliver {
     ) -> Result<(LeafTarget, WorkerKey), Trouble> {
         let settings = &self.local.settings;
         let account = self.local.user(user)?;
-        let account = account.ok_or_else(|| Trouble::permanent("5.1.1", format!("unknown user: \"{user}\"")))?;
+        let account =
+            account.ok_or_else(|| Trouble::permanent("5.1.1", format!("unknown user: \"{user}\"")))?;
         let rights = Rights::User(user.to_owned());
         if let Some(command) = &settings.mailbox_command {
             return Ok((self.command(command, Some(&account), recipient, sender), self.key(&rights)?));
@@ -267,7 +285,8 @@ impl Deliver {
         }
         let path = settings.mail_spool_directory.join(user);
         let mut key = self.key(&rights)?;
-        if let (WorkerKey::As(identity), Some(gid)) = (&mut key, spool_group(&settings.mail_spool_directory)) {
+        if let (WorkerKey::As(identity), Some(gid)) = (&mut key, spool_group(&settings.mail_spool_directory))
+        {
             identity.gid = gid;
         }
         let target = match settings.mail_spool_maildir {
@@ -380,13 +399,17 @@ impl Deliver {
     fn pick_up(&mut self) {
         let Ok(entries) = std::fs::read_dir(self.local.settings.maildrop_dir()) else { return };
         for path in entries.filter_map(|e| Some(e.ok()?.path())) {
-            let is_message = path.extension().is_some_and(|e| e == "msg");
+            let is_message = path.to_str().is_some_and(|p| p.ends_with(SUFFIX));
             let waits = self.refused.get(&path).is_some_and(|at| at.elapsed() < MAILDROP_PERIOD);
             if !is_message || waits || self.dropped.values().any(|p| *p == path) {
                 continue;
             }
             if let Err(why) = self.submit_drop(&path) {
-                self.log.note("maildrop.refused", Severity::Error, format!("{}: {why}; left there", path.display()));
+                self.log.note(
+                    "maildrop.refused",
+                    Severity::Err,
+                    format!("{}: {why}; left there", path.display()),
+                );
                 std::fs::rename(&path, path.with_extension("bad")).ok();
             }
         }
@@ -402,7 +425,11 @@ impl Deliver {
                 return Err(io::Error::other("it is no plain file"));
             }
             let dir = std::fs::File::open(parent)?;
-            sys::file::open_beneath(&dir, std::path::Path::new(name), sys::file::OpenHow { append_mode: None })
+            sys::file::open_beneath(
+                &dir,
+                std::path::Path::new(name),
+                sys::file::OpenHow { append_mode: None },
+            )
         };
         let file = open().map_err(|e| e.to_string())?;
         let metadata = file.metadata().map_err(|e| e.to_string())?;
@@ -412,19 +439,11 @@ impl Deliver {
         }
         let mut bytes = Vec::new();
         file.take(limit.saturating_mul(2)).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-        let drop = Maildrop::decode(&bytes)?;
+        let drop = Maildrop::parse(&bytes).map_err(|e| e.0)?;
         let origin = &self.local.settings.router.origin;
-        let sender = match drop.sender {
-            Some(sender) if sender.is_empty() => sender,
-            Some(sender) => Address::parse(&sender).map_err(|e| e.to_string())?.qualified(origin).to_string(),
-            None => {
-                let owner = sys::user::by_uid(metadata.uid()).ok().flatten();
-                let name = owner.map_or_else(|| format!("uid-{}", metadata.uid()), |u| u.name);
-                Address::of_user(&name, origin).map_err(|e| e.to_string())?.to_string()
-            }
-        };
-        let qualify = |r: &String| Address::parse(r).map(|a| a.qualified(origin).to_string());
-        let recipients = drop.recipients.iter().map(qualify).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
+        let qualify = |m: Mailbox| m.with_default_domain(origin).to_string();
+        let sender = drop.sender.map_or_else(String::new, qualify);
+        let recipients = drop.recipients.into_iter().map(qualify).collect();
         self.next_token += 1;
         let submission = Submission {
             token: self.next_token,
@@ -434,7 +453,7 @@ impl Deliver {
             with: "local".to_owned(),
             trusted: true,
         };
-        let content = message::to_crlf(drop.content);
+        let content = message::to_crlf(&drop.content);
         self.queue.send(&ToQueue::Submit(submission), &content).map_err(|e| e.to_string())?;
         self.dropped.insert(self.next_token, path.to_owned());
         Ok(())
@@ -442,7 +461,7 @@ impl Deliver {
 
     fn refuse_drop(&mut self, token: u64, code: u16, text: &str) {
         let Some(path) = self.dropped.remove(&token) else { return };
-        self.log.note("maildrop.refused", Severity::Error, format!("{}: {text}", path.display()));
+        self.log.note("maildrop.refused", Severity::Err, format!("{}: {text}", path.display()));
         if code >= 500 {
             std::fs::rename(&path, path.with_extension("bad")).ok();
         } else {

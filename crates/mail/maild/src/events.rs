@@ -95,7 +95,8 @@ impl Event for Delivery<'_> {
         }
     }
     fn message(&self) -> String {
-        let original = if self.original == self.to { String::new() } else { format!(", orig_to=<{}>", self.original) };
+        let original =
+            if self.original == self.to { String::new() } else { format!(", orig_to=<{}>", self.original) };
         let seconds = self.delay_usec / 1_000_000;
         let hundredths = self.delay_usec % 1_000_000 / 10_000;
         format!(

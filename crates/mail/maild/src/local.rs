@@ -94,7 +94,10 @@ impl Local {
         let name = &self.settings.default_privs;
         match self.user(name)? {
             Some(user) if user.uid != 0 => Ok(Identity { uid: user.uid, gid: user.gid }),
-            _ => Err(Trouble::temporary("4.3.5", format!("default_privs = {name} is no user without privilege"))),
+            _ => Err(Trouble::temporary(
+                "4.3.5",
+                format!("default_privs = {name} is no user without privilege"),
+            )),
         }
     }
 }
@@ -110,13 +113,17 @@ impl Sources for Local {
     fn include(&self, path: &str) -> Result<Vec<Target>, Trouble> {
         use std::io::Read;
         use std::os::unix::fs::MetadataExt;
-        let unreadable = |e: std::io::Error| Trouble::temporary("4.3.0", format!("cannot read include {path}: {e}"));
+        let unreadable =
+            |e: std::io::Error| Trouble::temporary("4.3.0", format!("cannot read include {path}: {e}"));
         if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
             return Err(Trouble::permanent("5.2.4", format!("the include {path} is no file")));
         }
         let file = std::fs::File::open(path).map_err(unreadable)?;
         if file.metadata().map_err(unreadable)?.mode() & 0o002 != 0 {
-            return Err(Trouble::temporary("4.7.0", format!("the include {path} may be written by everybody")));
+            return Err(Trouble::temporary(
+                "4.7.0",
+                format!("the include {path} may be written by everybody"),
+            ));
         }
         let mut text = Vec::new();
         file.take(LIST_OCTETS_MAX).read_to_end(&mut text).map_err(unreadable)?;
@@ -141,7 +148,9 @@ impl Sources for Local {
             if pattern.contains("extension") && extension.is_some_and(|e| e.contains(['/', '\0'])) {
                 continue;
             }
-            let Some(path) = postfix_conf::expand_local(pattern, &lookup).map(PathBuf::from) else { continue };
+            let Some(path) = postfix_conf::expand_local(pattern, &lookup).map(PathBuf::from) else {
+                continue;
+            };
             if !path.is_absolute() {
                 continue;
             }

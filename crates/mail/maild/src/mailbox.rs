@@ -28,7 +28,10 @@ pub fn append_mbox(path: &Path, batch: &[(&Leaf, &[u8])], now: &Zoned) -> Vec<At
             _ => (true, "4.3.0"),
         };
         let text = format!("cannot update mailbox {}: {}", path.display(), explain(error));
-        batch.iter().map(|(leaf, _)| Attempt::failed(leaf.index, temporary, dsn, text.as_str(), "local")).collect()
+        batch
+            .iter()
+            .map(|(leaf, _)| Attempt::failed(leaf.index, temporary, dsn, text.as_str(), "local"))
+            .collect()
     };
     match try_append(path, batch, now) {
         Ok(attempts) => attempts,
@@ -45,7 +48,9 @@ fn explain(error: &io::Error) -> String {
 
 fn try_append(path: &Path, batch: &[(&Leaf, &[u8])], now: &Zoned) -> io::Result<Vec<Attempt>> {
     let invalid = |text: &'static str| io::Error::new(io::ErrorKind::InvalidInput, text);
-    let (Some(dir_path), Some(name)) = (path.parent(), path.file_name()) else { return Err(invalid("no file name")) };
+    let (Some(dir_path), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(invalid("no file name"));
+    };
     std::sync::LazyLock::force(&STARTED);
     let is_new = match std::fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => return discard_device(path, batch, &found),
@@ -74,7 +79,8 @@ fn try_append(path: &Path, batch: &[(&Leaf, &[u8])], now: &Zoned) -> io::Result<
     let mut attempts = Vec::with_capacity(batch.len());
     for (leaf, message) in batch {
         let before = content.len();
-        let mut extra = vec![("Return-Path", format!("<{}>", leaf.sender)), ("X-Original-To", leaf.original.clone())];
+        let mut extra =
+            vec![("Return-Path", format!("<{}>", leaf.sender)), ("X-Original-To", leaf.original.clone())];
         extra.push(("Delivered-To", leaf.address.clone()));
         let extra: Vec<(&str, &str)> = extra.iter().map(|(n, v)| (*n, v.as_str())).collect();
         message::mbox::write_entry(&mut content, &leaf.sender, now, &extra, message);
@@ -99,7 +105,11 @@ fn try_append(path: &Path, batch: &[(&Leaf, &[u8])], now: &Zoned) -> io::Result<
 }
 
 /// `/dev/null` and its like, which aliases use to throw mail away.
-fn discard_device(path: &Path, batch: &[(&Leaf, &[u8])], found: &std::fs::Metadata) -> io::Result<Vec<Attempt>> {
+fn discard_device(
+    path: &Path,
+    batch: &[(&Leaf, &[u8])],
+    found: &std::fs::Metadata,
+) -> io::Result<Vec<Attempt>> {
     use std::os::unix::fs::FileTypeExt;
     if path != Path::new("/dev/null") || !found.file_type().is_char_device() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
@@ -150,7 +160,9 @@ impl Dotlock {
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                     let age = std::fs::symlink_metadata(&path).and_then(|m| m.modified()).ok();
-                    if age.and_then(|t| t.elapsed().ok()).is_some_and(|age| age > STALE_LOCK) || own_leftover(&path) {
+                    if age.and_then(|t| t.elapsed().ok()).is_some_and(|age| age > STALE_LOCK)
+                        || own_leftover(&path)
+                    {
                         std::fs::remove_file(&path).ok();
                     } else if Instant::now() >= deadline {
                         return Err(io::ErrorKind::WouldBlock.into());
@@ -158,7 +170,12 @@ impl Dotlock {
                         std::thread::sleep(LOCK_PAUSE);
                     }
                 }
-                Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                    ) =>
+                {
                     return Ok(Self(None));
                 }
                 Err(e) => return Err(e),
@@ -180,7 +197,8 @@ fn own_leftover(path: &Path) -> bool {
 }
 
 /// When this process began to deliver.
-static STARTED: std::sync::LazyLock<std::time::SystemTime> = std::sync::LazyLock::new(std::time::SystemTime::now);
+static STARTED: std::sync::LazyLock<std::time::SystemTime> =
+    std::sync::LazyLock::new(std::time::SystemTime::now);
 
 /// "No such process" (`errno(3)` on Linux).
 const ESRCH: i32 = 3;
@@ -195,9 +213,9 @@ impl Drop for Dotlock {
 
 /// Puts messages into a Maildir: each written and synced in `tmp`, renamed to `new`; `new` is synced once.
 pub fn deliver_maildir(dir: &Path, batch: &[(&Leaf, &[u8])], host: &str, serial: &mut u64) -> Vec<Attempt> {
-    let prepared = ["tmp", "new", "cur"].iter().try_for_each(|sub| {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join(sub))
-    });
+    let prepared = ["tmp", "new", "cur"]
+        .iter()
+        .try_for_each(|sub| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join(sub)));
     let mut attempts = Vec::new();
     for (leaf, message) in batch {
         *serial += 1;
@@ -218,7 +236,13 @@ pub fn deliver_maildir(dir: &Path, batch: &[(&Leaf, &[u8])], host: &str, serial:
     }
     if let Err(e) = sys::file::sync_dir(&dir.join("new")) {
         for attempt in &mut attempts {
-            *attempt = Attempt::failed(attempt.index, true, "4.3.0", format!("cannot sync {}: {e}", dir.display()), "local");
+            *attempt = Attempt::failed(
+                attempt.index,
+                true,
+                "4.3.0",
+                format!("cannot sync {}: {e}", dir.display()),
+                "local",
+            );
         }
     }
     attempts

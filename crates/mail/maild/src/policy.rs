@@ -86,7 +86,8 @@ pub fn recipient(local: &Local, client: &Client, recipient: &Mailbox) -> Result<
         Route::Local(name) if settings.reject_unknown_users => match local.is_known(&name) {
             Ok(true) => {}
             Ok(false) => {
-                let text = format!("<{text}>: Recipient address rejected: User unknown in local recipient table");
+                let text =
+                    format!("<{text}>: Recipient address rejected: User unknown in local recipient table");
                 return Err(Reply::new(550, (5, 1, 1), text));
             }
             Err(trouble) => return Err(Reply::new(451, (4, 3, 0), format!("<{text}>: {}", trouble.text))),

@@ -146,7 +146,14 @@ impl Attempt {
 
     /// One that did.
     pub fn sent(index: usize, text: impl Into<String>, relay: &str, mailbox: Option<String>) -> Self {
-        Self { index, verdict: Verdict::Sent, dsn: "2.0.0".into(), text: text.into(), relay: relay.into(), mailbox }
+        Self {
+            index,
+            verdict: Verdict::Sent,
+            dsn: "2.0.0".into(),
+            text: text.into(),
+            relay: relay.into(),
+            mailbox,
+        }
     }
 }
 

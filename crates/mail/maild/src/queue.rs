@@ -46,14 +46,16 @@ pub struct Ends {
 /// Runs until SIGTERM or SIGINT.
 pub fn run(layout: &Layout, settings: Settings, ends: Ends, log: SelfLog) -> Result<(), String> {
     let directory = Directory::open(&settings.queue_dir()).map_err(|e| match e.kind() {
-        io::ErrorKind::WouldBlock => format!("another maild has the queue {}", settings.queue_dir().display()),
+        io::ErrorKind::WouldBlock => {
+            format!("another maild has the queue {}", settings.queue_dir().display())
+        }
         _ => format!("cannot open the queue {}: {e}", settings.queue_dir().display()),
     })?;
     let (spool, report) =
         Spool::open(directory, sys::random::u64(), Limits::default()).map_err(|e| e.to_string())?;
     for damage in &report.damage {
         let text = format!("the queue is damaged: {damage:?}; the rest is used");
-        log.note("queue.damaged", Severity::Critical, text);
+        log.note("queue.damaged", Severity::Crit, text);
     }
     let Ends { smtp, deliver, mut control } = ends;
     let mut queue = Queue {
@@ -97,7 +99,7 @@ pub fn run(layout: &Layout, settings: Settings, ends: Ends, log: SelfLog) -> Res
         if sys::signal::take(sys::signal::HUP)
             && let Err(refusal) = queue.reload()
         {
-            queue.log.note("configuration.refused", Severity::Error, refusal.error);
+            queue.log.note("configuration.refused", Severity::Err, refusal.error);
         }
         control.serve(|request| queue.answer(request));
     }
@@ -134,6 +136,9 @@ struct Waiting {
     token: u64,
     id: u64,
 }
+
+/// The parts of an SMTP reply that refuses: code, enhanced code, text.
+type No = (u16, (u8, u16, u16), String);
 
 #[derive(Debug, Clone, Copy)]
 enum Origin {
@@ -176,7 +181,8 @@ impl Queue {
             };
             let envelope = &entry.envelope;
             let standings = envelope.recipients.iter().map(standing).collect();
-            let mut life = Life::new(seconds_of(envelope.arrival_usec), envelope.sender.is_empty(), standings);
+            let mut life =
+                Life::new(seconds_of(envelope.arrival_usec), envelope.sender.is_empty(), standings);
             let actions = life.settle();
             self.lives.insert(id, life);
             self.perform(id, actions);
@@ -209,7 +215,7 @@ impl Queue {
                 self.sync();
             }
             if let Err(e) = self.spool.compact() {
-                self.log.note("queue.compaction", Severity::Error, format!("cannot compact the queue: {e}"));
+                self.log.note("queue.compaction", Severity::Err, format!("cannot compact the queue: {e}"));
             }
         }
     }
@@ -262,7 +268,7 @@ impl Queue {
     }
 
     /// Writes a submission to the spool; the error is an SMTP reply.
-    fn submit(&mut self, submission: Submission, content: &[u8]) -> Result<u64, (u16, (u8, u16, u16), String)> {
+    fn submit(&mut self, submission: Submission, content: &[u8]) -> Result<u64, No> {
         let mut marks = Marks::default();
         let (mut hops, mut has_date, mut has_from) = (0, false, false);
         for field in message::fields(content) {
@@ -305,15 +311,14 @@ impl Queue {
         if message::body_offset(content) == 0 {
             head.push_str("\r\n");
         }
-        self.append(id, submission.sender, submission.recipients, &marks, &[head.as_bytes(), content]).map_err(
-            |error| match error {
+        self.append(id, submission.sender, submission.recipients, &marks, &[head.as_bytes(), content])
+            .map_err(|error| match error {
                 SpoolError::TooLarge => (552, (5, 3, 4), "Error: message too large".to_owned()),
                 SpoolError::Storage(e) if e.kind() == io::ErrorKind::StorageFull => {
                     (452, (4, 3, 1), "Insufficient system storage".to_owned())
                 }
                 _ => (451, (4, 3, 0), "Error: queue file write error".to_owned()),
-            },
-        )?;
+            })?;
         Ok(id.0)
     }
 
@@ -356,7 +361,7 @@ impl Queue {
         let waiting = std::mem::take(&mut self.waiting);
         let reported = std::mem::take(&mut self.reports_unsynced);
         if let Err(error) = result {
-            self.log.note("queue.sync", Severity::Critical, format!("cannot make the queue durable: {error}"));
+            self.log.note("queue.sync", Severity::Crit, format!("cannot make the queue durable: {error}"));
             for Waiting { from, token, id } in waiting {
                 self.lives.remove(&id);
                 self.counters.refused += 1;
@@ -421,11 +426,18 @@ impl Queue {
     }
 
     fn hand_out_one(&mut self, id: u64, now: i64) {
-        let Some(due) = self.lives.get_mut(&id).map(|life| life.take_due(now)).filter(|d| !d.is_empty()) else { return };
+        let Some(due) = self.lives.get_mut(&id).map(|life| life.take_due(now)).filter(|d| !d.is_empty())
+        else {
+            return;
+        };
         let content = match self.spool.content(id) {
             Ok(content) => content,
             Err(error) => {
-                self.log.note("queue.damaged", Severity::Critical, format!("{}: {error}", self.shown(QueueId(id))));
+                self.log.note(
+                    "queue.damaged",
+                    Severity::Crit,
+                    format!("{}: {error}", self.shown(QueueId(id))),
+                );
                 for index in due {
                     let text = "the queued message cannot be read back";
                     self.attempted(id, Attempt::failed(index, true, "4.3.0", text, "none"));
@@ -488,7 +500,9 @@ impl Queue {
             let job = Job { queue_id: queue_id.clone(), ..job(&sender, recipients) };
             let mut forwarded = Vec::new();
             for address in &via {
-                forwarded.extend_from_slice(format!("Delivered-To: {}\r\n", message::header_value(address)).as_bytes());
+                forwarded.extend_from_slice(
+                    format!("Delivered-To: {}\r\n", message::header_value(address)).as_bytes(),
+                );
             }
             forwarded.extend_from_slice(&content);
             self.smtp.send(&FromQueue::Attempt(job), &forwarded).ok();
@@ -535,7 +549,8 @@ impl Queue {
             Change::Expanded => (StateKind::Expanded, 0, 0),
             Change::Reported => (StateKind::Reported, 0, 0),
         };
-        let original = self.spool.entry(id).and_then(|e| e.envelope.recipients.get(index)).map(|r| r.original.clone());
+        let original =
+            self.spool.entry(id).and_then(|e| e.envelope.recipients.get(index)).map(|r| r.original.clone());
         let child = |c: &Child| Recipient {
             address: c.address.clone(),
             original: original.clone().unwrap_or_default(),
@@ -556,14 +571,17 @@ impl Queue {
             match action {
                 Action::Record { recipient, change } => {
                     let recipients = self.spool.entry(id).map(|e| &e.envelope.recipients);
-                    let Some(old) = recipients.and_then(|r| r.get(recipient)).map(|r| r.state.clone()) else { continue };
+                    let Some(old) = recipients.and_then(|r| r.get(recipient)).map(|r| r.state.clone()) else {
+                        continue;
+                    };
                     let kind = if change == Change::Reported { StateKind::Reported } else { old.kind };
                     let state = State { kind, ..old };
                     self.spool.change(id, &[spool::Change { recipient, state }], Vec::new()).ok();
                 }
                 Action::Report(_) => self.reports_due.push(id),
                 Action::Discard(_) => {
-                    let text = format!("{}: a report that cannot be delivered is dropped", self.shown(QueueId(id)));
+                    let text =
+                        format!("{}: a report that cannot be delivered is dropped", self.shown(QueueId(id)));
                     self.log.note("mail.dropped", Severity::Warning, text);
                 }
                 Action::Remove => {
@@ -584,14 +602,16 @@ impl Queue {
             let envelope = entry.envelope.clone();
             let alert_id = marks_of(&envelope).alert_id;
             let content = self.spool.content(id).unwrap_or_default();
-            let reports = reports::build(&self.settings, &self.shown(QueueId(id)), &envelope, &failed, &content);
+            let reports =
+                reports::build(&self.settings, &self.shown(QueueId(id)), &envelope, &failed, &content);
             let mut written = true;
             for report in reports {
                 let new = self.next_id();
                 let message_id = message::field(&report.content, "Message-ID").unwrap_or_default();
                 // A report about an alert belongs to the alert: it must not cause another one.
                 let marks = Marks { message_id, alert_id: alert_id.clone(), report: true };
-                let text = format!("{}: sender delivery notification: {}", self.shown(QueueId(id)), self.shown(new));
+                let text =
+                    format!("{}: sender delivery notification: {}", self.shown(QueueId(id)), self.shown(new));
                 match self.append(new, String::new(), vec![report.to], &marks, &[&report.content]) {
                     Ok(()) => {
                         self.due.insert((0, new.0));
@@ -647,27 +667,41 @@ impl Queue {
             "status" => Ok(status::status(&self.counters, &self.spool, &self.listening)),
             "queue" => Ok(status::list(&self.spool, |id| self.shown(id))),
             "flush" | "reload" if !request.may_change() => Err(request.not_allowed()),
-            "flush" => {
-                let mut flushed = 0;
-                for (id, life) in &mut self.lives {
-                    if life.next_attempt().is_some_and(|at| at > 0) {
-                        life.flush();
-                        self.due.insert((0, *id));
-                        flushed += 1;
-                    }
-                }
-                self.work();
-                Ok(json!({ "flushed": flushed }))
-            }
+            "flush" => Ok(self.flush(&request.args)),
             "reload" => self.reload(),
             _ => Err(request.unknown(&["status", "queue", "flush", "reload"])),
         }
     }
 
+    /// Makes deferred mail due at once: all of it, one message, or the messages with a recipient at one site.
+    fn flush(&mut self, args: &Value) -> Value {
+        let wanted_id = args["queue_id"].as_str();
+        let wanted_site = args["site"].as_str().map(|s| format!("@{}", s.to_ascii_lowercase()));
+        let mut flushed = 0;
+        for (id, life) in &mut self.lives {
+            let Some(entry) = self.spool.entry(*id) else { continue };
+            let matches_id = wanted_id.is_none_or(|text| QueueId::parse(text) == Some(QueueId(*id)));
+            let matches_site = wanted_site.as_ref().is_none_or(|site| {
+                entry
+                    .envelope
+                    .recipients
+                    .iter()
+                    .any(|r| r.address.to_ascii_lowercase().ends_with(site.as_str()))
+            });
+            if matches_id && matches_site && life.next_attempt().is_some_and(|at| at > 0) {
+                life.flush();
+                self.due.insert((0, *id));
+                flushed += 1;
+            }
+        }
+        json!({ "flushed": flushed })
+    }
+
     /// Reads the configuration again; what stands in use stays if it has errors.
     fn reload(&mut self) -> Result<Value, Refusal> {
-        let settings = config::settings(&self.layout)
-            .map_err(|text| Refusal::new(text).help("correct main.cf, then reload; the old settings stay in use"))?;
+        let settings = config::settings(&self.layout).map_err(|text| {
+            Refusal::new(text).help("correct main.cf, then reload; the old settings stay in use")
+        })?;
         let rebind = settings.smtp_listen != self.settings.smtp_listen
             || settings.queue_directory != self.settings.queue_directory;
         self.settings = settings;

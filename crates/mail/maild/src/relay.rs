@@ -76,7 +76,9 @@ async fn run(shared: &Shared, job: &Job, content: &[u8]) -> Vec<Attempt> {
     for recipient in &job.recipients {
         match parse(&recipient.address) {
             Some(mailbox) => wanted.push((recipient.index, mailbox)),
-            None => attempts.push(Attempt::failed(recipient.index, false, "5.1.3", "bad address syntax", "none")),
+            None => {
+                attempts.push(Attempt::failed(recipient.index, false, "5.1.3", "bad address syntax", "none"))
+            }
         }
     }
     if wanted.is_empty() {
@@ -238,9 +240,13 @@ impl Connection {
                     self.client.content(content);
                     self.client.finish_content();
                 }
-                Some(ClientEvent::Delivered(reply)) => return Outcome::Answered { recipients, message: Ok(reply) },
+                Some(ClientEvent::Delivered(reply)) => {
+                    return Outcome::Answered { recipients, message: Ok(reply) };
+                }
                 Some(ClientEvent::Failed(f)) => return Outcome::Answered { recipients, message: Err(f) },
-                Some(ClientEvent::Closed(failure)) => return Outcome::Lost { recipients, failure, before_content },
+                Some(ClientEvent::Closed(failure)) => {
+                    return Outcome::Lost { recipients, failure, before_content };
+                }
                 Some(ClientEvent::Ready(_)) => {}
                 Some(ClientEvent::Bye) | None => {
                     let failure = Failure::Disconnected(smtp_proto::Stage::Idle);

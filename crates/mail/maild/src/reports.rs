@@ -17,7 +17,13 @@ pub struct Report {
 }
 
 /// The reports about failed recipients of a message: one for its sender and one for each owner of a list among them.
-pub fn build(settings: &Settings, queue_id: &str, envelope: &Envelope, failed: &[usize], content: &[u8]) -> Vec<Report> {
+pub fn build(
+    settings: &Settings,
+    queue_id: &str,
+    envelope: &Envelope,
+    failed: &[usize],
+    content: &[u8],
+) -> Vec<Report> {
     let mut by_sender: BTreeMap<String, Vec<&Recipient>> = BTreeMap::new();
     for recipient in failed.iter().filter_map(|&index| envelope.recipients.get(index)) {
         let detail = Detail::decode(&recipient.detail).unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::{config, deliver, queue, smtp, worker};
 /// The daemon's log. Each role has its own socket to the journal.
 pub fn self_log(layout: &Layout, syslog_name: &str) -> SelfLog {
     let socket = layout.place("run/journal.socket", "/run/systemd/journal/socket");
-    SelfLog::new(format!("{syslog_name}/maild"), Facility::Mail, &socket)
+    SelfLog::new(format!("{syslog_name}/maild"), Facility::MAIL, &socket)
 }
 
 /// A call of this executable as a role of the daemon.
@@ -84,7 +84,8 @@ fn start(layout: &Layout, split: bool) -> Result<(), String> {
         false => None,
     };
     let log = self_log(layout, &settings.syslog_name);
-    make_directories(layout, &settings, owner.as_ref()).map_err(|e| format!("cannot make its directories: {e}"))?;
+    make_directories(layout, &settings, owner.as_ref())
+        .map_err(|e| format!("cannot make its directories: {e}"))?;
     sys::signal::catch(sys::signal::TERM).map_err(|e| e.to_string())?;
     sys::signal::catch(sys::signal::INT).map_err(|e| e.to_string())?;
     sys::signal::catch(sys::signal::HUP).map_err(|e| e.to_string())?;
@@ -142,7 +143,10 @@ fn make_directories(
     for entry in std::fs::read_dir(settings.queue_dir())? {
         own(&entry?.path())?;
     }
-    make(&settings.maildrop_dir(), if layout.house_dir().is_some() && owner.is_none() { 0o700 } else { 0o1733 })?;
+    make(
+        &settings.maildrop_dir(),
+        if layout.house_dir().is_some() && owner.is_none() { 0o700 } else { 0o1733 },
+    )?;
     if layout.house_dir().is_some() {
         std::fs::create_dir_all(&settings.mail_spool_directory)?;
     }

@@ -42,7 +42,8 @@ pub struct Shared {
 
 /// Runs the role until the queue is gone.
 pub fn run(layout: &Layout, queue: StdStream, split: bool) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     LocalSet::new().block_on(&runtime, serve(layout.clone(), queue, split))
 }
 
@@ -85,7 +86,10 @@ async fn serve(layout: Layout, queue: StdStream, split: bool) -> Result<(), Stri
     Ok(())
 }
 
-async fn bind(settings: &postfix_conf::Settings, log: &SelfLog) -> Result<(Vec<TcpListener>, Vec<String>), String> {
+async fn bind(
+    settings: &postfix_conf::Settings,
+    log: &SelfLog,
+) -> Result<(Vec<TcpListener>, Vec<String>), String> {
     let (mut listeners, mut names, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for listen in &settings.smtp_listen {
         let shown = format!("{}:{}", listen.host, listen.port);
@@ -98,8 +102,7 @@ async fn bind(settings: &postfix_conf::Settings, log: &SelfLog) -> Result<(Vec<T
                 continue;
             }
         };
-        let only_v6 = sys::socket::Listen { only_v6: address.is_ipv6(), ..Default::default() };
-        let bound = sys::socket::bind_tcp(address, only_v6).and_then(|l| {
+        let bound = sys::socket::bind_tcp(address, sys::socket::Listen::default()).and_then(|l| {
             l.set_nonblocking(true)?;
             TcpListener::from_std(l)
         });
@@ -149,7 +152,7 @@ impl Shared {
     fn reload(&self) {
         match config::settings(&self.layout) {
             Ok(settings) => *self.local.borrow_mut() = Rc::new(Local::new(settings)),
-            Err(text) => self.log.note("configuration.refused", Severity::Error, text),
+            Err(text) => self.log.note("configuration.refused", Severity::Err, text),
         }
     }
 }
@@ -243,7 +246,10 @@ async fn guarded(stream: impl AsyncRead + AsyncWrite + Unpin, client: Client, sh
         let settings = &local.settings;
         if total >= settings.connections {
             Some(Reply::new(421, (4, 3, 2), "Error: too many connections"))
-        } else if settings.client_connections > 0 && *mine > settings.client_connections && !client.is_trusted(settings) {
+        } else if settings.client_connections > 0
+            && *mine > settings.client_connections
+            && !client.is_trusted(settings)
+        {
             Some(Reply::new(421, (4, 7, 0), "Error: too many connections from you"))
         } else {
             None
@@ -317,7 +323,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Ok(Ok(n)) => self.server.receive(chunk.get(..n).unwrap_or_default()),
                 Err(_) => {
                     let name = self.local.settings.myhostname.clone();
-                    self.server.hang_up(&Reply::new(421, (4, 4, 2), format!("{name} Error: timeout exceeded")));
+                    self.server.hang_up(&Reply::new(
+                        421,
+                        (4, 4, 2),
+                        format!("{name} Error: timeout exceeded"),
+                    ));
                 }
             }
         }
@@ -373,7 +383,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             trusted: self.client.is_trusted(&self.local.settings),
         };
         match self.shared.submit(submission, &content).await {
-            Ok(queue_id) => self.server.answer(&Reply::new(250, (2, 0, 0), format!("Ok: queued as {queue_id}"))),
+            Ok(queue_id) => {
+                self.server.answer(&Reply::new(250, (2, 0, 0), format!("Ok: queued as {queue_id}")))
+            }
             Err(reply) => self.refuse("end of DATA", &reply),
         }
     }

@@ -6,6 +6,8 @@ use spool::{Entry, Spool, StateKind, Storage};
 
 /// Messages that `queue` lists at most; the frame of a reply is at most 1 MiB.
 const LISTED_MAX: usize = 2000;
+/// Recipients of one message that `queue` lists at most.
+const RECIPIENTS_LISTED_MAX: usize = 100;
 
 /// Counters since the start.
 #[derive(Debug, Default)]
@@ -48,33 +50,26 @@ pub fn status<S: Storage>(counters: &Counters, spool: &Spool<S>, listening: &[St
 
 /// The reply to `queue`: the messages, oldest first.
 pub fn list<S: Storage>(spool: &Spool<S>, shown: impl Fn(QueueId) -> String) -> Value {
-    let total = spool.statistics().messages;
-    let messages: Vec<Value> = spool
-        .entries()
-        .take(LISTED_MAX)
-        .map(|(id, entry)| {
-            let open = entry.envelope.recipients.iter().filter(|r| r.state.kind == StateKind::Waiting);
-            let recipients: Vec<Value> = open
-                .take(100)
-                .map(|r| {
-                    json!({ "address": r.address, "reason": r.state.reason, "attempts": r.state.attempts,
-                            "next": r.state.next })
-                })
-                .collect();
-            json!({
-                "id": shown(QueueId(id)),
-                "size": entry.content_octets,
-                "arrival": entry.envelope.arrival_usec / 1_000_000,
-                "sender": entry.envelope.sender,
-                "status": if is_deferred(entry) { "deferred" } else { "active" },
-                "recipients": recipients,
-            })
+    let message = |(id, entry): (u64, &Entry)| {
+        let open = entry.envelope.recipients.iter().filter(|r| r.state.kind == StateKind::Waiting);
+        let recipients: Vec<Value> = open
+            .take(RECIPIENTS_LISTED_MAX)
+            .map(|r| json!({ "address": r.address, "delay_reason": (!r.state.reason.is_empty()).then_some(&r.state.reason) }))
+            .collect();
+        json!({
+            "queue_id": shown(QueueId(id)),
+            "size": entry.content_octets,
+            "arrival_unix": entry.envelope.arrival_usec / 1_000_000,
+            "sender": entry.envelope.sender,
+            "status": if is_deferred(entry) { "deferred" } else { "active" },
+            "recipients": recipients,
         })
-        .collect();
-    json!({ "messages": messages, "total": total })
+    };
+    spool.entries().take(LISTED_MAX).map(message).collect()
 }
 
 fn is_deferred(entry: &Entry) -> bool {
-    let mut waiting = entry.envelope.recipients.iter().filter(|r| r.state.kind == StateKind::Waiting).peekable();
+    let mut waiting =
+        entry.envelope.recipients.iter().filter(|r| r.state.kind == StateKind::Waiting).peekable();
     waiting.peek().is_some() && waiting.all(|r| r.state.attempts > 0)
 }

@@ -50,9 +50,10 @@ pub fn run(stream: UnixStream) -> io::Result<()> {
             let attempts = match &target {
                 LeafTarget::Mbox(path) => append_mbox(Path::new(path), &group, &Zoned::now()),
                 LeafTarget::Maildir(path) => deliver_maildir(Path::new(path), &group, &host, &mut serial),
-                LeafTarget::Command { command, environment, directory } => {
-                    group.iter().map(|(leaf, c)| run_command(command, environment, directory, leaf, c)).collect()
-                }
+                LeafTarget::Command { command, environment, directory } => group
+                    .iter()
+                    .map(|(leaf, c)| run_command(command, environment, directory, leaf, c))
+                    .collect(),
             };
             for ((leaf, _), attempt) in group.iter().zip(attempts) {
                 channel.send(&LeafDone { id: leaf.id, attempt }, &[])?;
@@ -73,7 +74,9 @@ fn run_command(
     content: &[u8],
 ) -> Attempt {
     match try_command(command, environment, directory, leaf, content) {
-        Ok((Some(0), _)) => Attempt::sent(leaf.index, format!("delivered to command: {command}"), "local", None),
+        Ok((Some(0), _)) => {
+            Attempt::sent(leaf.index, format!("delivered to command: {command}"), "local", None)
+        }
         // EX_TEMPFAIL of sysexits.h.
         Ok((Some(75), said)) => {
             let text = format!("temporary failure of the command {command}: {said}");

@@ -8,4 +8,5 @@
 #![forbid(unsafe_code)]
 
 pub mod journal;
+pub mod smtp;
 pub mod syslog;

@@ -87,8 +87,28 @@ impl<S: Storage> FileWriter<S> {
     }
 
     fn publish_pointers(&mut self) -> io::Result<()> {
+        // Neighbours (head and tail of a bucket) go in one write. The sort is stable: of two values for a place the later wins.
+        self.staged.pointers.sort_by_key(|(offset, _)| *offset);
+        let mut bytes: Vec<u8> = Vec::with_capacity(64);
+        let mut start = 0;
         for (offset, value) in self.staged.pointers.drain(..) {
-            self.storage.write_at(&value.to_le_bytes(), offset)?;
+            let end = start + bytes.len() as u64;
+            if !bytes.is_empty() && offset + 8 == end {
+                let at = bytes.len() - 8;
+                bytes[at..].copy_from_slice(&value.to_le_bytes());
+                continue;
+            }
+            if bytes.is_empty() || offset != end {
+                if !bytes.is_empty() {
+                    self.storage.write_at(&bytes, start)?;
+                    bytes.clear();
+                }
+                start = offset;
+            }
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        if !bytes.is_empty() {
+            self.storage.write_at(&bytes, start)?;
         }
         for field in self.fields.values_mut().filter(|field| field.dirty) {
             self.storage.write_at(&field.newest_data.to_le_bytes(), field.offset + 32)?;

@@ -97,4 +97,24 @@ mod tests {
             }
         }
     }
+
+    /// Goal: what liblzma and lz4 made for systemd unfolds: xz without a check, lz4 behind its size; a stated size that
+    /// cannot be is refused before memory is taken.
+    #[test]
+    fn frames_of_other_writers_unfold() {
+        let payload = format!("MESSAGE={}", "squeezed ".repeat(100)).into_bytes();
+        const XZ: &str = "fd377a585a000000ff12d9410200210116000000742fe5a3e0038b001d5d00269146c0d19457e49528562acb147d90759ecf\
+                          beae67afde1802492f00000000000001318c07000000ff65b2e5a8000afc020000000000595a";
+        let digits: Vec<u8> = XZ.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let xz: Vec<u8> = digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("digits"), 16).expect("digits"))
+            .collect();
+        assert_eq!(decompress(object_flag::XZ, &xz).as_deref(), Ok(payload.as_slice()));
+        let mut lz4 = (payload.len() as u64).to_le_bytes().to_vec();
+        lz4.extend(lz4_flex::block::compress(&payload));
+        assert_eq!(decompress(object_flag::LZ4, &lz4).as_deref(), Ok(payload.as_slice()));
+        lz4[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(decompress(object_flag::LZ4, &lz4).is_err());
+    }
 }

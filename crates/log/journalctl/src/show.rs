@@ -433,7 +433,9 @@ fn lines(out: &mut Vec<u8>, message: &[u8], indent: usize, color: Option<&[u8]>)
         if let Some(color) = color {
             out.extend_from_slice(color);
         }
-        out.extend_from_slice(&rest[..end]);
+        // The stock program ends a line at a NUL byte, which only --all lets through.
+        let line = &rest[..end];
+        out.extend_from_slice(&line[..memchr::memchr(0, line).unwrap_or(end)]);
         if color.is_some() {
             out.extend_from_slice(NORMAL);
         }

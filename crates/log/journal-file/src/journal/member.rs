@@ -35,8 +35,18 @@ impl Member {
         self.place = 0;
         self.peeked = None;
         self.judged = self.file.entries();
+        if filter.is_empty() {
+            self.selected = None;
+            return;
+        }
         // A file whose index is damaged gives nothing by filter rather than wrong entries.
-        self.selected = (!filter.is_empty()).then(|| filter.offsets(&mut self.file).unwrap_or_default());
+        let mut selected = filter.offsets(&mut self.file).unwrap_or_default();
+        // The lists of data objects run ahead of the header while a batch is published: what is not published yet is
+        // judged when it is.
+        let last =
+            self.judged.checked_sub(1).and_then(|index| self.file.entry_offset(index).ok()).unwrap_or(0);
+        selected.truncate(selected.partition_point(|offset| *offset <= last));
+        self.selected = Some(selected);
     }
 
     fn len(&self) -> u64 {

@@ -72,9 +72,9 @@ impl AccessList {
             .is_some_and(|(_, allow)| *allow)
     }
 
-    /// Some address may ask, so that a socket is needed.
-    pub fn allows_any(&self) -> bool {
-        self.rules.iter().any(|(_, allow)| *allow)
+    /// Some address of the family may ask, so that a socket is needed.
+    pub fn allows_any(&self, ipv4: bool) -> bool {
+        self.rules.iter().any(|(subnet, allow)| *allow && subnet.address.is_ipv4() == ipv4)
     }
 }
 

@@ -187,15 +187,41 @@ impl Discipline {
     fn step(&mut self, offset: f64, clock: &mut impl Clock) -> Result<i64, ClockError> {
         let nanos = (offset * 1e9).round() as i64;
         clock.step(nanos)?;
-        self.timeline.shift(nanos);
-        if let Some(target) = &mut self.target {
-            target.at = LocalTime(target.at.0.saturating_add(nanos));
-            target.estimate.offset -= nanos as f64 * 1e-9;
-        }
-        self.last_update = self.last_update.map(|time| LocalTime(time.0.saturating_add(nanos)));
+        self.moved(nanos);
         // What was stepped away says nothing of the offsets to come.
         self.mean_square = None;
         Ok(nanos)
+    }
+
+    /// Somebody else moved the clock by `nanos`: what was known of it still holds, by so much later.
+    pub(crate) fn moved(&mut self, nanos: i64) {
+        let moved = |time: LocalTime| LocalTime(time.0.saturating_add(nanos));
+        self.timeline.shift(nanos);
+        if let Some(target) = &mut self.target {
+            target.at = moved(target.at);
+            target.estimate.offset -= nanos as f64 * 1e-9;
+        }
+        self.last_update = self.last_update.map(moved);
+        if let Some(slew) = &mut self.slew {
+            slew.until = moved(slew.until);
+        }
+    }
+
+    /// The offset is not known any more; the frequency, and how certain it is, are.
+    pub(crate) fn forget_offset(&mut self) {
+        if let Some(target) = self.target.take() {
+            let skew = target.estimate.frequency_variance.max(0.0).sqrt();
+            self.settings.drift = Some(Drift { frequency: target.estimate.frequency, skew });
+        }
+        self.mean_square = None;
+    }
+
+    /// Ends a slew and leaves the clock with the frequency that its oscillator needs.
+    pub(crate) fn release(&mut self, clock: &mut impl Clock) -> Result<(), ClockError> {
+        if self.slew.take().is_some() {
+            self.apply(clock)?;
+        }
+        Ok(())
     }
 
     /// Steps by what is left, whatever the rules (`chronyc makestep`); returns the nanoseconds.

@@ -102,6 +102,14 @@ impl Source {
         }
     }
 
+    /// What was measured so far says nothing any more; `frequency` and `sigma` as in [`Self::new`].
+    pub(crate) fn forget(&mut self, frequency: f64, sigma: f64) {
+        self.filter = Filter::new(frequency, sigma);
+        self.last = None;
+        self.poll = self.settings.poll_min;
+        self.at_this_poll = 0;
+    }
+
     pub(crate) fn take(&mut self, exchange: &Exchange, timeline: &Timeline) -> bool {
         let (sent, received) = (timeline.correction(exchange.sent), timeline.correction(exchange.received));
         let middle = exchange.sent.plus(exchange.received.since(exchange.sent) / 2.0);

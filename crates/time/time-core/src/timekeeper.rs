@@ -308,6 +308,25 @@ impl Timekeeper {
         }
     }
 
+    /// The clock jumped by `nanos` against a monotonic one: somebody stepped it, or the machine slept. Either way what was
+    /// known of its offset is void; the oscillator's frequency is still what it was.
+    pub fn clock_jumped(&mut self, nanos: i64) {
+        self.discipline.moved(nanos);
+        self.discipline.forget_offset();
+        let (frequency, sigma) = self.discipline.prior();
+        for source in self.sources.values_mut() {
+            source.forget(frequency, sigma);
+        }
+    }
+
+    /// Before the daemon ends: a slew in progress would otherwise go on for ever.
+    pub fn release(&mut self, clock: &mut impl Clock) -> Vec<Event> {
+        match self.discipline.release(clock) {
+            Ok(()) => Vec::new(),
+            Err(error) => vec![Event::Failed(error)],
+        }
+    }
+
     /// Other rules for stepping.
     pub fn set_make_step(&mut self, rule: Option<MakeStep>) {
         self.discipline.set_make_step(rule);
@@ -608,6 +627,30 @@ mod tests {
             matches!(events[..], [Event::Selected(again), Event::Updated { .. }] if again == id),
             "{events:?}"
         );
+    }
+
+    /// Goal: a clock that somebody else moved is put right by the next updates, and the frequency that was learnt survives.
+    #[test]
+    fn a_clock_moved_by_others_is_put_right() {
+        let rule = MakeStep { threshold: 1.0, limit: None };
+        let mut world = World::new(4, 0.0, 3e-5, Some(rule), &[0.0], 1e-5);
+        world.run(3000.0, |_, _| ());
+        let frequency = world.keeper.discipline().frequency();
+        world.clock.step(50_000_000_000).expect("a simulated clock can be set");
+        world.keeper.clock_jumped(50_000_000_000);
+        let (_, max) = world.rms_after(5000.0, 8000.0);
+        assert!(max < 1e-3, "{max}");
+        assert!((world.keeper.discipline().frequency() - frequency).abs() < 1e-6);
+    }
+
+    /// Goal: a daemon that ends leaves no slew behind.
+    #[test]
+    fn a_released_clock_runs_at_its_own_rate() {
+        let mut world = World::new(5, 30.0, 1e-5, None, &[0.0], 1e-4);
+        world.run(200.0, |_, _| ());
+        assert!(world.clock.rate_error().abs() > 0.01, "30 s are being slewed");
+        assert_eq!(world.keeper.release(&mut world.clock), []);
+        assert!(world.clock.rate_error().abs() < 1e-4, "{}", world.clock.rate_error());
     }
 
     /// Goal: `chronyc makestep` removes what is left at once, and the record of corrections stays right.

@@ -64,6 +64,18 @@ impl DaemonClock {
         self.at(kernel).since(LocalTime(kernel))
     }
 
+    /// Somebody moved the kernel's clock by `nanos`. The one beside it goes on as if nothing had happened; returns by how much
+    /// this clock was moved.
+    pub(crate) fn kernel_was_moved(&mut self, nanos: i64) -> i64 {
+        match self {
+            Self::Kernel { .. } => nanos,
+            Self::Virtual(clock) => {
+                clock.kernel = clock.kernel.saturating_add(nanos);
+                0
+            }
+        }
+    }
+
     /// The kernel's clock is the one that we set.
     pub(crate) fn is_kernel(&self) -> bool {
         matches!(self, Self::Kernel { .. })

@@ -489,7 +489,7 @@ pub(crate) fn status(daemon: &Daemon) -> control::Value {
         "error_bound_seconds": report.root_delay.0 / 2.0 + report.root_dispersion.0 + report.current_correction.0.abs(),
         "frequency_ppm": report.frequency_ppm.0,
         "controls_clock": daemon.clock.is_kernel(),
-        "server_port": daemon.config.port,
+        "listening": daemon.listening(),
         "server_precision": SERVER_PRECISION,
         "sources": sources,
         "unresolved": daemon.wanted.iter().filter(|one| one.missing > 0).map(|one| one.line.name.clone()).collect::<Vec<_>>(),

@@ -30,6 +30,11 @@ pub(crate) const SERVER_PRECISION: i8 = -24;
 const BATCH: usize = 16;
 /// The longest wait: what is due by the clock, not by a timer, is looked at this often.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+/// A step of the clock by others is one from here on; smaller ones are the filter's business, and reading two clocks one
+/// after the other is not exact.
+const JUMP_MIN_NANOS: i64 = 5_000_000;
+/// Good replies wanted, and requests sent at most, after the clock jumped.
+const AFTER_JUMP: (u8, u8) = (4, 8);
 /// Between two reports of the error bound to the kernel, which lets it grow by 500 ppm meanwhile.
 const KERNEL_STATUS_INTERVAL: Duration = Duration::from_secs(16);
 /// Good replies that `-q` and `-Q` wait for: the least with which one that is off shows.
@@ -68,6 +73,8 @@ pub(crate) struct Daemon {
     drift_due: Duration,
     kernel_status_due: Duration,
     ends_at: Option<Duration>,
+    /// The kernel's realtime minus its monotonic clock: it changes only when somebody steps.
+    epoch: i64,
     stopping: Option<ExitCode>,
 }
 
@@ -143,6 +150,7 @@ impl Daemon {
             drift_due: now + config.drift_interval,
             kernel_status_due: now,
             ends_at: options.timeout.map(|timeout| now + timeout),
+            epoch: epoch(),
             stopping: None,
             options,
             config,
@@ -172,6 +180,7 @@ impl Daemon {
         let mut ready = Vec::new();
         while self.stopping.is_none() {
             self.signals();
+            self.look_for_jump();
             let now = monotonic();
             self.due(now);
             if self.stopping.is_some() {
@@ -197,6 +206,8 @@ impl Daemon {
     }
 
     fn end(&mut self) -> ExitCode {
+        let events = self.keeper.release(&mut self.clock);
+        self.handle(events);
         if self.options.once == Once::No {
             self.save_drift();
             if let Some(path) = &self.config.pid_file {
@@ -285,6 +296,32 @@ impl Daemon {
         deadlines.min().map_or(WAIT_MAX, |at| at.saturating_sub(now)).min(WAIT_MAX)
     }
 
+    /// A clock that somebody else stepped, or that stood still while the machine slept, is noticed before its stamps are used.
+    fn look_for_jump(&mut self) {
+        let epoch = epoch();
+        let jump = epoch.saturating_sub(self.epoch);
+        if jump.abs() < JUMP_MIN_NANOS {
+            return;
+        }
+        self.epoch = epoch;
+        self.log.say(&Happened::Jumped { seconds: jump as f64 * 1e-9 });
+        let moved = self.clock.kernel_was_moved(jump);
+        self.keeper.clock_jumped(moved);
+        self.forget_requests();
+        let now = monotonic();
+        for peer in &mut self.peers {
+            peer.client.burst(now, AFTER_JUMP.0, AFTER_JUMP.1);
+        }
+    }
+
+    /// Requests on their way were stamped by the clock as it was.
+    fn forget_requests(&mut self) {
+        for peer in &mut self.peers {
+            peer.client.forget_pending();
+            peer.socket = None;
+        }
+    }
+
     /// Does what is due.
     fn due(&mut self, now: Duration) {
         if self.keeper.deadline().is_some_and(|at| self.local_now() >= at) {
@@ -339,11 +376,8 @@ impl Daemon {
                     self.tell_kernel();
                 }
                 Event::Stepped(seconds) => {
-                    // Requests on their way were stamped by the clock as it was.
-                    for peer in &mut self.peers {
-                        peer.client.forget_pending();
-                        peer.socket = None;
-                    }
+                    self.forget_requests();
+                    self.epoch = epoch();
                     if self.options.once == Once::No {
                         self.log.say(&Happened::Stepped { seconds });
                     }
@@ -489,4 +523,15 @@ impl Daemon {
 
 fn monotonic() -> Duration {
     Duration::from_nanos(u64::try_from(sys::clock::monotonic_ns()).unwrap_or(0))
+}
+
+/// Realtime minus monotonic, from the quickest of three readings: an interruption between two clocks would look like a step.
+fn epoch() -> i64 {
+    let reading = |_| {
+        let before = sys::clock::monotonic_ns();
+        let wall = sys::clock::realtime_ns();
+        let after = sys::clock::monotonic_ns();
+        (after - before, wall.saturating_sub(before))
+    };
+    (0..3).map(reading).min().map_or(0, |(_, difference)| difference)
 }

@@ -18,6 +18,7 @@ pub(crate) enum Happened {
     Falseticker { source: String },
     Stepped { seconds: f64 },
     Wrong { seconds: f64, how: &'static str },
+    Jumped { seconds: f64 },
     DriftRead { ppm: f64, skew_ppm: f64, path: PathBuf },
     Kiss { source: SocketAddr, code: String },
     Resolved { name: String, addresses: usize },
@@ -42,6 +43,7 @@ impl Event for Happened {
             Self::Falseticker { .. } => "source.falseticker",
             Self::Stepped { .. } => "clock.step",
             Self::Wrong { .. } => "clock.wrong",
+            Self::Jumped { .. } => "clock.jump",
             Self::DriftRead { .. } => "drift.read",
             Self::Kiss { .. } => "source.kiss",
             Self::Resolved { .. } => "source.resolved",
@@ -62,6 +64,7 @@ impl Event for Happened {
             | Self::Falseticker { .. }
             | Self::Stepped { .. }
             | Self::Wrong { .. }
+            | Self::Jumped { .. }
             | Self::Kiss { .. }
             | Self::Unresolved { .. }
             | Self::Warning { .. } => Severity::Warning,
@@ -82,6 +85,10 @@ impl Event for Happened {
             Self::Falseticker { source } => format!("Detected falseticker {source}"),
             Self::Stepped { seconds } => format!("System clock was stepped by {seconds:.6} seconds"),
             Self::Wrong { seconds, how } => format!("System clock wrong by {seconds:.6} seconds{how}"),
+            Self::Jumped { seconds } => {
+                let way = if *seconds > 0.0 { "Forward" } else { "Backward" };
+                format!("{way} time jump detected! ({seconds:.6} seconds)")
+            }
             Self::DriftRead { ppm, skew_ppm, path } => {
                 format!("Frequency {ppm:.3} +/- {skew_ppm:.3} ppm read from {}", path.display())
             }
@@ -99,7 +106,7 @@ impl Event for Happened {
     fn fields(&self, field: &mut dyn FnMut(&str, &str)) {
         match self {
             Self::Selected { source } | Self::Falseticker { source } => field("TIME_SOURCE", source),
-            Self::Stepped { seconds } | Self::Wrong { seconds, .. } => {
+            Self::Stepped { seconds } | Self::Jumped { seconds } | Self::Wrong { seconds, .. } => {
                 field("TIME_OFFSET_NSEC", &format!("{:.0}", seconds * 1e9));
             }
             Self::Kiss { source, code } => {

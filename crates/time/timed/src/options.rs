@@ -65,6 +65,17 @@ pub(crate) enum Family {
     V6,
 }
 
+impl Family {
+    /// The address is of the family that is used; none means both.
+    pub(crate) fn allows(family: Option<Self>, address: std::net::IpAddr) -> bool {
+        match family {
+            None => true,
+            Some(Self::V4) => address.is_ipv4(),
+            Some(Self::V6) => address.is_ipv6(),
+        }
+    }
+}
+
 /// The environment variable by which a daemon in the background knows that it is the one.
 pub(crate) const BACKGROUND_VARIABLE: &str = "BANTO_TIMED_IN_BACKGROUND";
 

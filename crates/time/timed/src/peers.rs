@@ -50,12 +50,11 @@ impl Wanted {
 
     /// The addresses that may be used, of those that a name has.
     pub(crate) fn usable(&self, addresses: &[IpAddr], family: Option<Family>) -> Vec<IpAddr> {
-        let fits = |address: &IpAddr, family: Option<Family>| match family {
-            None => true,
-            Some(Family::V4) => address.is_ipv4(),
-            Some(Family::V6) => address.is_ipv6(),
-        };
-        addresses.iter().copied().filter(|one| fits(one, family) && fits(one, self.line.family)).collect()
+        addresses
+            .iter()
+            .copied()
+            .filter(|one| Family::allows(family, *one) && Family::allows(self.line.family, *one))
+            .collect()
     }
 }
 

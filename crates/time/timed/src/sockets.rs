@@ -1,19 +1,18 @@
 //! The sockets: who listens where.
 
-use crate::options::Family;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use sys::socket::Listen;
 
-/// Opens UDP sockets on a port: for each family at the last given address of it, or else at the default. A host without IPv6
+/// Opens UDP sockets on a port, for the families whose addresses are wanted: for each family at the last given address of it, or else at the default. A host without IPv6
 /// still serves: an error is returned only when no socket could be opened at all.
 pub(crate) fn listen(
     port: u16,
     addresses: &[IpAddr],
     defaults: (Ipv4Addr, Ipv6Addr),
-    family: Option<Family>,
+    wants: impl Fn(IpAddr) -> bool,
     kernel_stamps: bool,
 ) -> Result<Vec<UdpSocket>, (SocketAddr, io::Error)> {
     let wanted: Vec<IpAddr> = [IpAddr::V4(defaults.0), IpAddr::V6(defaults.1)]
@@ -22,11 +21,7 @@ pub(crate) fn listen(
             let same = addresses.iter().rev().find(|address| address.is_ipv4() == default.is_ipv4());
             same.copied().unwrap_or(default)
         })
-        .filter(|address| match family {
-            None => true,
-            Some(Family::V4) => address.is_ipv4(),
-            Some(Family::V6) => address.is_ipv6(),
-        })
+        .filter(|address| wants(*address))
         .collect();
     let mut sockets = Vec::new();
     let mut failed = None;

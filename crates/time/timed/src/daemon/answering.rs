@@ -3,11 +3,12 @@
 use super::{BATCH, COMMAND_BYTES, Daemon, SERVER_PRECISION, WAIT_MAX, monotonic};
 use crate::commands;
 use crate::config::Access;
+use crate::options::Family;
 use crate::sockets::{self, CommandSocket};
 use chrony_cmd::OpenCommands;
 use ntp_proto::{AccessList, Leap, NtpTimestamp, ReferenceId, ServerSnapshot, Subnet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use time_core::LeapStatus;
 
 impl Daemon {
@@ -21,7 +22,7 @@ impl Daemon {
                 self.config.command_port,
                 &self.config.bind_command,
                 defaults,
-                self.options.family,
+                |address| Family::allows(self.options.family, address),
                 false,
             );
             match opened {
@@ -50,12 +51,23 @@ impl Daemon {
     }
 
     pub(super) fn open_server_sockets(&mut self) -> Result<(), (SocketAddr, io::Error)> {
-        // Like chronyd, no socket is open while nobody is allowed to ask.
-        if self.config.port != 0 && self.server.access().allows_any() && self.server_sockets.is_empty() {
-            let defaults = (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);
-            self.server_sockets =
-                sockets::listen(self.config.port, &self.config.bind, defaults, self.options.family, true)?;
+        // Like chronyd, a family has no socket while none of its addresses is allowed to ask.
+        if self.config.port == 0 {
+            return Ok(());
         }
+        let defaults = (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);
+        let open: Vec<bool> = self
+            .server_sockets
+            .iter()
+            .filter_map(|socket| socket.local_addr().ok().map(|local| local.is_ipv4()))
+            .collect();
+        let wants = |address: IpAddr| {
+            Family::allows(self.options.family, address)
+                && self.server.access().allows_any(address.is_ipv4())
+                && !open.contains(&address.is_ipv4())
+        };
+        let opened = sockets::listen(self.config.port, &self.config.bind, defaults, wants, true)?;
+        self.server_sockets.extend(opened);
         Ok(())
     }
 
@@ -64,6 +76,19 @@ impl Daemon {
         if let Err((at, error)) = self.open_server_sockets() {
             self.trouble(format!("Could not listen for NTP on {at}: {error}"));
         }
+    }
+
+    /// Where the daemon listens, for `status`.
+    pub(crate) fn listening(&self) -> Vec<String> {
+        let udp = |sockets: &[UdpSocket], what: &str| {
+            let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
+            addresses.map(|address| format!("{what} udp {address}")).collect::<Vec<_>>()
+        };
+        let mut all = udp(&self.server_sockets, "ntp");
+        all.extend(udp(&self.command_sockets, "chronyc"));
+        let path = self.config.command_socket.as_ref().filter(|_| self.command_unix.is_some());
+        all.extend(path.map(|path| format!("chronyc {}", path.display())));
+        all
     }
 
     pub(super) fn serve(&mut self, index: usize) {

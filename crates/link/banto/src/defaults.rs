@@ -13,8 +13,6 @@ pub const NTP_PORT: u16 = 11123;
 pub const COMMAND_PORT: u16 = 11323;
 /// Syslog, UDP and TCP on loopback.
 pub const SYSLOG_PORT: u16 = 5514;
-/// SMTP, TCP on loopback.
-pub const SMTP_PORT: u16 = 2525;
 /// The web page, TCP on loopback.
 pub const WEB_PORT: u16 = 8125;
 
@@ -205,7 +203,7 @@ mod tests {
         let host = postfix_conf::Host { name: "shop".to_owned(), layout: house };
         let mail = postfix_conf::load(&host, &mut loader);
         assert!(mail.diagnostics.list.is_empty(), "{}", mail.diagnostics.render(&mail.sources, false));
-        assert_eq!(mail.settings.map(|settings| settings.smtp_listen[0].port), Some(SMTP_PORT));
+        assert_eq!(mail.settings.map(|settings| settings.smtp_listen[0].port), Some(2525));
     }
 
     /// Goal: what stands is not touched, and what is missing is made again.

@@ -18,6 +18,7 @@ pub struct Program {
 pub const PROGRAMS: &[Program] = &[
     Program { names: &["timed", "chronyd"], about: "the time daemon", run: timed::run },
     Program { names: &["chronyc"], about: "show and change how the clock is kept", run: chronyc::run },
+    Program { names: &["logd", "rsyslogd", "journald"], about: "the log daemon", run: logd::run },
     Program { names: &["journalctl"], about: "read the journal", run: journalctl::run },
     Program { names: &["logger"], about: "write to the log", run: logger::run },
     Program { names: &["systemd-cat"], about: "write a program's output to the log", run: systemd_cat::run },

@@ -76,9 +76,10 @@ pub fn service_lines(given: &Given) -> Vec<(&'static str, String)> {
             .find_map(|rest| rest.trim().parse().ok());
         found.unwrap_or(default)
     };
-    let listens = |part: &str, fallback: String| {
+    // What a daemon does not say, it does not listen on.
+    let listens = |part: &str| {
         let list = house_status::part(&given.layout(), part, PATIENCE).listening();
-        if list.is_empty() { fallback } else { list.join(", ") }
+        if list.is_empty() { "-".to_owned() } else { list.join(", ") }
     };
     let settings = banto_conf::parse(&read("etc/banto.toml")).unwrap_or_default();
     let time = fill(
@@ -93,7 +94,7 @@ pub fn service_lines(given: &Given) -> Vec<(&'static str, String)> {
     let log = fill(
         texts.service_log,
         &[
-            ("syslog", &listens("logd", format!("127.0.0.1:{}", crate::defaults::SYSLOG_PORT))),
+            ("syslog", &listens("logd")),
             ("socket", &below("run/dev-log")),
             ("journal", &below("log/journal")),
             ("files", &below("log")),
@@ -102,7 +103,7 @@ pub fn service_lines(given: &Given) -> Vec<(&'static str, String)> {
     let mail = fill(
         texts.service_mail,
         &[
-            ("smtp", &listens("maild", format!("127.0.0.1:{}", crate::defaults::SMTP_PORT))),
+            ("smtp", &listens("maild")),
             ("socket", &below("run/submission.sock")),
             ("mail", &below("mail")),
             ("spool", &below("spool")),

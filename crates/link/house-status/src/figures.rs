@@ -62,10 +62,16 @@ impl Part {
         self.value(name).as_u64().unwrap_or(0)
     }
 
-    /// Where the daemon says that it listens.
+    /// Where the daemon says that it listens on the network; the log daemon says it by its inputs.
     pub fn listening(&self) -> Vec<String> {
         let list = self.value("listening").as_array().into_iter().flatten();
-        list.filter_map(Value::as_str).map(str::to_owned).collect()
+        let mut all: Vec<String> = list.filter_map(Value::as_str).map(str::to_owned).collect();
+        for input in self.inputs() {
+            if input.name.starts_with("udp ") || input.name.starts_with("tcp ") {
+                all.push(input.name);
+            }
+        }
+        all
     }
 
     fn value(&self, name: &str) -> &Value {

@@ -47,7 +47,7 @@ banto keeps the clock, the log and the mail of this host, and links them.
     up_io: "{path}: {error}",
     up_port_in_use_help: "another program has this port: ss -lntup shows which. End it, or change the port in {file}",
     service_time: "  time    NTP {ntp}, chronyc {command} and {socket}; drift in {state}",
-    service_log: "  log     syslog {syslog} (UDP, TCP) and {socket}; journal in {journal}, files in {files}",
+    service_log: "  log     syslog {syslog} and {socket}; journal in {journal}, files in {files}",
     service_mail: "  mail    SMTP {smtp}, submission {socket}; mailboxes in {mail}, queue in {spool}",
     service_alerts: "  alerts  {rules} rules in {file}; position in {state}",
     service_web: "  web     http://{web}/",

@@ -47,7 +47,7 @@ banto (番頭) は、このホストの時計・ログ・メールを預かり�
     up_io: "{path}: {error}",
     up_port_in_use_help: "このポートは別のプログラムが使っています。ss -lntup で調べ、それを終えるか、{file} のポートを変えてください",
     service_time: "  時計    NTP {ntp}、chronyc {command} と {socket}。記録は {state}",
-    service_log: "  ログ    syslog {syslog} (UDP・TCP) と {socket}。ジャーナルは {journal}、ファイルは {files}",
+    service_log: "  ログ    syslog {syslog} と {socket}。ジャーナルは {journal}、ファイルは {files}",
     service_mail: "  メール  SMTP {smtp}、投函口 {socket}。郵便受けは {mail}、キューは {spool}",
     service_alerts: "  通知    規則 {rules} 件 ({file})。読んだ位置は {state}",
     service_web: "  画面    http://{web}/",

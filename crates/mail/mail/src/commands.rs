@@ -107,18 +107,13 @@ impl Session {
                     say("Use \"quit\" to quit.\n");
                     continue;
                 }
-                Line::End => "quit".into(),
+                // Whatever `if` is open: the input has ended, and the folder is written back.
+                Line::End => return self.quit().map(|()| 0),
             };
             match self.execute(&line) {
                 Ok(Flow::On) => {}
                 Ok(Flow::Leave) => return Ok(0),
-                Err(error) => {
-                    say(&format!("{error}\n"));
-                    // A script that ends by itself must not end as if all were well.
-                    if line == "quit" && !self.input.is_interactive() {
-                        return Ok(1);
-                    }
-                }
+                Err(error) => say(&format!("{error}\n")),
             }
         }
     }

@@ -28,6 +28,7 @@ pub const PROGRAMS: &[Program] = &[
         run: sendmail::run,
     },
     Program { names: &["maild"], about: "the mail daemon", run: maild::run },
+    Program { names: &["mail", "mailx"], about: "write and read mail", run: mail::run },
     Program { names: &["alertd"], about: "the alert daemon", run: alertd::run },
     Program { names: &["webd"], about: "the web page", run: webd::run },
 ];

@@ -210,10 +210,9 @@ impl Session {
                 self.headers();
             }
             "from" => {
-                for at in self.chosen(words)? {
-                    self.current = at;
-                    self.header_line(at);
-                }
+                let chosen = self.chosen(words)?;
+                chosen.iter().for_each(|&at| self.header_line(at));
+                self.current = chosen.last().copied().unwrap_or(self.current);
             }
             "z" => self.scroll(rest)?,
             "size" => {
@@ -391,11 +390,10 @@ impl Session {
             self.folder.path.display(),
             if messages == 1 { "" } else { "s" }
         );
-        let parts = [
-            (count(&|f| !f.old && !f.read), "new"),
-            (count(&|f| f.old && !f.read), "unread"),
-            (count(&|f| f.deleted), "deleted"),
-        ];
+        let (new, unread) = (count(&|f| !f.old && !f.read), count(&|f| !f.read));
+        // As bsd-mailx counts: the unread ones include the new ones, and are told where there are others.
+        let unread = if unread > new { unread } else { 0 };
+        let parts = [(new, "new"), (unread, "unread"), (count(&|f| f.deleted), "deleted")];
         for (number, word) in parts.into_iter().filter(|(number, _)| *number > 0) {
             text.push_str(&format!(" {number} {word}"));
         }
@@ -446,9 +444,9 @@ impl Session {
         let (envelope, date) = mbox::from_line(line).unwrap_or_default();
         let from = summary.from.map_or(envelope, |person| person.address);
         let head = format!(
-            "{mark}{state}{:>3} {} {} {:>9}",
+            "{mark}{state}{:>3} {}  {} {:>9}",
             at + 1,
-            fill(&harmless(&from), 18),
+            fill(&harmless(&from), 17),
             fill(&harmless(&date), 16),
             self.counts_in_columns(at)
         );
@@ -492,7 +490,7 @@ impl Session {
         }
         let new = folder::append(&path, &text).map_err(|e| format!("{}: {e}", path.display()))?;
         for at in chosen {
-            self.change(at, |flags| flags.saved |= copying != Copying::Copy);
+            self.change(at, |flags| flags.saved |= copying == Copying::Save);
         }
         say(&format!("\"{name}\" [{}]\n", if new { "New file" } else { "Appended" }));
         Ok(())

@@ -181,6 +181,9 @@ pub(crate) fn keep_dead_letter(letter: &Letter, settings: &Settings) {
 
 /// Adds the addresses of a list, groups dissolved, each once.
 pub(crate) fn add_people(settings: &Settings, text: &str, list: &mut Vec<Person>) -> Result<(), String> {
+    if text.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(format!("{text:?}: an address holds no control character; nothing was sent"));
+    }
     let parsed = AddressList::parse(text);
     for problem in &parsed.problems {
         // `mail -c "a b"`: old mailx lets white space separate names.
@@ -238,6 +241,7 @@ mod tests {
         // Words that only white space separates come first.
         check("team, x y, a@b, z w", "x,y,z,w,a@b,C <c@d>");
         check("|sh, /etc/passwd, +f", "|sh,/etc/passwd,+f");
+        check("a\n<b@c>", "\"a\\n<b@c>\": an address holds no control character; nothing was sent");
         check("\"x", "\"\\\"x\" is no address; nothing was sent");
     }
 }

@@ -138,6 +138,7 @@ fn verify(call: &Call, options: &Options) -> Result<u8, Failure> {
 fn addresses(lists: &[String]) -> Result<Vec<Mailbox>, Failure> {
     let mut mailboxes: Vec<Mailbox> = Vec::new();
     for text in lists {
+        refuse_control_characters(text)?;
         let list = AddressList::parse(text);
         if let Some(problem) = list.problems.first() {
             return Err(Failure::new(DATAERR, format!("bad address: {problem}")));
@@ -150,6 +151,14 @@ fn addresses(lists: &[String]) -> Result<Vec<Mailbox>, Failure> {
         }
     }
     Ok(mailboxes)
+}
+
+/// A line end in an address is somebody's attempt to add what the caller did not mean.
+fn refuse_control_characters(text: &str) -> Result<(), Failure> {
+    match text.chars().any(|c| c.is_control() && c != '\t') {
+        true => Err(Failure::new(DATAERR, format!("{text:?}: an address holds no control character"))),
+        false => Ok(()),
+    }
 }
 
 fn mailbox(address: &str) -> Result<Mailbox, Failure> {
@@ -169,6 +178,7 @@ fn envelope_sender(options: &Options) -> Result<Option<Mailbox>, Failure> {
         None => mailbox(&content::login_name()).map(Some),
         Some("" | "<>") => Ok(None),
         Some(text) => {
+            refuse_control_characters(text)?;
             let list = AddressList::parse(text);
             match (list.people.as_slice(), list.problems.is_empty()) {
                 ([person], true) => mailbox(&person.address).map(Some),

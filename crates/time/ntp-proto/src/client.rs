@@ -15,6 +15,8 @@ const BURST_REQUESTS_MAX: u8 = 8;
 const BURST_GOOD: u8 = 4;
 /// Between the requests of a burst (`chrony.conf(5)`: "2 seconds").
 const BURST_INTERVAL: Duration = Duration::from_secs(2);
+/// Until the next try after a request that could not be sent.
+const UNSENT_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest poll that a RATE kiss can push us to, log2 s: 36 hours (RFC 5905 MAXPOLL).
 const KISS_POLL_MAX: i8 = 17;
 /// The shortest and longest poll exponents that this machine counts with, log2 s.
@@ -240,6 +242,18 @@ impl Client {
         bytes
     }
 
+    /// The last request did not leave this host (no route, no network yet): it counts as missed, but not against a burst, and
+    /// the next try comes soon, since it costs nobody anything.
+    pub fn unsent(&mut self, now: Duration) {
+        self.pending = None;
+        if self.burst_good > 0 {
+            self.burst_requests = (self.burst_requests + 1).min(BURST_REQUESTS_MAX);
+        }
+        self.poll = self.poll.min(self.config.poll_min).max(self.poll_floor);
+        let soon = UNSENT_INTERVAL.min(self.interval());
+        self.next = (self.online && self.dismissed.is_none()).then(|| now + soon);
+    }
+
     /// The moment the last request really left, nanoseconds since the Unix epoch.
     pub fn sent(&mut self, wall: i64) {
         if let Some(pending) = &mut self.pending {
@@ -282,10 +296,15 @@ impl Client {
             return Err(ReplyError::Loop);
         }
         let measurement = self.measure(&header, &pending, wall, authenticated)?;
+        let was_unreachable = self.reach == 0;
         self.reach |= 1;
         self.misses = 0;
         self.good_count += 1;
-        if self.burst_good > 0 {
+        if was_unreachable && self.burst_requests == 0 && self.config.initial_burst && self.online {
+            // The opening burst found nobody: it is made up for now.
+            self.begin_burst(BURST_GOOD - 1, BURST_REQUESTS_MAX - 1);
+            self.next = Some(pending.sent_at + BURST_INTERVAL);
+        } else if self.burst_good > 0 {
             self.burst_good -= 1;
             if self.burst_good == 0 {
                 self.burst_requests = 0;
@@ -586,6 +605,39 @@ mod tests {
         assert_eq!((silent.poll(), silent.reach()), (10, 0));
         silent.set_online(false, Duration::ZERO);
         assert_eq!(silent.deadline(), None);
+    }
+
+    /// Goal: a host that starts before its network spends no burst on it, and a server that comes late gets its burst then.
+    #[test]
+    fn a_burst_is_not_spent_before_the_network_is_up() {
+        let config = ClientConfig { initial_burst: true, ..ClientConfig::default() };
+        let mut client = Client::new(config.clone(), Duration::ZERO);
+        let mut now = Duration::ZERO;
+        for _ in 0..50 {
+            client.request(now, [9, 0], WALL);
+            client.unsent(now);
+            assert_eq!(client.deadline(), Some(now + UNSENT_INTERVAL));
+            now += UNSENT_INTERVAL;
+        }
+        assert!(client.in_burst());
+
+        let mut late = Client::new(config, Duration::ZERO);
+        for _ in 0..10 {
+            now = late.deadline().expect("it is online");
+            late.request(now, [9, 0], WALL);
+        }
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            now = late.deadline().expect("it is online");
+            times.push(now);
+            let request = late.request(now, [9, 0], WALL);
+            let header = reply(&request, 0, SECOND / 100);
+            late.receive(now, &header.to_bytes(), WALL + SECOND / 50 + SECOND / 1000)
+                .expect("the reply is good");
+        }
+        let gaps: Vec<u64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+        // The poll has backed off once; the filter sets it from here on.
+        assert_eq!(gaps, [2, 2, 2, 128]);
     }
 
     /// Goal: with a key, only a reply under that key counts (CVE-2016-1567: another peer's key must not do).

@@ -13,6 +13,7 @@ use time_core::LeapStatus;
 
 impl Daemon {
     pub(super) fn listen(&mut self, layout: &layout::Layout) -> Result<(), String> {
+        self.write_pid_file()?;
         self.open_server_sockets().map_err(|(at, error)| {
             format!("cannot listen for NTP on {at}: {error}\nhelp: another port: port 11123 (or no server: port 0)")
         })?;
@@ -47,7 +48,7 @@ impl Daemon {
             Ok(server) => self.control = Some(server),
             Err(error) => self.trouble(format!("Could not open control socket {}: {error}", path.display())),
         }
-        self.write_pid_file()
+        Ok(())
     }
 
     pub(super) fn open_server_sockets(&mut self) -> Result<(), (SocketAddr, io::Error)> {

@@ -188,6 +188,7 @@ impl Daemon {
             }
             Err(error) => {
                 peer.socket = None;
+                peer.client.unsent(now);
                 let why = error.to_string();
                 let first = !std::mem::replace(&mut peer.complained, true);
                 first.then_some(Happened::NotSendable { source: peer.address, why })

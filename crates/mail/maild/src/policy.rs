@@ -80,7 +80,8 @@ pub fn recipient(local: &Local, client: &Client, recipient: &Mailbox) -> Result<
         .map_err(|e| Reply::new(501, (5, 1, 3), format!("<{text}>: {e}")))?
         .qualified(&settings.router.origin);
     if !client.is_trusted(settings) && !settings.router.is_open_destination(&address) {
-        return Err(Reply::new(554, (5, 7, 1), format!("<{text}>: Relay access denied")));
+        let (code, dsn) = if settings.defer_unauthorized { (454, (4, 7, 1)) } else { (554, (5, 7, 1)) };
+        return Err(Reply::new(code, dsn, format!("<{text}>: Relay access denied")));
     }
     match settings.router.route(&address) {
         Route::Local(name) if settings.reject_unknown_users => match local.is_known(&name) {

@@ -101,6 +101,8 @@ pub struct Settings {
     pub mail_owner: String,
     /// `default_privs`.
     pub default_privs: String,
+    /// `smtpd_relay_restrictions` has `defer_unauth_destination`: foreign destinations are put off, not refused.
+    pub defer_unauthorized: bool,
     /// `enable_long_queue_ids`.
     pub long_queue_ids: bool,
 }

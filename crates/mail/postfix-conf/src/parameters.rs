@@ -284,8 +284,13 @@ pub static PARAMETERS: &[Parameter] = &[
     parameter(
         "smtpd_relay_restrictions",
         "permit_mynetworks, reject_unauth_destination",
-        "only this built-in order",
-        restrictions,
+        "only this order; defer_unauth_destination puts off instead of refusing",
+        |s, v| {
+            restrictions(s, v)?;
+            s.defer_unauthorized =
+                words(v).find(|w| w.ends_with("_unauth_destination")) == Some("defer_unauth_destination");
+            Ok(())
+        },
     ),
     parameter(
         "smtpd_recipient_restrictions",

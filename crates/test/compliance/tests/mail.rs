@@ -445,9 +445,65 @@ fn the_maildrop_is_picked_up() {
             stream.write_all(nonsense).ok();
         }
     }
-    let mailq = ours_in(mta.dir.path(), "mailq").output().unwrap_or_else(|e| panic!("{e}"));
-    assert!(String::from_utf8_lossy(&mailq.stdout).contains("Mail queue is empty"), "{mailq:?}");
+    // The mailbox is written before the queue forgets the message.
+    let mailq = || ours_in(mta.dir.path(), "mailq").output().map(|o| o.stdout).unwrap_or_default();
+    let is_empty = || String::from_utf8_lossy(&mailq()).contains("Mail queue is empty");
+    assert!(eventually(PATIENCE, is_empty), "{:?}", String::from_utf8_lossy(&mailq()));
     assert!(send(&mta, &mta.address(USER), "Subject: still\r\n\r\nx").starts_with("250"));
     mta.wait_for(USER, "Subject: still");
     assert_eq!(mta.running.end(), Some(0), "SIGTERM ends it in order");
+}
+
+/// Goal: started by root with `--split`, the three roles are processes: the ones that touch the network and the queue have no
+/// privilege, mailboxes belong to their users, and a user's file or command has that user's rights.
+#[test]
+fn started_by_root_the_roles_are_processes() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    if sys::process::effective_uid() != 0 {
+        return skip("only root can give privilege up");
+    }
+    let Ok(Some(nobody)) = sys::user::by_name("nobody") else { return skip("there is no user nobody") };
+    let Ok(Some(user)) = sys::user::by_name(USER) else { return skip("there is no user daemon") };
+    let dir = TempDir::new();
+    let (port, path) = (free_port(), dir.path().to_string_lossy().into_owned());
+    dir.write("etc/aliases", format!("cmd: \"|id -un > {path}/open/who\"\n"));
+    dir.write("open/.keep", "");
+    dir.write("mail/.keep", "");
+    for open in ["open", "mail"] {
+        let mode = std::fs::Permissions::from_mode(0o1777);
+        std::fs::set_permissions(dir.join(open), mode).unwrap_or_else(|e| panic!("{e}"));
+    }
+    dir.write(
+        "etc/main.cf",
+        format!(
+            "myhostname = eight.example\nmydestination = eight.example\nbanto_smtp_listen = 127.0.0.1:{port}\n\
+             mail_spool_directory = {path}/mail\nalias_maps = hash:{path}/etc/aliases\nqueue_directory = {path}/spool\n\
+             forward_path = {path}/etc/forward/$user\nmail_owner = nobody\ndefault_privs = nobody\n"
+        ),
+    );
+    let running = Running::start(ours_in(dir.path(), "maild").arg("--split").stdout(Stdio::null()));
+    let mta = Mta { dir, port, domain: "eight.example", side: Side::Ours, running };
+    assert!(eventually(PATIENCE, || TcpStream::connect(("127.0.0.1", port)).is_ok()), "nothing listens");
+    for name in [USER, "cmd"] {
+        assert!(send(&mta, &mta.address(name), "Subject: split\r\n\r\nx").starts_with("250"), "{name}");
+    }
+    mta.wait_for(USER, "Subject: split");
+    assert_eq!(std::fs::metadata(mta.mailbox(USER)).map(|m| m.uid()).ok(), Some(user.uid));
+    let who = || std::fs::read_to_string(mta.dir.join("open/who")).unwrap_or_default();
+    assert!(eventually(PATIENCE, || who() == "nobody\n"), "the command ran as {:?}", who());
+    // The queue is the process that we started; smtp is the child that is not root's.
+    let uid_of = |pid: u32| std::fs::metadata(format!("/proc/{pid}")).map(|m| m.uid()).ok();
+    assert_eq!(uid_of(mta.running.id()), Some(nobody.uid), "the queue gave its privilege up");
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", mta.running.id()));
+    let children: Vec<u32> = children.unwrap_or_default().split(' ').filter_map(|p| p.parse().ok()).collect();
+    let mut roles: Vec<(String, Option<u32>)> = children
+        .iter()
+        .map(|pid| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let last = words.split(|b| *b == 0).rev().find(|w| !w.is_empty()).unwrap_or_default();
+            (String::from_utf8_lossy(last).into_owned(), uid_of(*pid))
+        })
+        .collect();
+    roles.sort();
+    assert_eq!(roles, [("deliver".to_owned(), Some(0)), ("smtp".to_owned(), Some(nobody.uid))]);
 }

@@ -1,7 +1,7 @@
 //! Goal: rules, templates and the reading of messages do what stock rsyslogd does. Method: the same configuration and the same
 //! bytes go to the stock daemon (over TCP with octet counting, which carries any bytes, and over a Unix socket) and through
-//! our parser, compiled rules and templates in this process; the files that come out are compared byte for byte. Stamps of
-//! receipt are masked.
+//! our parser, compiled rules and templates in this process, and to our daemon as a real process; the files that come out are
+//! compared byte for byte. Stamps of receipt are masked.
 //!
 //! What is known to differ, with the reason, stands in `docs/syslog-oddities.md`, and is asserted here too.
 
@@ -37,8 +37,19 @@ const LAST: &str = "the-last-message-of-this-way";
 fn check(rules: &str, messages: &[(Way, Vec<u8>)]) {
     let Some(stock) = stock_or_skip("rsyslogd") else { return };
     let folder = TempDir::new();
-    let theirs = run_stock(&stock, &folder, rules, messages);
+    let mut command = Command::new(&stock);
+    let theirs = run_daemon("stock", &mut command, &folder, rules, messages);
+    assert!(!theirs.is_empty(), "the stock daemon wrote nothing: this test proves nothing");
     let ours = run_ours(&folder, rules, messages);
+    let report = differences(&theirs, &ours);
+    assert!(report.is_empty(), "our rules in this process:\n{report}");
+    let ours = run_daemon("daemon", &mut compliance::ours("rsyslogd"), &folder, rules, messages);
+    let report = differences(&theirs, &ours);
+    assert!(report.is_empty(), "our daemon:\n{report}");
+}
+
+/// What differs, told line by line.
+fn differences(theirs: &Files, ours: &Files) -> String {
     let mut report = String::new();
     let names: std::collections::BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
     let empty = Vec::new();
@@ -57,39 +68,44 @@ fn check(rules: &str, messages: &[(Way, Vec<u8>)]) {
             }
         }
     }
-    assert!(report.is_empty(), "{report}");
-    assert!(!theirs.is_empty(), "the stock daemon wrote nothing: this test proves nothing");
+    report
 }
 
-fn run_stock(program: &Path, folder: &TempDir, rules: &str, messages: &[(Way, Vec<u8>)]) -> Files {
-    let out = folder.join("stock");
+/// A daemon in `command`, with its files in the folder `name`.
+fn run_daemon(
+    name: &str,
+    command: &mut Command,
+    folder: &TempDir,
+    rules: &str,
+    messages: &[(Way, Vec<u8>)],
+) -> Files {
+    let out = folder.join(name);
     std::fs::create_dir_all(&out).expect("a folder");
-    let socket = folder.join("log");
+    let socket = folder.join(&format!("{name}.log"));
     let port = free_port();
-    let done = folder.join("done");
+    let done = folder.join(&format!("{name}.done"));
     let conf = format!(
         "global(net.enableDNS=\"off\" workDirectory=\"{work}\")\n\
          module(load=\"imuxsock\" SysSock.Use=\"off\")\nmodule(load=\"imtcp\")\n\
          input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")\n\
          input(type=\"imuxsock\" Socket=\"{socket}\" UseSysTimeStamp=\"off\" UseSpecialParser=\"off\" IgnoreTimestamp=\"off\")\n\
-         :rawmsg, contains, \"{LAST}\" {done}\n& stop\n{rules}\n",
+         if $inputname == 'rsyslogd' then stop\n:rawmsg, contains, \"{LAST}\" {done}\n& stop\n{rules}\n",
         work = folder.path().display(),
         socket = socket.display(),
         done = done.display(),
         rules = rules.replace("@OUT@", &out.to_string_lossy()),
     );
-    let conf = folder.write("stock.conf", conf);
-    let mut command = Command::new(program);
-    command.args(["-n", "-f"]).arg(&conf).arg("-i").arg(folder.join("stock.pid")).env("TZ", "UTC");
+    let conf = folder.write(&format!("{name}.conf"), conf);
+    command.args(["-n", "-f"]).arg(&conf).arg("-i").arg(folder.join(&format!("{name}.pid"))).env("TZ", "UTC");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut daemon = Running::start(&mut command);
+    let mut daemon = Running::start(command);
     let mut tcp = None;
     assert!(
         eventually(Duration::from_secs(10), || {
             tcp = TcpStream::connect(("127.0.0.1", port)).ok();
             tcp.is_some() && socket.exists()
         }),
-        "the stock daemon does not listen"
+        "{name}: it does not listen"
     );
     let mut tcp = tcp.expect("connected");
     let local = UnixDatagram::unbound().expect("a socket");
@@ -98,17 +114,21 @@ fn run_stock(program: &Path, folder: &TempDir, rules: &str, messages: &[(Way, Ve
     for (way, message) in messages.iter().chain(&last) {
         match way {
             Way::Tcp => {
-                let mut frame = format!("{} ", message.len()).into_bytes();
-                frame.extend_from_slice(message);
-                tcp.write_all(&frame).expect("the stock daemon takes a frame");
+                // Ours takes a number for a count only where a `<` follows, as `docs/syslog-oddities.md` says.
+                let frame = if message.starts_with(b"<") {
+                    [format!("{} ", message.len()).as_bytes(), message].concat()
+                } else {
+                    [message.as_slice(), b"\n"].concat()
+                };
+                tcp.write_all(&frame).expect("it takes a frame");
             }
             Way::Local => {
-                local.send_to(message, &socket).expect("the stock daemon takes a datagram");
+                local.send_to(message, &socket).expect("it takes a datagram");
             }
         }
     }
     let lines = || std::fs::read_to_string(&done).map_or(0, |text| text.matches(LAST).count());
-    assert!(eventually(Duration::from_secs(20), || lines() == 2), "the last messages did not arrive");
+    assert!(eventually(Duration::from_secs(20), || lines() == 2), "{name}: the last messages did not arrive");
     drop(tcp);
     daemon.end();
     let mut files = Files::new();

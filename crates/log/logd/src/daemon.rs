@@ -191,7 +191,8 @@ fn engine(
         message_bytes_max: globals.message_bytes_max,
         headerless: options.headerless,
         hostname: hostname.into_bytes(),
-        hosts: read_hosts(),
+        // `net.enableDNS="off"` wants addresses as they are.
+        hosts: if globals.resolve_peers { read_hosts() } else { HashMap::new() },
         journal_rate: plan.journal_rate,
         journal_level_max: plan.journal_level_max,
         line_bytes_max: plan.line_bytes_max,

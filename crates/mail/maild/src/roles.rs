@@ -123,7 +123,7 @@ fn start_role(layout: &Layout, role: &'static str, split: bool) -> std::io::Resu
     Ok(ours)
 }
 
-/// The queue's directory is private; anybody may leave a file in the maildrop directory, nobody else may see it.
+/// The queue's directory is private; anybody may leave a file in the maildrop directory, and read only their own.
 fn make_directories(
     layout: &Layout,
     settings: &postfix_conf::Settings,
@@ -145,7 +145,7 @@ fn make_directories(
     }
     make(
         &settings.maildrop_dir(),
-        if layout.house_dir().is_some() && owner.is_none() { 0o700 } else { 0o1733 },
+        if layout.house_dir().is_some() && owner.is_none() { 0o700 } else { 0o1777 },
     )?;
     if layout.house_dir().is_some() {
         std::fs::create_dir_all(&settings.mail_spool_directory)?;

@@ -228,7 +228,9 @@ fn swaks_delivers() {
 /// Goal: what must be refused is refused by both, with the same codes.
 #[test]
 fn refusals() {
-    let Some(mta) = Mta::start(under_test(), "two.example", "mynetworks = 192.0.2.0/24\n", "") else {
+    let main_cf = "mynetworks = 192.0.2.0/24\n\
+                   smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n";
+    let Some(mta) = Mta::start(under_test(), "two.example", main_cf, "") else {
         return;
     };
     for (to, expected) in [

@@ -21,7 +21,7 @@ mod sysexits;
 use layout::Call;
 use message::AddressList;
 use options::{Mode, Options};
-use smtp_proto::Mailbox;
+use smtp_proto::{Mailbox, Reply};
 use std::process::ExitCode;
 use submit::{Outcome, Submission};
 use sysexits::{DATAERR, Failure, NOUSER, OK, UNAVAILABLE, USAGE};
@@ -93,26 +93,61 @@ fn deliver(call: &Call, options: &Options) -> Result<u8, Failure> {
     let full_name = options.full_name.clone().unwrap_or_else(content::full_name);
     let content = content::complete(&input, sender.as_ref(), &full_name, &content::origin(call));
     let submission = Submission { sender, recipients, content };
-    match submit::submit(&call.layout, &submission, options.verbose)? {
+    let refused = match submit::submit(&call.layout, &submission, options.verbose)? {
         Outcome::Taken { refused, reply } => {
             if options.verbose {
                 println!("{reply}");
             }
-            for (recipient, reply) in &refused {
-                eprintln!("{}: {recipient}: {reply}", call.name);
-            }
-            match refused.first() {
-                None => Ok(OK),
-                Some((_, reply)) if reply.code == 550 => Ok(NOUSER),
-                Some(_) => Ok(UNAVAILABLE),
-            }
+            refused
         }
+        Outcome::NobodyTaken { refused } => refused,
         Outcome::Dropped { path, why } => {
             if options.verbose {
                 println!("{why}; the message waits in {}", path.display());
             }
-            Ok(OK)
+            return Ok(OK);
         }
+    };
+    for (recipient, reply) in &refused {
+        eprintln!("{}: {recipient}: {reply}", call.name);
+    }
+    if options.errors_by_mail && !refused.is_empty() {
+        report(call, &submission, &refused);
+    }
+    match refused.first() {
+        None => Ok(OK),
+        Some((_, reply)) if reply.code == 550 => Ok(NOUSER),
+        Some(_) => Ok(UNAVAILABLE),
+    }
+}
+
+/// Reports refused recipients to the sender by mail.
+fn report(call: &Call, submission: &Submission, refused: &[(Mailbox, Reply)]) {
+    // A bounce of a bounce would have no end.
+    let Some(sender) = &submission.sender else { return };
+    let (now, origin) = (jiff::Zoned::now(), content::origin(call));
+    let recipients = refused.iter().map(|(recipient, reply)| message::ReportedRecipient {
+        address: recipient.to_string(),
+        original: None,
+        action: message::Action::Failed,
+        status: reply.enhanced_or_general().to_string(),
+        remote_mta: None,
+        diagnostic: reply.to_string(),
+    });
+    let bounce = message::Bounce {
+        to: sender.to_string(),
+        reporting_mta: origin.clone(),
+        origin: origin.clone(),
+        queue_id: "none".into(),
+        arrival: now.clone(),
+        recipients: recipients.collect(),
+        expires: None,
+        message: &submission.content,
+    };
+    let stamp = message::Stamp { date: now, host: origin, random: sys::random::u64() };
+    let report = Submission { sender: None, recipients: vec![sender.clone()], content: bounce.build(&stamp) };
+    if let Err(failure) = submit::submit(&call.layout, &report, false) {
+        eprintln!("{}: {sender} cannot be told: {}", call.name, failure.message);
     }
 }
 

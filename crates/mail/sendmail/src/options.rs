@@ -44,6 +44,8 @@ pub(crate) struct Options {
     pub(crate) full_name: Option<String>,
     /// `-v`.
     pub(crate) verbose: bool,
+    /// `-oem`: what is refused is reported to the sender by mail, because nobody reads this command's output (cron).
+    pub(crate) errors_by_mail: bool,
     pub(crate) recipients: Vec<String>,
     pub(crate) warnings: Vec<String>,
 }
@@ -57,6 +59,7 @@ impl Options {
             sender: None,
             full_name: None,
             verbose: false,
+            errors_by_mail: false,
             recipients: Vec::new(),
             warnings: Vec::new(),
         };
@@ -108,6 +111,8 @@ impl Options {
             }
             'q' => self.set_queue_run(&value)?,
             'o' if value == "i" => self.dot_ends = false,
+            'o' if value == "em" => self.errors_by_mail = true,
+            'e' => self.errors_by_mail = value == "m",
             'O' => {
                 let value = value.replace(' ', "");
                 if value.eq_ignore_ascii_case("IgnoreDots") || value.eq_ignore_ascii_case("IgnoreDots=true") {
@@ -128,9 +133,9 @@ impl Options {
             }
             // Delivery reports are always about failures, with as much of the message as fits.
             'B' | 'R' | 'V' => {}
-            // Ignored, as the sendmail(1) that this one takes the place of documents it; -o is -oA, -od, -oe, -om, -o7, -o8
+            // Ignored, as the sendmail(1) that this one takes the place of documents it; -o is -oA, -od, -om, -o7, -o8
             // and whatever else Sendmail 8 knows.
-            'A' | 'C' | 'o' | 'G' | 'L' | 'U' | 'X' | 'e' | 'h' | 'm' | 'n' | 'p' | 'x' => {}
+            'A' | 'C' | 'o' | 'G' | 'L' | 'U' | 'X' | 'h' | 'm' | 'n' | 'p' | 'x' => {}
             _ => {
                 return Err(Failure::new(USAGE, format!("invalid option -- '{letter}'")).help(
                     "sendmail [-t] [-i] [-f sender] [-F name] [-v] [-b{m,s,p,i,v}] [-q] [--] recipient ...",

@@ -117,6 +117,10 @@ impl Session<'_> {
                 let names: Vec<String> = refused.iter().map(|(recipient, _)| recipient.to_string()).collect();
                 Reply::new(250, (2, 0, 0), format!("Ok, but refused for {}", names.join(", ")))
             }
+            Ok(Outcome::NobodyTaken { refused }) => match refused.into_iter().next() {
+                Some((_, reply)) => reply,
+                None => Reply::new(554, (5, 5, 1), "no valid recipients"),
+            },
             Ok(Outcome::Dropped { .. }) => {
                 Reply::new(250, (2, 0, 0), "Ok: waits for the mail daemon to start")
             }

@@ -3,7 +3,7 @@
 use crate::sysexits::{CANTCREAT, DATAERR, Failure, TEMPFAIL, UNAVAILABLE};
 use layout::Layout;
 use smtp_proto::maildrop::{Maildrop, SUFFIX};
-use smtp_proto::{Client, ClientConfig, ClientEvent, Envelope, Mailbox, Reply, ReplyParser};
+use smtp_proto::{Client, ClientConfig, ClientEvent, Envelope, Mailbox, Reply, ReplyParser, Stage};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -28,6 +28,8 @@ pub(crate) struct Submission {
 pub(crate) enum Outcome {
     /// In the daemon's queue, but for the recipients that it refused for good.
     Taken { refused: Vec<(Mailbox, Reply)>, reply: Reply },
+    /// Nowhere: the daemon refuses every recipient for good.
+    NobodyTaken { refused: Vec<(Mailbox, Reply)> },
     /// In the maildrop folder.
     Dropped { path: PathBuf, why: String },
 }
@@ -38,6 +40,10 @@ enum Session {
         refused: Vec<(Mailbox, Reply)>,
         later: Vec<Mailbox>,
         reply: Reply,
+    },
+    /// The daemon said no to every recipient, for good.
+    NobodyTaken {
+        refused: Vec<(Mailbox, Reply)>,
     },
     /// The daemon said no for good.
     Refused(Reply),
@@ -59,6 +65,10 @@ pub(crate) fn submit(layout: &Layout, submission: &Submission, verbose: bool) ->
                 // The daemon's limit of recipients for one message: the rest goes in another transaction, and there is
                 // progress, as `later` is shorter than `waiting`.
                 waiting = later;
+            }
+            Session::NobodyTaken { refused } => {
+                all_refused.extend(refused);
+                return Ok(Outcome::NobodyTaken { refused: all_refused });
             }
             Session::Refused(reply) => {
                 let code = if reply.code == 552 { DATAERR } else { UNAVAILABLE };
@@ -125,6 +135,12 @@ fn session(layout: &Layout, submission: &Submission, recipients: &[Mailbox], ver
             ClientEvent::Failed(failure) | ClientEvent::Closed(failure) => {
                 // Where some recipients are refused for good and others only now, the message must not be lost for the latter.
                 let all_permanent = replies.iter().flatten().all(Reply::is_permanent);
+                let refused: Option<Vec<Reply>> = replies.iter().cloned().collect();
+                if let (Stage::RcptTo, true, Some(refused)) = (failure.stage(), all_permanent, refused) {
+                    return Session::NobodyTaken {
+                        refused: recipients.iter().cloned().zip(refused).collect(),
+                    };
+                }
                 return match failure.reply() {
                     Some(reply) if reply.is_permanent() && all_permanent => Session::Refused(reply.clone()),
                     _ => Session::Down(format!("the mail daemon {failure}")),

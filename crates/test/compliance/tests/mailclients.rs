@@ -272,6 +272,13 @@ fn nothing_is_injected_by_command_lines_and_headers() {
     check(&["-f", "a@b", "nobody"], "\n", None);
     check(&[], "\n", None);
     check(&["-bd"], "\n", None);
+    // cron reads no output: with -oem the sender is told by mail, as a bounce.
+    let output =
+        run(Command::new(&post.sendmail).args(["-oem", "-f", "a@b", "nobody"]), "Subject: lost?\n\nout\n");
+    assert_eq!(output.status.code(), Some(67), "{}", text(&output));
+    let bounce = post.arrived.lock().unwrap().pop().expect("a bounce");
+    assert_eq!((bounce.sender.as_str(), bounce.recipients.join(" ").as_str()), ("", "a@b"));
+    assert!(String::from_utf8_lossy(&bounce.content).contains("Subject: lost?"));
     // One of two recipients is refused: the other has the message, and the caller is told.
     let output = run(Command::new(&post.sendmail).args(["root", "nobody"]), "\nhi\n");
     assert_eq!(output.status.code(), Some(67), "{}", text(&output));

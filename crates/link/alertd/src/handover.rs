@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -101,9 +100,6 @@ fn hand_over(command: &[OsString], letter: &Letter) -> Result<(), String> {
     };
     let shown = program.to_string_lossy();
     let mut child = Command::new(program);
-    if program == "/proc/self/exe" {
-        child.arg0("banto");
-    }
     let mut child = child
         .args(args)
         .stdin(Stdio::piped())

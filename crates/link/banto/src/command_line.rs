@@ -80,7 +80,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     };
     args = rest;
     if let Some(program) = programs::find(&name) {
-        return (program.run)(&Call { name, args, layout: layout_of(dir.as_deref()) });
+        return run_program(program, Call { name, args, layout: layout_of(dir.as_deref()) });
     }
     if args.is_empty() {
         print_help(texts);
@@ -88,7 +88,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     }
     let verb = args.remove(0).to_string_lossy().into_owned();
     if let Some(program) = programs::find(&verb) {
-        return (program.run)(&Call { name: verb, args, layout: layout_of(dir.as_deref()) });
+        return run_program(program, Call { name: verb, args, layout: layout_of(dir.as_deref()) });
     }
     match verb.as_str() {
         "help" | "--help" | "-h" => {
@@ -111,6 +111,13 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         return usage(texts, &fill(texts.unknown_name, &[("name", &verb)]), Some(&help));
     }
     own_verb(texts, &called, &verb, dir, args)
+}
+
+/// Runs a program under its own name: `ps` and the trusted field `_COMM` of its records say which one it is.
+fn run_program(program: &programs::Program, call: Call) -> ExitCode {
+    // Only a name: where it cannot be set, nothing else changes.
+    let _ = std::fs::write("/proc/self/comm", &call.name);
+    (program.run)(&call)
 }
 
 fn own_verb(

@@ -50,8 +50,8 @@ pub enum Event {
     Line(&'static str, String),
     /// It answered its ping for the first time since it was started.
     Ready(Service, Duration),
-    /// It ended before it answered.
-    EndedEarly(Service, ExitStatus),
+    /// It ended before it answered; true where it said that an address is in use.
+    EndedEarly(Service, ExitStatus, bool),
     /// It ended; it is started again after the pause.
     Died(Service, ExitStatus, Duration),
     /// It could not be started.
@@ -75,6 +75,7 @@ struct Member {
     started: Instant,
     ready: bool,
     complained: bool,
+    address_in_use: bool,
     pause: Duration,
     again_at: Option<Instant>,
 }
@@ -99,6 +100,7 @@ impl Supervisor {
             started: Instant::now(),
             ready: false,
             complained: false,
+            address_in_use: false,
             pause: PAUSE_FIRST,
             again_at: None,
         };
@@ -190,8 +192,7 @@ impl Supervisor {
 
 impl Member {
     fn spawn(&mut self, dir: &Path, control_clock: bool) -> io::Result<()> {
-        // The same executable, also when its file was replaced by a new build meanwhile.
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = Command::new(own_executable());
         command.arg0("banto").arg("--dir").arg(dir).arg(self.service.name).args(self.service.args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if !control_clock {
@@ -217,13 +218,19 @@ impl Member {
         self.started = Instant::now();
         self.ready = false;
         self.complained = false;
+        self.address_in_use = false;
         self.again_at = None;
         Ok(())
     }
 
     fn read_outputs(&mut self, events: &mut Vec<Event>) {
         let name = self.service.name;
+        let before = events.len();
         self.outputs.retain_mut(|output| output.read(name, events));
+        self.address_in_use |= events.iter().skip(before).any(|event| match event {
+            Event::Line(_, text) => text.contains("ddress already in use"),
+            _ => false,
+        });
     }
 
     fn look_for_end(&mut self, events: &mut Vec<Event>) {
@@ -232,7 +239,7 @@ impl Member {
         self.child = None;
         self.read_outputs(events);
         if !self.ready && self.pause == PAUSE_FIRST && !self.complained && status.signal().is_none() {
-            events.push(Event::EndedEarly(self.service, status));
+            events.push(Event::EndedEarly(self.service, status, self.address_in_use));
         }
         if self.started.elapsed() >= PAUSE_FORGOTTEN_AFTER {
             self.pause = PAUSE_FIRST;
@@ -273,6 +280,14 @@ impl Member {
             events.push(Event::NotReady(self.service));
         }
     }
+}
+
+/// This executable: by its path, so that it is known by its name; by the kernel's link where the file was replaced meanwhile.
+pub fn own_executable() -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }
 
 impl Output {

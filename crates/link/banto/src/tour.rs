@@ -3,6 +3,7 @@
 //! Each step shows a command, runs it, looks for what it should have done, shows that, and says why it matters.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use crate::command_line::Given;
 use crate::defaults::TOUR_ALIAS;
 use crate::doctor;
 use crate::status::require_house;
+use crate::supervisor::own_executable;
 use crate::texts::fill;
 use crate::up::user_name;
 
@@ -248,7 +250,8 @@ impl Guide<'_> {
     }
 
     fn execute(&self, words: &[&str], input: Option<&str>) -> Result<Output, String> {
-        let started = Command::new("/proc/self/exe")
+        let started = Command::new(own_executable())
+            .arg0("banto")
             .arg("--dir")
             .arg(&self.given.dir)
             .args(words)

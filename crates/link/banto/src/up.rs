@@ -159,11 +159,9 @@ fn watch(given: &Given, line: &mut TerminalLine, supervisor: &mut Supervisor) ->
 fn handle(given: &Given, line: &mut TerminalLine, events: Vec<Event>, starting: bool) -> bool {
     let texts = given.texts;
     let mut problem = false;
-    let mut port_in_use = false;
     for event in events {
         match event {
             Event::Line(name, text) => {
-                port_in_use |= text.contains("ddress already in use") || text.contains("os error 98");
                 let named = text.starts_with(name) || text.starts_with([' ', '\u{1b}']) || text.is_empty();
                 line.print(&if named { text } else { format!("{name}: {text}") });
             }
@@ -171,7 +169,7 @@ fn handle(given: &Given, line: &mut TerminalLine, events: Vec<Event>, starting: 
                 line.print(&fill(texts.up_back, &[("name", &service.name), ("ms", &after.as_millis())]));
             }
             Event::Ready(..) => {}
-            Event::EndedEarly(service, how) if starting => {
+            Event::EndedEarly(service, how, port_in_use) if starting => {
                 line.clear();
                 let error = fill(texts.up_ended_early, &[("name", &service.name), ("how", &how_text(how))]);
                 let file = given.dir.join(service.file);

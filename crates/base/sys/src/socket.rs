@@ -4,10 +4,12 @@
 mod address;
 mod batch;
 mod pass;
+mod transmit;
 
 pub use address::{Listen, bind_tcp, bind_udp, bind_unix_datagram, bind_unix_stream};
 pub use batch::{Datagram, Outgoing, ReceiveBatch, send_batch};
 pub use pass::send_descriptor;
+pub use transmit::{take_transmit_time, transmit_timestamps};
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};

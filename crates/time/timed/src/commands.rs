@@ -338,14 +338,18 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
             response_time: Float(last.map_or(0.0, |last| last.server_time)),
             jitter_asymmetry: Float(0.0),
             flags: NtpPacket::flags(tests, false, authenticated),
-            transmit_stamp: b'D',
+            transmit_stamp: if peer.kernel_sent { b'K' } else { b'D' },
             receive_stamp: b'K',
             sent: sent as u32,
             received: peer.received,
             valid: peer.valid,
             good: good as u32,
         },
-        timestamps: Some(NtpTimestamps { kernel_received: peer.valid, ..NtpTimestamps::default() }),
+        timestamps: Some(NtpTimestamps {
+            kernel_sent: peer.kernel_sent_count,
+            kernel_received: peer.valid,
+            ..NtpTimestamps::default()
+        }),
     })
 }
 

@@ -5,7 +5,7 @@ use crate::options::Family;
 use ntp_proto::{Client, ClientConfig, Keys, Measurement, ReferenceId};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
-use time_core::SourceId;
+use time_core::{LocalTime, SourceId};
 
 /// The first wait before a name is tried again, and the longest. A host often starts before its network does.
 const RESOLVE_AGAIN_FIRST: Duration = Duration::from_secs(2);
@@ -77,6 +77,12 @@ pub(crate) struct Peer {
     pub line: SourceConfig,
     /// From where the last request was sent.
     pub local: Option<IpAddr>,
+    /// The clock at the call that sent the last request, by which the kernel's stamp is judged.
+    pub sent: LocalTime,
+    /// The kernel stamped the last request.
+    pub kernel_sent: bool,
+    /// Requests that the kernel stamped.
+    pub kernel_sent_count: u32,
     /// The last good exchange.
     pub last: Option<Measurement>,
     /// Datagrams received, and those of them that answered our request.
@@ -122,6 +128,9 @@ impl Peer {
             socket: None,
             line,
             local: None,
+            sent: LocalTime(0),
+            kernel_sent: false,
+            kernel_sent_count: 0,
             last: None,
             received: 0,
             valid: 0,

@@ -97,6 +97,7 @@ impl Records {
         address: IpAddr,
         poll: i8,
         one: &Measurement,
+        kernel_sent: bool,
     ) -> std::io::Result<()> {
         if !self.wants(Kind::Measurements) {
             return Ok(());
@@ -118,7 +119,7 @@ impl Records {
             e3(header.root_dispersion.seconds()),
             u32::from_be_bytes(header.reference_id.0),
             header.mode.bits(),
-            'D',
+            if kernel_sent { 'K' } else { 'D' },
             'K',
         );
         self.write(Kind::Measurements, &line)

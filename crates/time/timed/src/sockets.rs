@@ -52,6 +52,8 @@ pub(crate) fn ask(server: SocketAddr) -> io::Result<UdpSocket> {
     };
     let socket = sys::socket::bind_udp(SocketAddr::new(local, 0), Listen::default())?;
     sys::socket::receive_timestamps(&socket)?;
+    // Without transmit stamps the time of the call to send counts; that is the less exact, not the wrong time.
+    let _ = sys::socket::transmit_timestamps(&socket);
     socket.connect(server)?;
     Ok(socket)
 }

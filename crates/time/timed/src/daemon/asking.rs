@@ -13,6 +13,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use time_core::{Exchange, LeapStatus, LocalTime, SourceId};
 
+/// From the call that sends a datagram to its leaving the host, at most, in seconds.
+const TRANSMIT_DELAY_MAX: f64 = 0.1;
+
 impl Daemon {
     pub(super) fn add_sources(&mut self, now: Duration) {
         for line in std::mem::take(&mut self.config.sources) {
@@ -178,6 +181,7 @@ impl Daemon {
             let left = self.clock.at(sys::clock::realtime_ns());
             socket.send(&request)?;
             peer.client.sent(left.0);
+            (peer.sent, peer.kernel_sent) = (left, false);
             peer.socket = Some(socket);
             Ok(())
         });
@@ -206,6 +210,15 @@ impl Daemon {
         let Some(index) = self.peers.iter().position(|peer| peer.id == id) else { return };
         let Some(peer) = self.peers.get_mut(index) else { return };
         let Some(socket) = &peer.socket else { return };
+        if let Some(stamp) = sys::socket::take_transmit_time(socket) {
+            let left = self.clock.at(stamp);
+            // A stamp that lies far from the call is another clock's, or another datagram's.
+            if (0.0..TRANSMIT_DELAY_MAX).contains(&left.since(peer.sent)) {
+                peer.client.sent(left.0);
+                peer.kernel_sent = true;
+                peer.kernel_sent_count = peer.kernel_sent_count.wrapping_add(1);
+            }
+        }
         let count = match self.batch.receive(socket) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -246,6 +259,7 @@ impl Daemon {
         let Some(peer) = self.peers.get(index) else { return };
         let (id, reach, poll, address) =
             (peer.id, peer.client.reach(), peer.client.poll(), peer.address.ip());
+        let kernel_sent = peer.kernel_sent;
         let exchange = Exchange {
             sent: LocalTime(one.sent),
             received: LocalTime(one.received),
@@ -263,7 +277,7 @@ impl Daemon {
         };
         let events = self.keeper.exchange(id, &exchange, reach, &mut self.clock);
         let now = self.local_now();
-        let written = self.records.measurement(address, poll, one).and_then(|()| {
+        let written = self.records.measurement(address, poll, one, kernel_sent).and_then(|()| {
             match self.keeper.statistics(id, now) {
                 Some(statistics) => self.records.statistics(now.0, address, &statistics),
                 None => Ok(()),

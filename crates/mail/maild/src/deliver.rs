@@ -117,7 +117,7 @@ impl Drop for Worker {
 impl Deliver {
     fn listen_to_queue(&mut self) {
         self.queue.fill();
-        for complaint in self.local.aliases.refresh() {
+        for complaint in self.local.refresh_aliases() {
             self.log.note("aliases.refused", Severity::Err, complaint);
         }
         while let Some((message, content)) = self.queue.next::<FromQueue>() {

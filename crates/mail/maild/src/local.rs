@@ -25,8 +25,7 @@ const LIST_OCTETS_MAX: u64 = 4 * 1024 * 1024;
 pub struct Local {
     /// The settings.
     pub settings: Settings,
-    /// The alias tables.
-    pub aliases: AliasTables,
+    aliases: RefCell<AliasTables>,
     users: RefCell<HashMap<String, (Option<User>, Instant)>>,
 }
 
@@ -42,8 +41,13 @@ pub struct Identity {
 impl Local {
     /// With these settings.
     pub fn new(settings: Settings) -> Self {
-        let aliases = AliasTables::open(&settings);
+        let aliases = RefCell::new(AliasTables::open(&settings));
         Self { settings, aliases, users: RefCell::default() }
+    }
+
+    /// Looks whether alias files changed, so that an edit counts for the next message; returns complaints about new contents.
+    pub fn refresh_aliases(&self) -> Vec<String> {
+        self.aliases.borrow_mut().refresh()
     }
 
     /// The user of a name.
@@ -81,7 +85,7 @@ impl Local {
     pub fn identity(&self, rights: &Rights) -> Result<Identity, Trouble> {
         let user = match rights {
             Rights::User(name) => self.user(name)?,
-            Rights::AliasOwner => sys::user::by_uid(self.aliases.owner()).ok().flatten(),
+            Rights::AliasOwner => sys::user::by_uid(self.aliases.borrow().owner()).ok().flatten(),
         };
         match user {
             Some(user) if user.uid != 0 => Ok(Identity { uid: user.uid, gid: user.gid }),
@@ -104,7 +108,7 @@ impl Local {
 
 impl Sources for Local {
     fn alias(&self, name: &str) -> Result<Option<Vec<Target>>, Trouble> {
-        match self.aliases.get(name) {
+        match self.aliases.borrow().get(name) {
             Ok(targets) => Ok(targets.map(<[Target]>::to_vec)),
             Err(why) => Err(Trouble::temporary("4.3.0", format!("alias database unavailable: {why}"))),
         }

@@ -344,6 +344,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Event::MailFrom { sender, .. } => {
                 self.forget();
                 self.local = self.shared.local();
+                // The role deliver says what is wrong with a new file; here only what is good in it counts.
+                self.local.refresh_aliases();
                 let origin = &self.local.settings.router.origin;
                 self.sender = sender.map_or_else(String::new, |s| s.with_default_domain(origin).to_string());
                 self.server.accept();

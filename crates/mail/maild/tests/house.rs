@@ -216,3 +216,17 @@ fn hops() {
     assert!(house.send("a@b.example", "daemon@h.example", &content(5)).starts_with("250"));
     assert!(house.send("a@b.example", "daemon@h.example", &content(6)).starts_with("554 5.4.6"));
 }
+
+/// Goal: an edited alias file counts for the next message, and one with a mistake changes nothing.
+#[test]
+fn edited_aliases_count_at_once() {
+    let house = House::start("aliases", "", &[]);
+    assert!(house.send("a@b.example", "team@h.example", "Subject: t0\r\n\r\nx").starts_with("550 5.1.1"));
+    std::fs::write(house.dir.join("etc/aliases"), "team: daemon\n").unwrap_or_else(|e| panic!("{e}"));
+    assert!(house.send("a@b.example", "team@h.example", "Subject: t1\r\n\r\nx").starts_with("250"));
+    house.wait_for("mail/daemon", "Subject: t1");
+    std::fs::write(house.dir.join("etc/aliases"), "team bin\nother: bin\n").unwrap_or_else(|e| panic!("{e}"));
+    assert!(house.send("a@b.example", "other@h.example", "Subject: t2\r\n\r\nx").starts_with("550"));
+    assert!(house.send("a@b.example", "team@h.example", "Subject: t3\r\n\r\nx").starts_with("250"));
+    house.wait_for("mail/daemon", "Subject: t3");
+}

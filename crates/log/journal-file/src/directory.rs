@@ -13,6 +13,11 @@ use crate::verify::verify;
 use crate::writer::{AppendError, EntryRef, FileWriter, Identity, Limits, RotateReason};
 use crate::{ReadError, Salvaged};
 
+/// Ending of a file that salvage is filling; readers do not look at it.
+const SALVAGE: &str = "journal.salvage";
+/// Ending of the next live file while rotation makes it; readers do not look at it.
+const WAITING: &str = "journal.next";
+
 /// Whose journal is written and how large its files may be.
 #[derive(Debug, Clone)]
 pub struct WriterOptions {
@@ -83,11 +88,10 @@ impl JournalWriter {
     pub fn open(dir: &Path, options: WriterOptions, now: u64) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let live = live_path(dir, &options);
-        // A salvage that was cut short: the damaged file is still in its place, and is salvaged again.
-        match std::fs::remove_file(live.with_extension("journal.salvage")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        // A salvage or rotation that was cut short: the file that they were about to replace is still in its place, or
+        // archived already.
+        remove_if_there(&live.with_extension(SALVAGE))?;
+        remove_if_there(&live.with_extension(WAITING))?;
         let (file, opening) = match FileStorage::open_to_write(&live) {
             Ok(storage) => take_up(dir, &live, &options, storage, now)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -121,7 +125,8 @@ impl JournalWriter {
     /// Stages an entry and says its number; rotates first where that is needed. On an error nothing of it is stored.
     pub fn append(&mut self, entry: &EntryRef<'_>) -> Result<u64, AppendError> {
         let header = self.file.header();
-        if header.entries > 0 && header.tail_boot_id != entry.boot_id {
+        let other_boot = header.entries > 0 && header.tail_boot_id != entry.boot_id;
+        if other_boot || self.file.is_broken() {
             self.rotate()?;
         }
         match self.file.append(entry) {
@@ -148,26 +153,23 @@ impl JournalWriter {
         self.file.set_offline()
     }
 
-    /// Archives the live file and begins a new one, which inherits the sequence. An empty live file stays.
+    /// Archives the live file and begins a new one, which inherits the sequence. An empty live file stays. When there is no
+    /// room for a new file the live one goes on as it was.
     pub fn rotate(&mut self) -> io::Result<()> {
-        if self.file.header().entries == 0 {
+        if self.file.header().entries == 0 && !self.file.is_broken() {
             return Ok(());
         }
         let live = live_path(&self.dir, &self.options);
-        // A full disk must not stop the archiving: a file whose end could not be marked is still whole.
-        let closed = self.file.archive();
+        let waiting = live.with_extension(WAITING);
+        remove_if_there(&waiting)?;
         let header = self.file.header();
+        let next = create(&waiting, &self.options, Some((header.seqnum_id, header.tail_seqnum)))?;
         let archived = self.dir.join(archive_name(&self.options.name, header));
-        let sequence = Some((header.seqnum_id, header.tail_seqnum));
+        // A file whose end could not be marked is still whole up to its last publication: it makes way all the same.
+        let closed = self.file.archive();
         std::fs::rename(&live, &archived)?;
-        match create(&live, &self.options, sequence) {
-            Ok(file) => self.file = file,
-            Err(error) => {
-                // The old file comes back, so that readers and the next start find the journal as it was.
-                std::fs::rename(&archived, &live)?;
-                return Err(error);
-            }
-        }
+        std::fs::rename(&waiting, &live)?;
+        self.file = next;
         self.rotations += 1;
         sys::file::sync_dir(&self.dir)?;
         closed
@@ -236,8 +238,19 @@ fn archive_name(name: &str, header: &Header) -> String {
 }
 
 /// `system@REALTIME-RANDOM.journal~`.
+fn aside_path(dir: &Path, options: &WriterOptions, now: u64) -> PathBuf {
+    dir.join(format!("{}@{now:016x}-{:016x}.journal~", options.name, sys::random::u64()))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn set_aside(dir: &Path, live: &Path, options: &WriterOptions, now: u64) -> io::Result<PathBuf> {
-    let path = dir.join(format!("{}@{now:016x}-{:016x}.journal~", options.name, sys::random::u64()));
+    let path = aside_path(dir, options, now);
     std::fs::rename(live, &path)?;
     sys::file::sync_dir(dir)?;
     Ok(path)
@@ -371,13 +384,20 @@ fn replace_damaged(
         Err(ReadError::Io(error)) => return Err(error),
         Err(other) => return replace_foreign(dir, live, options, now, other.to_string()),
     };
-    let new = live.with_extension("journal.salvage");
+    let new = live.with_extension(SALVAGE);
     let header = damaged.header();
     let first = header.head_seqnum.saturating_sub(1).min(header.tail_seqnum);
     let mut file = create(&new, options, Some((header.seqnum_id, first)))?;
     let mut salvaged = salvage(&mut damaged, &mut file)?;
     file.sync()?;
-    let kept = if salvaged.damaged > 0 { Some(set_aside(dir, live, options, now)?) } else { None };
+    // A second name, not a new one: the live file is in its place until the new one takes it in one step.
+    let kept = if salvaged.damaged > 0 {
+        let path = aside_path(dir, options, now);
+        std::fs::hard_link(live, &path)?;
+        Some(path)
+    } else {
+        None
+    };
     // When even the numbers were lost, new entries must not repeat old ones.
     salvaged.damaged = salvaged.damaged.max(damaged.header().entries.saturating_sub(salvaged.entries));
     file.raise_seqnum(damaged.header().tail_seqnum);
@@ -410,5 +430,102 @@ impl From<RotateReason> for &'static str {
             RotateReason::ClockBackwards => "the clock went backwards",
             RotateReason::Boot => "the machine was started again",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use record::{MonotonicMicros, UnixMicros};
+
+    use super::*;
+    use crate::writer::Fields;
+
+    const BOOT: Id128 = Id128([2; 16]);
+
+    fn options(boot_id: Id128) -> WriterOptions {
+        let limits = Limits { max_size: 256 << 10, grow_step: 64 << 10, compact: true, compress: true };
+        WriterOptions { name: "system".into(), machine_id: Id128([1; 16]), boot_id, limits }
+    }
+
+    fn append(writer: &mut JournalWriter, realtime: u64, boot_id: Id128) -> u64 {
+        let message = format!("MESSAGE=at {realtime} {}", "x".repeat(100));
+        let entry = EntryRef {
+            realtime: UnixMicros(realtime),
+            monotonic: MonotonicMicros(realtime),
+            boot_id,
+            fields: Fields::Joined(&[message.as_bytes()]),
+        };
+        writer.append(&entry).expect("room")
+    }
+
+    /// A folder of the test's own.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("banto-journal-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).expect("a folder");
+            Self(path)
+        }
+
+        fn files(&self, ending: &str) -> usize {
+            let entries = std::fs::read_dir(&self.0).expect("a folder").flatten();
+            entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(ending)).count()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// Goal: size, a clock that goes backwards and a new boot each begin a new file; numbers go on over all of them and
+    /// over a new start; vacuum takes the oldest.
+    #[test]
+    fn rotation_keeps_the_sequence() {
+        let folder = Folder::new("rotation");
+        let mut writer = JournalWriter::open(&folder.0, options(BOOT), 1).expect("new");
+        assert_eq!(writer.opening(), &Opening::New);
+        let mut number = 0;
+        while writer.rotations() == 0 {
+            number += 1;
+            assert_eq!(append(&mut writer, 1000 + number, BOOT), number);
+        }
+        assert_eq!(append(&mut writer, 500, BOOT), number + 1);
+        assert_eq!(writer.rotations(), 2);
+        let other = Id128([9; 16]);
+        assert_eq!(append(&mut writer, 600, other), number + 2);
+        assert_eq!(writer.rotations(), 3);
+        writer.close().expect("room");
+        let mut writer = JournalWriter::open(&folder.0, options(BOOT), 1).expect("sound");
+        assert_eq!(writer.opening(), &Opening::Archived, "the live file was of another boot");
+        assert_eq!(append(&mut writer, 700, BOOT), number + 3);
+        writer.sync().expect("room");
+        assert_eq!(folder.files(".journal"), 5);
+        writer.vacuum(Vacuum { max_files: Some(2), ..Vacuum::default() }).expect("deletable");
+        assert_eq!(folder.files(".journal"), 2);
+        let mut journal = crate::Journal::open_dir(&folder.0).expect("readable");
+        journal.seek_tail();
+        assert_eq!(journal.previous().map(|position| position.entry.seqnum), Some(number + 3));
+    }
+
+    /// Goal: two writers never write one file; what is no journal, or another machine's, is set aside and not lost.
+    #[test]
+    fn foreign_files_are_set_aside() {
+        let folder = Folder::new("foreign");
+        let mut writer = JournalWriter::open(&folder.0, options(BOOT), 1).expect("new");
+        append(&mut writer, 1000, BOOT);
+        let second = JournalWriter::open(&folder.0, options(BOOT), 1).expect_err("locked");
+        assert!(second.to_string().contains("another process writes"), "{second}");
+        writer.close().expect("room");
+        let elsewhere = WriterOptions { machine_id: Id128([8; 16]), ..options(BOOT) };
+        let writer = JournalWriter::open(&folder.0, elsewhere, 7).expect("set aside");
+        assert!(matches!(writer.opening(), Opening::SetAside { .. }), "{:?}", writer.opening());
+        drop(writer);
+        std::fs::write(folder.0.join("system.journal"), b"this is no journal").expect("writable");
+        let writer = JournalWriter::open(&folder.0, options(BOOT), 8).expect("set aside");
+        assert!(matches!(writer.opening(), Opening::SetAside { .. }), "{:?}", writer.opening());
+        assert_eq!((folder.files(".journal~"), folder.files(".journal")), (2, 1));
     }
 }

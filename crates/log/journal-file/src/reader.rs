@@ -106,10 +106,13 @@ impl JournalFile {
     /// Looks for entries that were added since; true when there are some.
     pub fn refresh(&mut self) -> Result<bool, ReadError> {
         let before = self.main.len;
-        self.windows.forget()?;
-        self.header = read_header(&mut self.windows)?;
-        if self.header.entries != before {
+        let header = Header::parse(&self.windows.newest(HEADER_SIZE)?)?;
+        if header.entries != self.header.entries {
+            self.windows.forget()?;
+            self.header = header;
             self.main = self.list(self.header.entry_array, self.header.entries);
+        } else {
+            self.header = header;
         }
         Ok(self.main.len > before)
     }

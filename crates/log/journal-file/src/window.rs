@@ -81,6 +81,14 @@ impl<R: ReadAt> Windows<R> {
         Ok(&slot.bytes)
     }
 
+    /// The first bytes as they are now, past the cache.
+    pub(crate) fn newest(&self, len: u64) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0u8; len as usize];
+        let got = self.source.read_at(&mut bytes, 0)?;
+        bytes.truncate(got);
+        Ok(bytes)
+    }
+
     /// Forgets what was read, because the source may have changed.
     pub(crate) fn forget(&mut self) -> std::io::Result<()> {
         for slot in &mut self.slots {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::ReadError;
 use crate::filter::Filter;
+use crate::format::State;
 use crate::reader::{EntryHead, JournalFile};
 
 /// A file and the place in it.
@@ -117,6 +118,9 @@ impl Member {
 
     /// Looks for new entries; true when there are some that are wanted.
     pub(super) fn refresh(&mut self, filter: &Filter) -> bool {
+        if self.file.header().state == State::Archived {
+            return false;
+        }
         // A file that cannot be read any more gives what it gave.
         if !self.file.refresh().unwrap_or(false) {
             return false;

@@ -63,6 +63,11 @@ impl<S: Storage> FileWriter<S> {
         Ok(())
     }
 
+    /// A write failed half-way: the file is readable up to its last publication and takes nothing more.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     /// Gives the storage back; what is staged and not published is lost.
     pub fn into_storage(self) -> S {
         self.storage

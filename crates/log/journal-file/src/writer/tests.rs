@@ -3,6 +3,9 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use record::{MonotonicMicros, UnixMicros};
+use sys::host::Id128;
+
 use super::*;
 use crate::reader::JournalFile;
 use crate::storage::CrashDisk;

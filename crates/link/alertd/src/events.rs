@@ -17,7 +17,8 @@ impl Event for HandedOver<'_> {
 
     fn message(&self) -> String {
         let kind = if self.0.kind == Kind::First { "first mail" } else { "digest" };
-        format!("{kind} of rule {} sent, {} records (alert {})", self.0.rule, self.0.count, self.0.id)
+        let records = if self.0.count == 1 { "record" } else { "records" };
+        format!("{kind} of rule {} sent, {} {records} (alert {})", self.0.rule, self.0.count, self.0.id)
     }
 
     fn fields(&self, field: &mut dyn FnMut(&str, &str)) {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use layout::{Call, Layout};
 
 use crate::texts::{self, Texts, fill};
-use crate::{doctor, programs, status, tour, up};
+use crate::{check, doctor, programs, status, tour, up};
 
 /// The name of the executable itself.
 const OWN_NAME: &str = "banto";
@@ -16,7 +16,7 @@ const OWN_NAME: &str = "banto";
 const DEFAULT_DIR: &str = "banto-data";
 
 /// banto's own verbs.
-pub const VERBS: &[&str] = &["up", "status", "doctor", "tour", "help"];
+pub const VERBS: &[&str] = &["up", "status", "doctor", "tour", "check", "help"];
 
 /// The exit code for a wrong command line (`sysexits.h`: `EX_USAGE`).
 const EX_USAGE: u8 = 64;
@@ -147,6 +147,7 @@ fn own_verb(
         "up" => &["--control-clock", "--init-only"],
         "status" => &["--json"],
         "doctor" => &["--json", "--strict"],
+        "check" => &[],
         _ => &["--yes"],
     };
     if let Some(wrong) = flags.iter().find(|flag| !known.contains(&flag.as_str())) {
@@ -174,6 +175,7 @@ fn own_verb(
         ),
         "status" => status::run(&given, has("--json")),
         "doctor" => doctor::run(&given, has("--json"), has("--strict")),
+        "check" => check::run(&given),
         _ => tour::run(&given, has("--yes")),
     }
 }

@@ -9,6 +9,7 @@
 //! Never: it does a daemon's work itself, and it ends no process that it did not start.
 #![forbid(unsafe_code)]
 
+mod check;
 mod command_line;
 mod defaults;
 mod doctor;

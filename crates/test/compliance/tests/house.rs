@@ -340,14 +340,20 @@ fn bad_configuration_is_explained() {
     ] {
         let house = House::furnished();
         let lines = house.read(name).lines().count();
+        assert!(house.banto(&["check"], None).status.success());
         house.edit(name, |text| format!("{text}\n{line}"));
-        let output = house.banto(&["up"], None);
-        let text =
-            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(1), "{name}:\n{text}");
-        let place = format!("{}:{}", house.file(name).display(), lines + 2);
-        for part in [place.as_str(), cause, "^", "help: "] {
-            assert!(text.contains(part), "{name}: {part} is missing in:\n{text}");
+        for verb in ["up", "check"] {
+            let output = house.banto(&[verb], None);
+            let text = format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            assert_eq!(output.status.code(), Some(1), "{name}:\n{text}");
+            let place = format!("{}:{}", house.file(name).display(), lines + 2);
+            for part in [place.as_str(), cause, "^", "help: "] {
+                assert!(text.contains(part), "{verb} {name}: {part} is missing in:\n{text}");
+            }
         }
     }
 

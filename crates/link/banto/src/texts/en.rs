@@ -12,6 +12,7 @@ banto keeps the clock, the log and the mail of this host, and links them.
   banto status   how it is: clock, log, mail, alerts          [--json]
   banto doctor   send a nonce through the whole chain         [--json] [--strict]
   banto tour     ten steps through a running house            [--yes]
+  banto check    read every configuration file, and tell all mistakes
   banto NAME     a program of the trade, see below
   banto help, banto --version
 
@@ -54,6 +55,10 @@ banto keeps the clock, the log and the mail of this host, and links them.
     line: "clock {clock} | kept {kept} lost {lost} | queue {queue} | alerts {fired}, suppressed {suppressed}",
     line_unsynchronised: "no source ({sources} tried)",
     line_down: "not answering: {names}",
+
+    check_no_files: "there are no configuration files in {dir}",
+    check_fine: "{file}: no mistake",
+    check_wrong: "{file}: has mistakes, see above",
 
     no_house: "no house is up in {dir}",
     no_house_help: "start one with: banto up{dir_option}",

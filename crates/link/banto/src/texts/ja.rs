@@ -12,6 +12,7 @@ banto (番頭) は、このホストの時計・ログ・メールを預かり�
   banto status   いまの様子: 時計・ログ・メール・通知          [--json]
   banto doctor   合言葉をひとつ、端から端まで流して確かめる    [--json] [--strict]
   banto tour     動いている家を十の段で案内する                [--yes]
+  banto check    設定ファイルをすべて読み、間違いを残らず告げる
   banto 名前     おなじみのコマンド (下の一覧)
   banto help、banto --version
 
@@ -54,6 +55,10 @@ banto (番頭) は、このホストの時計・ログ・メールを預かり�
     line: "時計 {clock} | 記録 {kept} 損失 {lost} | キュー {queue} | 通知 {fired}、抑制 {suppressed}",
     line_unsynchronised: "時刻源なし ({sources} 個を試行)",
     line_down: "応答なし: {names}",
+
+    check_no_files: "{dir} に設定ファイルがありません",
+    check_fine: "{file}: 間違いなし",
+    check_wrong: "{file}: 間違いがあります (上を見てください)",
 
     no_house: "{dir} で動いている家がありません",
     no_house_help: "始めるには: banto up{dir_option}",

@@ -49,6 +49,11 @@ pub struct Texts {
     pub line_unsynchronised: &'static str,
     pub line_down: &'static str,
 
+    // check
+    pub check_no_files: &'static str,
+    pub check_fine: &'static str,
+    pub check_wrong: &'static str,
+
     // status
     pub no_house: &'static str,
     pub no_house_help: &'static str,

@@ -277,7 +277,8 @@ impl Daemon {
             }
             // The journal's signals (systemd-journald.service(8)): sync, rotate. Alone, the rules part has no use for them.
             if sys::signal::take(sys::signal::USR1) {
-                let _ = self.shared.journal.as_ref().map(|journal| journal.sync());
+                let _ = self.shared.drain_local()
+                    && self.shared.journal.as_ref().is_some_and(|journal| journal.sync().is_ok());
             }
             if sys::signal::take(sys::signal::USR2) {
                 let _ = self.shared.journal.as_ref().map(|journal| journal.rotate());
@@ -392,6 +393,10 @@ impl Daemon {
             "reload" | "sync" | "rotate" if !request.may_change() => Err(request.not_allowed()),
             "reload" => self.reload().map(|()| json!({})).map_err(|error| Refusal::new(error.trim_end())),
             "sync" => {
+                // What a client sent before it asked counts as well, read or not.
+                if !self.shared.drain_local() {
+                    return Err(Refusal::new("the sockets could not be read in time").help("ask again"));
+                }
                 self.outputs.files.barrier();
                 journal()?.sync().map(|()| json!({})).map_err(Refusal::new)
             }

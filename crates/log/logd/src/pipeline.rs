@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use log_core::{Action, ActionId, MessageView, Peer, RateLimit, RateLimiter, Rules, Scratch, Stamp, Verdict};
@@ -20,6 +21,8 @@ use crate::trusted::{Fields, Trusted};
 
 /// Bytes at which a batch goes to its output at once.
 const BATCH_BYTES: usize = 256 * 1024;
+/// How long a sync waits for the local sockets to be read.
+const DRAIN_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Senders whose rate is remembered.
 const LIMITED_SENDERS_MAX: usize = 4096;
 
@@ -51,6 +54,7 @@ pub(crate) struct Shared {
     stopping: AtomicBool,
     wakers: Mutex<Vec<Arc<sys::fd::Waker>>>,
     spare: Arc<Mutex<Vec<Vec<u8>>>>,
+    drains: Mutex<Vec<SyncSender<()>>>,
     pub journal: Option<JournalSender>,
     pub say: Arc<Say>,
     pub inputs: Register<InputCounters>,
@@ -70,6 +74,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             wakers: Mutex::default(),
             spare,
+            drains: Mutex::default(),
             journal,
             say,
             inputs,
@@ -102,6 +107,19 @@ impl Shared {
         let waker = Arc::new(sys::fd::Waker::new()?);
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&waker));
         Ok(waker)
+    }
+
+    /// Returns when what stood in the local sockets has been read and handed on (or after a few seconds, which says no).
+    pub(crate) fn drain_local(&self) -> bool {
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        self.drains.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+        self.wake_all();
+        answered.recv_timeout(DRAIN_WAIT).is_ok()
+    }
+
+    /// Who waits for the local sockets to be read.
+    pub(crate) fn take_drains(&self) -> Vec<SyncSender<()>> {
+        std::mem::take(&mut *self.drains.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn wake_all(&self) {

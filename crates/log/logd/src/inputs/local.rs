@@ -31,6 +31,7 @@ pub(crate) fn run(shared: &Arc<Shared>, waker: &sys::fd::Waker) {
     let mut native = ReceiveBatch::new(NATIVE_DATAGRAMS, NATIVE_DATAGRAM_BYTES);
     let mut streams = Streams::default();
     let mut ready = Vec::new();
+    let mut renewed = false;
     loop {
         let inputs: Vec<Arc<Bound>> = worker
             .engine
@@ -48,14 +49,18 @@ pub(crate) fn run(shared: &Arc<Shared>, waker: &sys::fd::Waker) {
         wanted.extend(inputs.iter().filter_map(|input| Some((input.socket.fd()?, Interest::READ))));
         wanted.extend(streams.descriptors().map(|fd| (fd, Interest::READ)));
         let stopping = shared.is_stopping();
-        if !stopping && sys::poll::poll(&wanted, &mut ready, None).is_err() {
+        let timeout = renewed.then_some(std::time::Duration::ZERO);
+        if !stopping && sys::poll::poll(&wanted, &mut ready, timeout).is_err() {
             continue;
         }
         drop(wanted);
         waker.drain();
-        if worker.begin() {
+        // A new configuration may have other inputs: they are looked at before anything is read or waited for.
+        renewed = worker.begin();
+        if renewed {
             continue;
         }
+        let asked = shared.take_drains();
         for input in &inputs {
             match &input.socket.kind {
                 SocketKind::Datagram(socket) if matches!(input.kind, InputKindPlan::Native { .. }) => {
@@ -69,6 +74,9 @@ pub(crate) fn run(shared: &Arc<Shared>, waker: &sys::fd::Waker) {
         }
         streams.read(&mut worker, stopping);
         worker.flush();
+        for answer in asked {
+            let _ = answer.send(());
+        }
         if stopping {
             return;
         }

@@ -125,6 +125,17 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// A TCP listener refuses connections from now on (`shutdown(2)` of a listening socket does that on Linux).
+    fn stop_listening(&self) {
+        if let SocketKind::Tcp(listener) = &self.kind
+            && let Ok(copy) = listener.as_fd().try_clone_to_owned()
+        {
+            let _ = std::net::TcpStream::from(copy).shutdown(std::net::Shutdown::Read);
+        }
+    }
+}
+
 impl Bound {
     /// Counts what the kernel has dropped since the last datagram that told so.
     pub(crate) fn count_drops(&self, drops: Option<u32>) {

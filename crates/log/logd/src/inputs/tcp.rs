@@ -73,7 +73,11 @@ pub(crate) fn run(shared: &Arc<Shared>, waker: &sys::fd::Waker) {
             accept(&worker, input, &mut connections);
         }
         if shared.is_stopping() && ending.is_none() {
-            // Connections that stand in the queue of the listener have been answered by the kernel: they count.
+            // First nobody new: a sender that is told to go would come back at once and be answered by the kernel alone.
+            for input in &listeners {
+                accept(&worker, input, &mut connections);
+                input.socket.stop_listening();
+            }
             ending = Some((Instant::now(), Instant::now()));
             for connection in &connections {
                 let _ = connection.stream.shutdown(std::net::Shutdown::Write);

@@ -1,10 +1,40 @@
 //! `cargo xtask bench NAME`: ours and the stock program, measured in one run, told as ratios.
 
+mod duel;
+mod first_light;
+mod house;
+mod journal;
+mod load;
+mod processes;
+mod smtp;
+mod syslog;
+
 use std::path::Path;
 use std::process::ExitCode;
 
+const HELP: &str = "\
+cargo xtask bench first-light [--quick] [--only PART,PART...]
+
+  --quick   fewer and shorter rounds: a first look, no measurement to quote
+  --only    of: syslog, journal, smtp, house
+
+Exit code: 0 when every bar is held; 1 when one is missed or could not be measured.
+";
+
 /// Runs the benchmark called `name`.
-pub fn run(_root: &Path, name: &str, _words: &[&str]) -> ExitCode {
-    eprintln!("xtask bench: unknown benchmark `{name}`");
-    ExitCode::FAILURE
+pub fn run(root: &Path, name: &str, words: &[&str]) -> ExitCode {
+    let answer = match name {
+        "first-light" => {
+            first_light::Options::parse(words).and_then(|options| first_light::run(root, &options))
+        }
+        other => Err(format!("unknown benchmark `{other}`\n\n{HELP}")),
+    };
+    match answer {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }

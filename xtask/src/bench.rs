@@ -6,6 +6,7 @@ mod house;
 mod journal;
 mod load;
 mod processes;
+mod programs;
 mod smtp;
 mod syslog;
 

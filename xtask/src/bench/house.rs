@@ -8,18 +8,17 @@ use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use compliance::{Running, TempDir};
-
 use super::duel::Spread;
 use super::first_light::{Bar, Built, Options};
 use super::load;
 use super::processes;
+use super::programs::{self, Running, TempDir};
 
 /// The alert's way must be shorter than this, milliseconds, at the median.
 const ALERT_MS_BAR: f64 = 50.0;
 
 /// The resident sets of all processes together must be smaller than this, KiB.
-const RSS_KIB_BAR: u64 = 40 * 1024;
+const RSS_KIB_BAR: u64 = 40_000_000 / 1024;
 
 /// The house at rest must take less than this of one processor, percent.
 const CPU_PERCENT_BAR: f64 = 0.5;
@@ -68,7 +67,7 @@ struct House {
 impl House {
     /// A fresh house on free ports, with budgets that hold no alert back.
     fn start(built: &Built) -> Result<Self, String> {
-        let folder = TempDir::new();
+        let folder = TempDir::new()?;
         let dir = folder.join("h");
         let call = || {
             let mut command = built.ours();
@@ -81,8 +80,8 @@ impl House {
         }
         let ports: Vec<(&str, String)> = ["11123", "11323", "5514", "2525", "8125"]
             .into_iter()
-            .map(|port| (port, compliance::free_port().to_string()))
-            .collect();
+            .map(|port| programs::free_port().map(|free| (port, free.to_string())))
+            .collect::<Result<_, String>>()?;
         for name in ["chrony.conf", "rsyslog.conf", "main.cf", "banto.toml"] {
             change(&dir.join("etc").join(name), |text| {
                 let text = ports.iter().fold(text, |text, (old, new)| text.replace(old, new));
@@ -100,7 +99,7 @@ impl House {
         }
         let said = folder.join("words");
         let error_said = File::create(&said).map_err(|error| error.to_string())?;
-        let mut daemon = Running::start(call().arg("up").stdout(Stdio::piped()).stderr(error_said));
+        let mut daemon = Running::start(call().arg("up").stdout(Stdio::piped()).stderr(error_said))?;
         let output = daemon.0.stdout.take().ok_or("no output")?;
         let (ready, is_ready) = mpsc::channel();
         std::thread::spawn(move || {
@@ -111,9 +110,9 @@ impl House {
                 }
             }
         });
-        match is_ready.recv_timeout(load::START_PATIENCE) {
+        match is_ready.recv_timeout(programs::PATIENCE) {
             Ok(line) => println!("\nThe house: {line}"),
-            Err(_) => return Err(format!("banto up was not ready\n    {}", load::tail(&said))),
+            Err(_) => return Err(format!("banto up was not ready\n    {}", programs::tail(&said))),
         }
         let mailbox = dir.join("mail/root");
         Ok(Self { daemon, dir, mailbox, _folder: folder })
@@ -249,7 +248,7 @@ fn memory_bar(promise: &str, rss_kib: u64) -> Bar {
     Bar::measured(
         promise,
         rss_kib > 0 && rss_kib < RSS_KIB_BAR,
-        format!("{:.1} MiB, the bar is {} MiB", rss_kib as f64 / 1024.0, RSS_KIB_BAR / 1024),
+        format!("{:.1} MB, the bar is 40.0 MB (of a million bytes)", rss_kib as f64 * 1024.0 / 1e6),
     )
 }
 

@@ -6,23 +6,27 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use compliance::TempDir;
-
 use super::duel::{Duel, Round};
 use super::first_light::{Bar, Built, Options};
 use super::processes;
+use super::programs::{self, TempDir};
 
 /// Both read one file that our writer wrote, from the page cache.
 pub fn run(built: &Built, options: &Options) -> Vec<Bar> {
     let entries = if options.quick { 100_000 } else { 300_000 };
     let promise = "journal dump -o short against journalctl".to_owned();
-    let folder = TempDir::new();
-    let journal = folder.join("load.journal");
-    if let Err(error) = write_journal(built, entries, &journal) {
-        println!("\n  NOT MEASURED: journal: {error}");
-        return vec![Bar { promise, seen: Err(error) }];
-    }
-    let stock = compliance::stock("journalctl");
+    let written = TempDir::new().and_then(|folder| {
+        let journal = folder.join("load.journal");
+        write_journal(built, entries, &journal).map(|()| (folder, journal))
+    });
+    let (folder, journal) = match written {
+        Ok(written) => written,
+        Err(error) => {
+            println!("\n  NOT MEASURED: journal: {error}");
+            return vec![Bar { promise, seen: Err(error) }];
+        }
+    };
+    let stock = programs::stock("journalctl");
     let duel = Duel {
         title: format!(
             "journal dump -o short: {entries} entries of 21 fields in one file of {} MB",
@@ -40,7 +44,7 @@ pub fn run(built: &Built, options: &Options) -> Vec<Bar> {
         with_words(command, &journal)
     };
     let theirs = || {
-        let program = stock.as_ref().ok_or("the stock program journalctl is not installed")?;
+        let program = stock.as_ref().map_err(String::clone)?;
         Ok::<Command, String>(with_words(Command::new(program), &journal))
     };
     let mut bars = duel.run(|| dump(ours(), Stdio::null()), || dump(theirs()?, Stdio::null()));

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use super::programs;
+
 /// How long one round may take before it counts as failed.
 pub const PATIENCE: Duration = Duration::from_secs(180);
-
-/// How long a daemon may take until it listens.
-pub const START_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Pause between two looks at a file that grows.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
@@ -57,7 +56,7 @@ pub fn send_and_watch(
         }
     }
     if watched.is_err() && !waiting.is_finished() {
-        let _ = sys::signal::send(id, sys::signal::TERM);
+        programs::terminate(id);
     }
     let (output, ended) =
         waiting.join().map_err(|_| "the thread of the generator has panicked".to_owned())?;
@@ -79,21 +78,6 @@ pub fn seconds(sent: &Sent, sending: f64, last: Instant) -> f64 {
     }
 }
 
-/// Waits until something listens on a loopback TCP port.
-pub fn wait_for_port(port: u16, who: &mut compliance::Running) -> Result<(), String> {
-    let begun = Instant::now();
-    while begun.elapsed() < START_PATIENCE {
-        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return Ok(());
-        }
-        if let Ok(Some(status)) = who.0.try_wait() {
-            return Err(format!("it has ended before it listened ({status})"));
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Err(format!("nothing listens on port {port} after {} s", START_PATIENCE.as_secs()))
-}
-
 /// The size of a file; zero where there is none.
 pub fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
@@ -102,12 +86,4 @@ pub fn size(path: &Path) -> u64 {
 /// Writes what the run before left in memory to the disk, so that no round pays for another's.
 pub fn settle_disk() {
     let _ = Command::new("sync").status();
-}
-
-/// The last lines of a program's output that was kept in a file.
-pub fn tail(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    let from = lines.len().saturating_sub(5);
-    lines.get(from..).unwrap_or_default().join("\n    ")
 }

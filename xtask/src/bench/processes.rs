@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn the_own_family_is_found() {
         let own = std::process::id();
-        let mut child = compliance::Running::start(std::process::Command::new("sleep").arg("60"));
+        let mut sleep = std::process::Command::new("sleep");
+        let mut child = super::super::programs::Running::start(sleep.arg("60")).expect("it starts");
         let found = family(own);
         assert!(found.contains(&own) && found.contains(&child.id()), "{found:?}");
         assert!(memory(own).is_some_and(|memory| memory.rss_kib > 0));

@@ -7,12 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use compliance::{Running, TempDir};
-
 use super::duel::{Duel, Round};
 use super::first_light::{Bar, Built, Options};
 use super::load;
 use super::processes;
+use super::programs::{self, Running, TempDir};
 
 /// A user that every Debian has and nobody logs in as; postfix writes no mailbox as root.
 const RECIPIENT: &str = "games";
@@ -43,8 +42,8 @@ pub fn run(built: &Built, options: &Options) -> Vec<Bar> {
 }
 
 fn ours(built: &Built, messages: usize) -> Result<Round, String> {
-    let folder = TempDir::new();
-    let port = compliance::free_port();
+    let folder = TempDir::new()?;
+    let port = programs::free_port()?;
     let house = folder.join("house");
     let made =
         built.ours().arg("--dir").arg(&house).args(["up", "--init-only"]).stdout(Stdio::null()).status();
@@ -68,11 +67,13 @@ fn ours(built: &Built, messages: usize) -> Result<Round, String> {
     fs::write(&path, text).map_err(|error| error.to_string())?;
     let mut command = built.ours();
     command.arg("--dir").arg(&house).arg("maild");
-    let (mut daemon, words) = start(&folder, &mut command)?;
+    load::settle_disk();
+    let (mut daemon, words) = Running::daemon(&mut command, &folder)?;
     let id = daemon.id();
-    load::wait_for_port(port, &mut daemon)
+    daemon
+        .wait_for_port(port)
         .and_then(|()| round(built, port, &spool.join(RECIPIENT), messages, id))
-        .map_err(|error| format!("{error}\n    {}", load::tail(&words)))
+        .map_err(|error| format!("{error}\n    {}", programs::tail(&words)))
 }
 
 /// `text` of main.cf with other values: a parameter that stands is replaced, another one added.
@@ -86,22 +87,21 @@ fn settings(text: &str, values: &[(&str, &str)]) -> String {
 }
 
 fn postfix(built: &Built, messages: usize) -> Result<Round, String> {
-    let master =
-        compliance::stock("master").ok_or("the stock program postfix (its master) is not installed")?;
-    let postfix = compliance::stock("postfix").ok_or("the stock program postfix is not installed")?;
-    if sys::process::effective_uid() != 0 {
+    let master = programs::stock("master")?;
+    let postfix = programs::stock("postfix")?;
+    if programs::user_id(None)? != 0 {
         return Err("postfix runs only when root starts it".to_owned());
     }
-    let folder = TempDir::new();
-    let port = compliance::free_port();
+    let folder = TempDir::new()?;
+    let port = programs::free_port()?;
     let spool = mail_folder(&folder)?;
     let (etc, queue, data) = (folder.join("etc"), folder.join("queue"), folder.join("data"));
     for path in [&etc, &queue, &data] {
         fs::create_dir(path).map_err(|error| error.to_string())?;
     }
     chown(&data, "postfix")?;
-    folder.write("etc/main.cf", postfix_main_cf(&queue, &data, &spool));
-    folder.write("etc/master.cf", postfix_master_cf(port));
+    folder.write("etc/main.cf", &postfix_main_cf(&queue, &data, &spool))?;
+    folder.write("etc/master.cf", &postfix_master_cf(port))?;
     // It makes the folders of the queue and says what is wrong; nothing is started.
     let check =
         Command::new(postfix).arg("-c").arg(&etc).arg("check").output().map_err(|error| error.to_string())?;
@@ -111,17 +111,17 @@ fn postfix(built: &Built, messages: usize) -> Result<Round, String> {
     let mut command = Command::new(master);
     // -d: it stays in the foreground, so that it is ended by its id.
     command.arg("-c").arg(&etc).arg("-d").env("MAIL_CONFIG", &etc);
-    let (mut daemon, words) = start(&folder, &mut command)?;
+    load::settle_disk();
+    let (mut daemon, words) = Running::daemon(&mut command, &folder)?;
     let id = daemon.id();
-    let outcome = load::wait_for_port(port, &mut daemon)
+    let outcome = daemon
+        .wait_for_port(port)
         .and_then(|()| round(built, port, &spool.join(RECIPIENT), messages, id))
-        .map_err(|error| format!("{error}\n    {}", load::tail(&words)));
+        .map_err(|error| format!("{error}\n    {}", programs::tail(&words)));
     let family = processes::family(id);
     daemon.end();
     // Its services end when their master has gone; one that stays would hold the folder.
-    compliance::eventually(load::START_PATIENCE, || {
-        !family.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists())
-    });
+    programs::eventually(|| !family.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()));
     outcome
 }
 
@@ -152,10 +152,8 @@ fn postfix_master_cf(port: u16) -> String {
 }
 
 fn chown(path: &Path, user: &str) -> Result<(), String> {
-    let found = sys::user::by_name(user).map_err(|error| error.to_string())?;
-    let found = found.ok_or_else(|| format!("there is no user {user}"))?;
-    std::os::unix::fs::chown(path, Some(found.uid), None)
-        .map_err(|error| format!("{}: {error}", path.display()))
+    let id = programs::user_id(Some(user))?;
+    std::os::unix::fs::chown(path, Some(id), None).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// A folder for mailboxes that every user may make a file in, as /var/mail is.
@@ -165,15 +163,6 @@ fn mail_folder(folder: &TempDir) -> Result<PathBuf, String> {
         .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)))
         .map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
-}
-
-fn start(folder: &TempDir, command: &mut Command) -> Result<(Running, PathBuf), String> {
-    let words = folder.join("words");
-    let said = File::create(&words).map_err(|error| error.to_string())?;
-    let error_said = said.try_clone().map_err(|error| error.to_string())?;
-    command.stdin(Stdio::null()).stdout(said).stderr(error_said);
-    load::settle_disk();
-    Ok((Running::start(command), words))
 }
 
 /// A little load to warm up, then the load that counts.
@@ -245,8 +234,8 @@ mod tests {
     fn messages_are_counted_in_any_pieces() {
         let text = "From load@example.com  Sun\nSubject: x\n\nFrom x\n\nFrom load@example.com  Sun\n\n";
         for piece in [1, 2, 7, 22, 23, 24, 1000] {
-            let folder = TempDir::new();
-            let path = folder.write("mbox", "");
+            let folder = TempDir::new().expect("a folder");
+            let path = folder.write("mbox", "").expect("written");
             let mut counter = Mailbox::new(&path);
             for end in (piece..text.len()).step_by(piece).chain([text.len()]) {
                 fs::write(&path, text.get(..end).expect("ASCII")).expect("written");

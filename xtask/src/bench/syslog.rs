@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
-
-use compliance::{Running, TempDir};
+use std::process::Command;
 
 use super::duel::{Duel, Round};
 use super::first_light::{Bar, Built, Options};
 use super::load;
 use super::processes;
+use super::programs::{self, Running, TempDir};
 
 /// Bytes of one message without its frame.
 const MESSAGE_BYTES: usize = 200;
@@ -43,7 +42,7 @@ pub fn run(built: &Built, options: &Options) -> Vec<Bar> {
             rounds: options.rounds(),
         };
         let load = Load { built, connections, messages };
-        let stock = compliance::stock("rsyslogd");
+        let stock = programs::stock("rsyslogd");
         let mut kept = None;
         bars.extend(duel.run(
             || {
@@ -54,11 +53,11 @@ pub fn run(built: &Built, options: &Options) -> Vec<Bar> {
                 Ok(round)
             },
             || {
-                let program = stock.as_ref().ok_or("the stock program rsyslogd is not installed")?;
+                let program = stock.as_ref().map_err(String::clone)?;
                 load.round(Command::new(program)).map(|(round, _)| round)
             },
         ));
-        if let (1, Some(folder), Some(program)) = (connections, kept.as_ref(), stock.as_ref()) {
+        if let (1, Some(folder), Ok(program)) = (connections, kept.as_ref(), stock.as_ref()) {
             bars.push(same_files(&load, folder, program));
         }
     }
@@ -68,28 +67,23 @@ pub fn run(built: &Built, options: &Options) -> Vec<Bar> {
 impl Load<'_> {
     /// Starts the daemon, sends all, waits until the file is complete, and ends the daemon. The folder has the file.
     fn round(&self, mut daemon: Command) -> Result<(Round, TempDir), String> {
-        let folder = TempDir::new();
-        let port = compliance::free_port();
+        let folder = TempDir::new()?;
+        let port = programs::free_port()?;
         let out = folder.join("all.log");
         // The same file for both: `-` and no sync, the traditional format.
         let conf = folder.write(
             "rsyslog.conf",
-            format!(
+            &format!(
                 "global(workDirectory=\"{}\")\nmodule(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")\n\
                  $ActionFileDefaultTemplate RSYSLOG_TraditionalFileFormat\n*.* -{}\n",
                 folder.path().display(),
                 out.display()
             ),
-        );
-        let words = folder.join("words");
-        let said = File::create(&words).map_err(|error| error.to_string())?;
-        let error_said = said.try_clone().map_err(|error| error.to_string())?;
+        )?;
         daemon.arg("-n").arg("-f").arg(&conf).arg("-i").arg(folder.join("pid"));
-        daemon.stdin(Stdio::null()).stdout(said).stderr(error_said);
         load::settle_disk();
-        let mut daemon = Running::start(&mut daemon);
-        load::wait_for_port(port, &mut daemon)
-            .map_err(|error| format!("{error}\n    {}", load::tail(&words)))?;
+        let (mut daemon, words) = Running::daemon(&mut daemon, &folder)?;
+        daemon.wait_for_port(port).map_err(|error| format!("{error}\n    {}", programs::tail(&words)))?;
         // A daemon may have written words of its own already: what it logs about its start is not our load.
         let before = load::size(&out);
         let complete = before + (self.messages * LINE_BYTES) as u64;

@@ -37,6 +37,12 @@ pub const TARGETS: &[Target] = &[
     ("address", mail::address),
     ("message", mail::message),
     ("mbox", mail::mbox),
+    ("journal_file", log::journal_file),
+    ("conf_chrony", configuration::chrony),
+    ("conf_rsyslog", configuration::rsyslog),
+    ("conf_journald", configuration::journald),
+    ("conf_postfix", configuration::postfix),
+    ("conf_banto", configuration::banto),
 ];
 
 /// The target called `name`.

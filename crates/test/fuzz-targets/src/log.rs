@@ -1,5 +1,9 @@
 //! Syslog and the journal's socket protocols.
 
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use journal_file::{CrashDisk, JournalFile};
 use syslog_proto::export::{self, EntryRead};
 use syslog_proto::stream::{self, HeaderRead};
 use syslog_proto::{Origin, Splitter, native};
@@ -81,4 +85,22 @@ pub(crate) fn journal_stream(data: &[u8]) {
         let (_, text) = stream::split_level(line);
         assert!(text.len() <= line.len());
     }
+}
+
+pub(crate) fn journal_file(data: &[u8]) {
+    let disk = CrashDisk::with_content(data.to_vec());
+    let _ = journal_file::verify(&disk);
+    let Ok(mut file) = JournalFile::from_source(Box::new(disk), Path::new("fuzzed")) else { return };
+    // More entries than a file of this size can hold would be a reader that believes the header.
+    assert!(file.entries() <= data.len() as u64 / 4);
+    for index in 0..file.entries() {
+        let Ok(offset) = file.entry_offset(index) else { continue };
+        if file.entry(offset).is_ok() {
+            let _ = file.for_each_field(offset, |_| ControlFlow::Continue(()));
+        }
+    }
+    for name in file.field_names().unwrap_or_default() {
+        let _ = file.field_values(&name);
+    }
+    let _ = file.find_data(b"PRIORITY=6").map(|data| data.map(|at| file.data_entries(at)));
 }

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default)]
 pub struct Sources {
     list: Vec<Source>,
+    full: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +57,10 @@ pub struct Spanned<T> {
     pub span: Span,
 }
 
+/// The most texts of one configuration: more than any real one has, and few enough that files which include each other, each
+/// several times, end in an error and not in an hour of reading.
+pub const SOURCES_MAX: usize = 1000;
+
 impl Sources {
     /// No text yet.
     pub fn new() -> Self {
@@ -78,6 +83,17 @@ impl Sources {
         from: Option<Span>,
         diagnostics: &mut Diagnostics,
     ) -> Option<SourceId> {
+        if self.list.len() >= SOURCES_MAX {
+            // Said once: what follows would only be more of the same.
+            if !std::mem::replace(&mut self.full, true) {
+                let mut report = Diagnostic::error(format!("more than {SOURCES_MAX} files are included"));
+                if let Some(span) = from {
+                    report = report.at(span, "this one and all after it are not read");
+                }
+                diagnostics.push(report.help(format!("look whether {} includes itself", path.display())));
+            }
+            return None;
+        }
         match loader.read(path) {
             Ok(text) => Some(self.add(path, text)),
             Err(error) => {

@@ -95,11 +95,16 @@ impl JournalWriter {
         let (file, opening) = match FileStorage::open_to_write(&live) {
             Ok(storage) => take_up(dir, &live, &options, storage, now)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                (create(&live, &options, newest_archive(dir, &options))?, Opening::New)
+                (create(&live, &options, newest_archive(dir, &options).map(jump))?, Opening::New)
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { dir: dir.to_path_buf(), options, file, opening, rotations: 0 })
+        let mut journal = Self { dir: dir.to_path_buf(), options, file, opening, rotations: 0 };
+        if matches!(journal.opening, Opening::Continued { unclean: true } | Opening::Salvaged { .. }) {
+            let header = journal.file.header();
+            journal.begin_file(jump((header.seqnum_id, journal.file.last_number())))?;
+        }
+        Ok(journal)
     }
 
     /// What was found when it was opened.
@@ -159,18 +164,26 @@ impl JournalWriter {
         if self.file.header().entries == 0 && !self.file.is_broken() {
             return Ok(());
         }
+        self.begin_file((self.file.header().seqnum_id, self.file.last_number()))?;
+        self.rotations += 1;
+        Ok(())
+    }
+
+    /// Begins a new live file whose numbers go on above the given one. The old one is archived, or goes if it is empty.
+    fn begin_file(&mut self, after: (Id128, u64)) -> io::Result<()> {
         let live = live_path(&self.dir, &self.options);
         let waiting = live.with_extension(WAITING);
         remove_if_there(&waiting)?;
-        let header = self.file.header();
-        let next = create(&waiting, &self.options, Some((header.seqnum_id, header.tail_seqnum)))?;
-        let archived = self.dir.join(archive_name(&self.options.name, header));
-        // A file whose end could not be marked is still whole up to its last publication: it makes way all the same.
-        let closed = self.file.archive();
-        std::fs::rename(&live, &archived)?;
+        let next = create(&waiting, &self.options, Some(after))?;
+        let mut closed = Ok(());
+        if self.file.header().entries > 0 || self.file.is_broken() {
+            let archived = self.dir.join(archive_name(&self.options.name, self.file.header()));
+            // A file whose end could not be marked is still whole up to its last publication: it makes way all the same.
+            closed = self.file.archive();
+            std::fs::rename(&live, &archived)?;
+        }
         std::fs::rename(&waiting, &live)?;
         self.file = next;
-        self.rotations += 1;
         sys::file::sync_dir(&self.dir)?;
         closed
     }
@@ -334,7 +347,8 @@ fn take_up(
         file.archive()?;
     }
     std::fs::rename(live, dir.join(archive_name(&options.name, &header)))?;
-    let file = create(live, options, Some((header.seqnum_id, header.tail_seqnum)))?;
+    let last = (header.seqnum_id, header.tail_seqnum);
+    let file = create(live, options, Some(if unclean { jump(last) } else { last }))?;
     Ok((file, Opening::Archived))
 }
 
@@ -367,7 +381,7 @@ fn replace_foreign(
     reason: String,
 ) -> io::Result<(FileWriter<FileStorage>, Opening)> {
     let path = set_aside(dir, live, options, now)?;
-    let file = create(live, options, newest_archive(dir, options))?;
+    let file = create(live, options, newest_archive(dir, options).map(jump))?;
     Ok((file, Opening::SetAside { path, reason }))
 }
 
@@ -404,6 +418,16 @@ fn replace_damaged(
     std::fs::rename(&new, live)?;
     sys::file::sync_dir(dir)?;
     Ok((file, Opening::Salvaged { salvaged, kept, reason }))
+}
+
+/// Entries that can be shown to readers between two syncs: no machine writes so many in that time.
+const NUMBERS_AT_RISK: u64 = 1 << 32;
+
+/// The sequence, and a number to go on above after an end that was not clean. Entries that readers have seen may have been lost
+/// with their numbers; were these given again, a reader that goes on behind its cursor would pass over what is new. The jump
+/// stands in the header of a new file before anything is written behind it: a jump that is only remembered could itself be lost.
+fn jump((sequence, last): (Id128, u64)) -> (Id128, u64) {
+    (sequence, last.saturating_add(NUMBERS_AT_RISK))
 }
 
 /// Sequence and last number of the newest archived file: a new live file goes on from there.

@@ -207,7 +207,12 @@ impl<S: Storage> FileWriter<S> {
 
     /// Stages an entry and says its sequence number. On an error nothing of the entry is stored.
     pub fn append(&mut self, entry: &EntryRef<'_>) -> Result<u64, AppendError> {
-        self.append_numbered(entry, self.header.tail_seqnum.max(self.next_seqnum_after) + 1)
+        self.append_numbered(entry, self.last_number() + 1)
+    }
+
+    /// The next entry gets the number after this one: the last entry's, or what [`FileWriter::raise_seqnum`] said.
+    pub fn last_number(&self) -> u64 {
+        self.header.tail_seqnum.max(self.next_seqnum_after)
     }
 
     /// The next entry gets a number above this one: numbers that a lost entry had are not given again.

@@ -33,8 +33,6 @@ pub(crate) struct Ledger {
     unsynced: Vec<u64>,
     pub(crate) synced: Vec<u64>,
     pub(crate) crashes: u64,
-    /// The next number is above this one.
-    last_number: u64,
     follower: Option<Follower>,
 }
 
@@ -73,7 +71,6 @@ impl Ledger {
             unsynced: Vec::new(),
             synced: Vec::new(),
             crashes: 0,
-            last_number: 0,
             follower: None,
         };
         ledger.create(None);
@@ -181,7 +178,7 @@ impl Ledger {
         writer.archive().map_err(|_| Dead)?;
         // Archiving syncs: everything appended so far is durable.
         self.synced.append(&mut self.unsynced);
-        let before = (writer.header().seqnum_id, writer.header().tail_seqnum.max(self.last_number));
+        let before = (writer.header().seqnum_id, writer.last_number());
         self.archived.push(self.disk.clone());
         self.create(Some(before));
         Ok(())
@@ -222,17 +219,13 @@ impl Ledger {
             Some(writer) => {
                 self.disk = old;
                 self.writer = Some(writer);
-                if power {
-                    // The boot is another: a new file, as the log daemon does.
-                    self.rotate().expect("a fresh disk archives");
-                }
             }
             None => {
                 // Damaged, or cut before its first header was whole: what is readable goes over into a new file.
                 let file = JournalFile::from_source(Box::new(old.clone()), Path::new("live"));
                 let before =
                     file.as_ref().ok().map(|file| (file.header().seqnum_id, file.header().head_seqnum));
-                self.create(before.map(|(id, head)| (id, head.saturating_sub(1))));
+                self.create(before.map(|(id, head)| (id, head.saturating_sub(1))).or(self.newest_archive()));
                 let writer = self.writer.as_mut().expect("just made");
                 if let Ok(mut file) = file {
                     let _ = salvage(&mut file, writer);
@@ -241,17 +234,26 @@ impl Ledger {
                 writer.sync().expect("a fresh disk syncs");
             }
         }
-        self.skip_numbers();
+        self.begin_file().expect("a fresh disk archives");
     }
 
-    /// Numbers that were shown to readers and lost must not be given again, or a reader's cursor would hide what comes now: so
-    /// the numbers jump by a random amount after every end that was not clean.
-    fn skip_numbers(&mut self) {
-        let jump = 1 + (self.random.next_u64() >> 32);
-        if let Some(writer) = &mut self.writer {
-            self.last_number = self.last_number.max(writer.header().tail_seqnum) + jump;
-            writer.raise_seqnum(self.last_number);
+    fn newest_archive(&self) -> Option<(Id128, u64)> {
+        let file =
+            JournalFile::from_source(Box::new(self.archived.last()?.clone()), Path::new("file")).ok()?;
+        Some((file.header().seqnum_id, file.header().tail_seqnum))
+    }
+
+    /// After an end that was not clean: a new file, as `JournalWriter` makes it, with numbers that no lost entry can have had.
+    fn begin_file(&mut self) -> Result<(), Dead> {
+        let writer = self.writer.as_mut().ok_or(Dead)?;
+        let header = writer.header();
+        let (id, last, empty) = (header.seqnum_id, writer.last_number(), header.entries == 0);
+        if !empty {
+            writer.archive().map_err(|_| Dead)?;
+            self.archived.push(self.disk.clone());
         }
+        self.create(Some((id, last + (1 << 32))));
+        Ok(())
     }
 
     /// The published records behind `cursor`, in order, at most `limit`. Where the reader stood is remembered, as a daemon that

@@ -15,6 +15,7 @@ pub mod file;
 pub mod host;
 pub mod inotify;
 pub mod memfd;
+pub mod memory;
 pub mod names;
 pub mod poll;
 pub mod process;

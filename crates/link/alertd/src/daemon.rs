@@ -112,6 +112,7 @@ impl Daemon {
         let rules = self.engine.rules().len();
         self.log.note("alertd.started", Severity::Info, format!("alert daemon started with {rules} rules"));
         let mut ready: Vec<Readiness> = Vec::new();
+        sys::memory::drop_start_pages();
         while !(sys::signal::take(sys::signal::TERM) || sys::signal::take(sys::signal::INT)) {
             if sys::signal::take(sys::signal::HUP) {
                 let _ = self.reload();

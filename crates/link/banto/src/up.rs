@@ -127,6 +127,7 @@ fn keep_house(given: &Given, options: &Options, line: &mut TerminalLine) -> std:
         line.print(if options.control_clock { texts.up_clock_controlled } else { texts.up_clock_measured });
         let ms = started.elapsed().as_millis();
         line.print(&fill(texts.up_ready, &[("ms", &ms), ("command", &given.own_command())]));
+        sys::memory::drop_start_pages();
         watch(given, line, &mut supervisor)?;
     }
     line.clear();

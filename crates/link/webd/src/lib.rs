@@ -84,6 +84,7 @@ fn keep_page(call: &Call, listen: std::net::SocketAddr) -> std::io::Result<()> {
         }
     });
     log.note("web.listening", Severity::Info, format!("the web page is at http://{address}/"));
+    sys::memory::drop_start_pages();
     let result = runtime.block_on(server::serve(listener, call.layout.clone(), address, served));
     on.store(false, Ordering::SeqCst);
     log.note("web.ended", Severity::Info, "the web page ends");

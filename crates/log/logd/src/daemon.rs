@@ -253,6 +253,7 @@ impl Daemon {
 
     fn run(&mut self) {
         let mut ready = Vec::new();
+        sys::memory::drop_start_pages();
         loop {
             self.enter_remarks();
             let Ok(signals) = sys::signal::wake_fd() else { return };

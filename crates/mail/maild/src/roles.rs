@@ -98,6 +98,7 @@ fn start(layout: &Layout, split: bool) -> Result<(), String> {
         sys::process::become_user(&owner.name, owner.uid, owner.gid).map_err(|e| e.to_string())?;
         sys::process::no_new_privileges().map_err(|e| e.to_string())?;
     }
+    sys::memory::drop_start_pages();
     queue::run(layout, settings, queue::Ends { smtp, deliver, control }, log)
 }
 

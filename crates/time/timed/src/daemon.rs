@@ -178,6 +178,7 @@ impl Daemon {
         }
         start::tell_parent_ready();
         let mut ready = Vec::new();
+        sys::memory::drop_start_pages();
         while self.stopping.is_none() {
             self.signals();
             self.look_for_jump();

@@ -318,7 +318,7 @@ fn stock_reads_what_recovery_left() {
         let left =
             if seed % 3 == 0 { disk.after_kill() } else { disk.after_power_cut(|| random.below(2) == 0) };
         let dir = TempDir::new();
-        let live = dir.write("system.journal", left);
+        dir.write("system.journal", left);
         let mut writer = JournalWriter::open(dir.path(), writer_options(), START).expect("repairable");
         match writer.opening() {
             Opening::Continued { unclean: true } => {
@@ -329,9 +329,10 @@ fn stock_reads_what_recovery_left() {
         }
         append_to(500, |entry| writer.append(entry).expect("valid"));
         writer.close().expect("room");
-        let live = live.to_str().expect("ASCII");
-        output(Command::new(&stock).args(["--file", live, "--verify"]));
-        let shown = output(Command::new(&stock).args(["--file", live, "--no-pager", "-o", "json", "--all"]));
+        // What was recovered stands in an archived file, what is new in the live one: the folder is read, as users do.
+        let place = dir.path().to_str().expect("ASCII");
+        output(Command::new(&stock).args(["-D", place, "--verify"]));
+        let shown = output(Command::new(&stock).args(["-D", place, "--no-pager", "-o", "json", "--all"]));
         let times: Vec<String> = json_lines(&shown)
             .iter()
             .map(|map| map["__REALTIME_TIMESTAMP"].as_str().expect("text").to_owned())

@@ -42,7 +42,7 @@ pub fn run(built: &Built, options: &Options) -> Vec<Bar> {
         Ok(house) => {
             let mut bars = house.rest();
             bars.extend(house.alerts(alerts));
-            println!("\nThe house after {alerts} alerts");
+            println!("\nThe house after {} alerts", 2 * alerts);
             let after = house.tell_memory();
             bars.push(memory_bar("the same after the alerts", after));
             bars

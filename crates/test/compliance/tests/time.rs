@@ -380,3 +380,44 @@ fn mistakes_in_the_configuration_are_told() {
         assert!(text.matches("help:").count() >= 3 && text.contains('^'), "{text}");
     }
 }
+
+/// Goal: `rekey` reaches sources that already run, on both ends: a new key counts from the next request on, a key that went
+/// away stops the source, and one that comes back starts it again. Method: the reach register, whose lowest digit is odd
+/// after an answered request.
+#[test]
+fn rekey_reaches_running_sources() {
+    if stock_or_skip("chronyc").is_none() || under_test() == Side::Stock && stock_or_skip("chronyd").is_none()
+    {
+        return;
+    }
+    let keys = TempDir::new();
+    let write = |who: &str, line: &str| keys.write(who, format!("{line}\n"));
+    let (first, second) = ("7 SHA256 HEX:00112233445566778899", "7 SHA256 HEX:99887766554433221100");
+    let (server_keys, client_keys) = (write("server", first), write("client", first));
+    let (server, port) = Daemon::server(under_test(), &format!("keyfile {}\n", server_keys.display()));
+    let client = Daemon::start(
+        under_test(),
+        &format!(
+            "server 127.0.0.1 port {port} key 7 minpoll 0 maxpoll 0 iburst\nkeyfile {}\nport 0\ncmdport 0\n",
+            client_keys.display()
+        ),
+    );
+    let answered =
+        |said: &str| said.split(',').nth(5).and_then(|reach| reach.parse::<u32>().ok()).map(|r| r % 2 == 1);
+    let wait = |what: &str, expected: bool| {
+        client.wait_for(&["-c", "sources"], what, |said| answered(said) == Some(expected));
+    };
+    wait("the first key", true);
+    write("server", second);
+    assert!(server.chronyc(&["rekey"]).contains("200 OK"));
+    wait("the client still has the old key", false);
+    write("client", second);
+    assert!(client.chronyc(&["rekey"]).contains("200 OK"));
+    wait("both have the new key", true);
+    write("client", "# none");
+    assert!(client.chronyc(&["rekey"]).contains("200 OK"));
+    wait("the client has no key", false);
+    write("client", second);
+    assert!(client.chronyc(&["rekey"]).contains("200 OK"));
+    wait("the key is back", true);
+}

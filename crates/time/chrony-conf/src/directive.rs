@@ -320,7 +320,12 @@ pub const DIRECTIVES: &[Directive] = &[
         |w, s| {
             while let Some(word) = w.next() {
                 match LOG_NAMES.iter().find(|(name, _)| *name == word.text) {
-                    Some((_, set)) => *set(&mut s.logs) = true,
+                    Some((name, set)) => {
+                        *set(&mut s.logs) = true;
+                        if let Some((_, instead)) = LOGS_NOT_WRITTEN.iter().find(|(known, _)| known == name) {
+                            not_done(w, word, &format!("log {name}"), instead, "log tracking measurements statistics");
+                        }
+                    }
                     None => {
                         let names: Vec<&str> = LOG_NAMES.iter().map(|(name, _)| *name).collect();
                         w.no_choice(word, "file", &names);
@@ -375,7 +380,20 @@ pub const DIRECTIVES: &[Directive] = &[
         },
         |s| s.user.iter().cloned().collect()
     ),
-    path!("dumpdir" like " /var/lib/chrony", "none", "where measurements are kept over a restart", dump_dir, slash: false),
+    directive!(
+        "dumpdir" " PATH" like " /var/lib/chrony",
+        "none",
+        "where measurements would be kept over a restart",
+        |w, s| {
+            let path = w.path("a path")?;
+            w.end()?;
+            let (word, line) = (w.directive, format!("# dumpdir {}", path.display()));
+            not_done(w, word, "directive 'dumpdir'", "measurements are not kept over a restart", &line);
+            s.dump_dir = Some(path);
+            Some(())
+        },
+        |s| s.dump_dir.iter().map(|path| path.display().to_string()).collect()
+    ),
     Directive {
         name: "include",
         syntax: "include PATTERN",
@@ -406,6 +424,21 @@ const LOG_NAMES: &[(&str, LogField)] = &[
     ("refclocks", |logs| &mut logs.refclocks),
     ("tempcomp", |logs| &mut logs.tempcomp),
 ];
+
+/// Log files that are not written, with what is there in their place.
+const LOGS_NOT_WRITTEN: &[(&str, &str)] = &[
+    ("rawmeasurements", "good measurements are written to measurements.log, others are not"),
+    ("selection", "selection.log is not written; `chronyc selectdata` shows the selection"),
+    ("rtc", "rtc.log is not written: the real-time clock is left to the kernel"),
+    ("refclocks", "refclocks.log is not written: reference clocks are not read yet"),
+    ("tempcomp", "tempcomp.log is not written: the temperature is not read"),
+];
+
+/// Says by name what is understood and not done.
+fn not_done(w: &mut Words<'_, '_>, word: Word<'_>, what: &str, instead: &str, help: &str) {
+    let finding = conf_text::Diagnostic::warning(format!("{what} is known and has no effect here"));
+    w.diagnostics.push(finding.at(word.span, "left out").note(instead).help(help));
+}
 
 fn without_effect(w: &mut Words<'_, '_>, word: Word<'_>) {
     w.diagnostics.warning(

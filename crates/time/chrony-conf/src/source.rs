@@ -177,6 +177,14 @@ pub struct SourceOption {
     show: fn(&SourceOptions, &SourceOptions) -> Option<String>,
 }
 
+#[cfg(test)]
+impl SourceOption {
+    /// The daemon acts on it.
+    pub(crate) fn acts(&self) -> bool {
+        self.status == Use::Acts
+    }
+}
+
 /// log2 seconds that chrony takes for a poll.
 const POLL_MIN: i64 = -7;
 const POLL_MAX: i64 = 24;
@@ -283,7 +291,7 @@ pub const OPTIONS: &[SourceOption] = &[
     value!(mindelay, "SECONDS", Use::NoEffect, "known shortest round trip", |w| w.magnitude("seconds")),
     optional!(asymmetry, "RATIO", Use::NoEffect, "known asymmetry of the jitter", |w| w.number("a ratio")),
     value!(offset, "SECONDS", Use::Acts, "correction of offsets", |w| w.number("seconds")),
-    value!(minstratum, "STRATUM", Use::NoEffect, "smaller strata count as this one", |w| w
+    value!(minstratum, "STRATUM", Use::Acts, "smaller strata count as this one", |w| w
         .integer("a stratum", 0, 15)
         .map(|v| v as u8)),
     value!(filter, "SAMPLES", Use::NoEffect, "median filter", |w| count(w, 64)),
@@ -348,7 +356,7 @@ const fn family(name: &'static str, family: AddressFamily) -> SourceOption {
 }
 
 /// An option with a value that makes sense in it, to paste.
-fn example(syntax: &str) -> String {
+pub(crate) fn example(syntax: &str) -> String {
     const VALUES: &[(&str, &str)] = &[
         ("PORT", "123"),
         ("LOG2", "6"),

@@ -62,9 +62,17 @@ fn lines_are_read_as_chrony_reads_them() {
 /// Goal: what is rendered reads back as the same settings, whatever was set.
 #[test]
 fn what_is_rendered_reads_back() {
+    let read = |text: &str| {
+        let outcome = load_files(&[("/c", text)]);
+        let said = outcome.diagnostics.render(&outcome.sources, false);
+        assert!(!outcome.diagnostics.has_errors(), "{said}");
+        (outcome.settings, said)
+    };
     let check = |text: &str| {
-        let settings = clean(text);
-        assert_eq!(clean(&settings.render()), settings, "{}", settings.render());
+        let (settings, said) = read(text);
+        let (again, said_again) = read(&settings.render());
+        assert_eq!(again, settings, "{}", settings.render());
+        assert_eq!(said.matches("warning").count(), said_again.matches("warning").count(), "{said_again}");
     };
     check("");
     check(
@@ -166,6 +174,18 @@ fn what_has_no_effect_is_said() {
         outcome.settings
     };
     check("refclock PPS /dev/pps0", "directive 'refclock' is known");
+    check("dumpdir /var/lib/chrony", "directive 'dumpdir' is known");
+    for log in ["rawmeasurements", "selection", "rtc", "refclocks", "tempcomp"] {
+        check(&format!("log tracking {log}"), &format!("log {log} is known"));
+    }
+    for (name, _) in known::UNSUPPORTED {
+        check(&format!("{name} 1 2"), &format!("directive '{name}' is known and has no effect here"));
+        check(&format!("{name} 1 2"), &format!("help: # {name} 1 2"));
+    }
+    for option in source::OPTIONS.iter().filter(|option| !option.acts() && option.name != "nts") {
+        let line = format!("server a {}", source::example(option.syntax));
+        check(&line, &format!("option '{}' is known and has no effect yet", option.name));
+    }
     check("linux_hz 100", "'linux_hz' is obsolete");
     assert_eq!(check("server a xleave iburst", "option 'xleave' is known").sources.len(), 1);
     assert_eq!(check("server a minpoll 9 maxpoll 4", "maxpoll is raised").sources[0].options.maxpoll, 9);

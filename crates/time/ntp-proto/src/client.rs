@@ -442,6 +442,12 @@ impl Client {
         self.own_id = id;
     }
 
+    /// Another key from the next request on. The last request was made under the old one: its reply does not count.
+    pub fn set_key(&mut self, key: Option<(u32, Key)>) {
+        self.config.key = key;
+        self.pending = None;
+    }
+
     /// The last request is answered or given up; a reply that comes now does not count.
     pub fn forget_pending(&mut self) {
         self.pending = None;

@@ -131,8 +131,12 @@ pub(crate) fn load(options: &Options, layout: &layout::Layout) -> Result<Config,
     if diagnostics.has_errors() {
         return Err(diagnostics.render(&sources, color()));
     }
-    if !options.print_config && !diagnostics.list.is_empty() {
+    if !options.print_config && !diagnostics.list.is_empty() && !crate::options::is_in_background() {
         eprint!("{}", diagnostics.render(&sources, color()));
+    }
+    // chronyd(8), -R: only the limit of a first start is lifted; `makestep` with -1 goes on holding.
+    if options.restart && settings.makestep.is_some_and(|rule| rule.limit.is_some()) {
+        settings.makestep = None;
     }
     Ok(as_meant(settings, &from_folders))
 }
@@ -165,6 +169,7 @@ fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
         (logs.statistics, Kind::Statistics),
         (logs.tracking, Kind::Tracking),
     ];
+    // chrony-conf says all this with its place at the start; the log keeps it.
     for (asked, name) in [
         (logs.raw_measurements, "rawmeasurements (only good measurements are written)"),
         (logs.selection, "selection"),

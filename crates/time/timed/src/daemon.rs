@@ -60,6 +60,8 @@ pub(crate) struct Daemon {
     pub(crate) commands_dropped: u64,
     pub(crate) kernel_stamps: u64,
     keys: Keys,
+    /// Lines that were left out because the key file has no such key.
+    without_key: Vec<crate::config::SourceConfig>,
     last_number: u32,
     server_sockets: Vec<UdpSocket>,
     command_sockets: Vec<UdpSocket>,
@@ -137,6 +139,7 @@ impl Daemon {
             commands_dropped: 0,
             kernel_stamps: 0,
             keys: Keys::new(),
+            without_key: Vec::new(),
             last_number: 0,
             server_sockets: Vec::new(),
             command_sockets: Vec::new(),
@@ -457,7 +460,7 @@ impl Daemon {
         self.log.say(&Happened::LogsReopened);
     }
 
-    /// Reads the key file; sources take new keys when they are next made.
+    /// Reads the key file: the server, the sources that run and those that were left out for want of a key take up what it has.
     pub(crate) fn read_keys(&mut self) -> io::Result<()> {
         let Some(path) = &self.config.key_file else { return Ok(()) };
         let text = match std::fs::read_to_string(path) {
@@ -473,6 +476,13 @@ impl Daemon {
         }
         self.server.set_keys(keys.clone());
         self.keys = keys;
+        let now = monotonic();
+        for peer in &mut self.peers {
+            peer.rekey(&self.keys, now);
+        }
+        for line in std::mem::take(&mut self.without_key) {
+            self.add_source(line, now);
+        }
         Ok(())
     }
 

@@ -54,8 +54,12 @@ pub(crate) struct Options {
     pub any_user: bool,
     /// `-x`: never touch the clock.
     pub leave_clock: bool,
+    /// `-R`: this is a restart, so a `makestep` that holds only for the first updates does not hold again.
+    pub restart: bool,
     /// Touch the clock also in a house.
     pub control_clock: bool,
+    /// What was asked for on the command line and is not done, in sentences.
+    pub warnings: Vec<String>,
 }
 
 /// An address family.
@@ -78,6 +82,11 @@ impl Family {
 
 /// The environment variable by which a daemon in the background knows that it is the one.
 pub(crate) const BACKGROUND_VARIABLE: &str = "BANTO_TIMED_IN_BACKGROUND";
+
+/// This process is the child that a start in the background left behind.
+pub(crate) fn is_in_background() -> bool {
+    std::env::var_os(BACKGROUND_VARIABLE).is_some()
+}
 
 struct Flag {
     name: &'static str,
@@ -161,6 +170,70 @@ const FLAGS: &[Flag] = &[
     Flag { name: "-U", value: "", help: "Don't check for root", apply: |o, _| on(&mut o.any_user) },
     Flag { name: "-x", value: "", help: "Don't control clock", apply: |o, _| on(&mut o.leave_clock) },
     Flag {
+        name: "-R",
+        value: "",
+        help: "Restart: no makestep that is limited to the first updates",
+        apply: |o, _| on(&mut o.restart),
+    },
+    Flag {
+        name: "-F",
+        value: "LEVEL",
+        help: "Accepted; there is no system call filter yet",
+        apply: |o, value| {
+            // Level 0 asks for no filter: that is what there is.
+            if number(&value, -2, 2)? != 0 {
+                o.warnings.push(format!(
+                    "-F {value}: there is no system call filter yet; this daemon runs without one\n\
+                     help: limit it from outside (SystemCallFilter= in the unit), or say so: chronyd -F 0"
+                ));
+            }
+            Ok(())
+        },
+    },
+    Flag {
+        name: "-P",
+        value: "PRIORITY",
+        help: "Accepted; the scheduling priority is left to the service manager",
+        apply: |o, value| {
+            if number(&value, 0, 100)? != 0 {
+                o.warnings.push(format!(
+                    "-P {value}: the scheduling priority is left as it is\n\
+                     help: set it in the unit: CPUSchedulingPolicy=fifo and CPUSchedulingPriority={value}"
+                ));
+            }
+            Ok(())
+        },
+    },
+    Flag {
+        name: "-m",
+        value: "",
+        help: "Accepted; memory is not locked",
+        apply: |o, _| no_effect(o, "-m: memory is not locked\nhelp: leave the option out"),
+    },
+    Flag {
+        name: "-r",
+        value: "",
+        help: "Accepted; measurement histories are not kept over restarts",
+        apply: |o, _| {
+            no_effect(
+                o,
+                "-r: measurement histories are not kept over restarts; the driftfile is\nhelp: leave the option out",
+            )
+        },
+    },
+    Flag {
+        name: "-s",
+        value: "",
+        help: "Accepted; the kernel sets the clock from the real-time clock at boot",
+        apply: |o, _| {
+            no_effect(
+                o,
+                "-s: the clock is not set from the real-time clock: the kernel does that at boot where there is one\n\
+                 help: leave the option out; `makestep 1 3` corrects a clock that is far off",
+            )
+        },
+    },
+    Flag {
         name: "--control-clock",
         value: "",
         help: "Control the clock also in a house directory",
@@ -168,16 +241,10 @@ const FLAGS: &[Flag] = &[
     },
 ];
 
-/// Letters of chronyd's that do nothing here, and why.
-const UNSUPPORTED: &[(&str, &str)] = &[
-    ("-F", "the system call filter is not built in; leave the option out"),
-    ("-m", "memory is not locked; leave the option out"),
-    ("-P", "scheduling priority is the service manager's; use CPUSchedulingPolicy= in the unit"),
-    ("-r", "measurement histories are not kept over restarts; leave the option out"),
-    ("-R", "there is no restart mode; leave the option out"),
-    ("-s", "the clock is not set from the real-time clock; leave the option out"),
-    ("-S", "the system call filter is not built in; leave the option out"),
-];
+fn no_effect(options: &mut Options, what: &str) -> Result<(), String> {
+    options.warnings.push(what.to_owned());
+    Ok(())
+}
 
 fn set<T>(slot: &mut Option<T>, value: T) -> Result<(), String> {
     *slot = Some(value);
@@ -228,9 +295,6 @@ impl Options {
         let mut letters = word.chars().skip(1);
         while let Some(letter) = letters.next() {
             let name = format!("-{letter}");
-            if let Some((_, why)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) {
-                return Err(format!("option {name} is not supported: {why}"));
-            }
             let flag = FLAGS.iter().find(|flag| flag.name == name).ok_or_else(|| unknown(&name))?;
             if flag.value.is_empty() {
                 (flag.apply)(self, String::new())?;
@@ -246,10 +310,7 @@ impl Options {
 
     /// Without `-n`, `-d`, `-q` and `-Q` the daemon leaves its terminal.
     pub(crate) fn goes_to_background(&self) -> bool {
-        !self.foreground
-            && !self.debug
-            && self.once == Once::No
-            && std::env::var_os(BACKGROUND_VARIABLE).is_none()
+        !self.foreground && !self.debug && self.once == Once::No && !is_in_background()
     }
 
     /// Log lines go to standard error.
@@ -299,7 +360,21 @@ mod tests {
         check("-f/a -L -1", Ok(|o| o.config_file == Some("/a".into()) && o.log_level == -1));
         check("-Q -t 5 -4", Ok(|o| o.once == Once::Print && o.timeout == Some(Duration::from_secs(5))));
         check("-x server\u{a0}a", Ok(|o| o.directives.len() == 1));
-        check("-F 1", Err("option -F is not supported"));
+        // As Debian's unit starts it.
+        check(
+            "-F 1",
+            Ok(|o| {
+                o.warnings.len() == 1 && o.warnings[0].starts_with("-F 1: there is no system call filter")
+            }),
+        );
+        check("-F-1 -x", Ok(|o| o.leave_clock && o.warnings[0].contains("chronyd -F 0")));
+        check("-F 0 -P 0 -R", Ok(|o| o.restart && o.warnings.is_empty()));
+        check("-P 50", Ok(|o| o.warnings[0].starts_with("-P 50") && o.warnings[0].contains("help: ")));
+        check("-m", Ok(|o| o.warnings[0].starts_with("-m: ") && o.warnings[0].contains("help: ")));
+        check("-rs", Ok(|o| o.warnings[0].starts_with("-r: ") && o.warnings[1].starts_with("-s: ")));
+        check("-F x", Err("option -F"));
+        check("-F 9", Err("option -F"));
+        check("-S", Err("unknown option -S"));
         check("-z", Err("unknown option -z"));
         check("-f", Err("needs a value"));
         check("-t x", Err("option -t"));

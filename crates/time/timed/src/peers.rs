@@ -91,6 +91,8 @@ pub(crate) struct Peer {
     pub valid: u32,
     /// Sending failed the last time, which was said.
     pub complained: bool,
+    /// The key file no longer has its key: it is not asked until it has.
+    pub lacks_key: bool,
 }
 
 impl Peer {
@@ -135,7 +137,21 @@ impl Peer {
             received: 0,
             valid: 0,
             complained: false,
+            lacks_key: false,
         }
+    }
+
+    /// The keys were read again: the source goes on under the key that its id has now. Without one it is not asked at all:
+    /// unauthenticated it could be forged, and the old key may be the one that was lost.
+    pub(crate) fn rekey(&mut self, keys: &Keys, now: Duration) {
+        let Some(id) = self.line.key else { return };
+        self.lacks_key = keys.key(id).is_none();
+        if let Some(key) = keys.key(id) {
+            self.client.set_key(Some((id, key.clone())));
+            self.client.hurry(now);
+        }
+        self.client.forget_pending();
+        self.socket = None;
     }
 
     /// As the log names it: the address, and the name when it has another.

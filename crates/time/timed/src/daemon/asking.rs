@@ -31,6 +31,7 @@ impl Daemon {
             // Asked without its key, the source could be forged.
             let what = format!("Source {} is left out: the key file has no key {id}", line.name);
             self.log.say(&Happened::Trouble { what });
+            self.without_key.push(line);
             return;
         }
         self.last_number += 1;
@@ -53,6 +54,7 @@ impl Daemon {
         for what in warnings {
             self.log.say(&Happened::Warning { what });
         }
+        self.without_key.retain(|line| !line.from_folder);
         let gone: Vec<u32> = self
             .wanted
             .iter()
@@ -169,7 +171,11 @@ impl Daemon {
     pub(super) fn ask(&mut self, index: usize, now: Duration) {
         let Some(peer) = self.peers.get_mut(index) else { return };
         let random = [sys::random::u64(), sys::random::u64()];
-        let opened = sockets::ask(peer.address);
+        let opened = if peer.lacks_key {
+            Err(io::Error::new(io::ErrorKind::NotFound, "the key file does not have its key any more"))
+        } else {
+            sockets::ask(peer.address)
+        };
         if let Some(poll) = self.keeper.source(peer.id).map(time_core::Source::poll) {
             peer.client.set_poll(poll.max(backed_off(peer)));
         }

@@ -31,6 +31,7 @@ impl Daemon {
     pub(super) fn drop_privileges(&mut self) -> Result<(), String> {
         let user = self.options.user.clone().or_else(|| self.config.user.clone());
         let is_root = sys::process::effective_uid() == 0;
+        let changes = self.options.user.is_some() || user.as_ref().is_some_and(|name| name != "root");
         if let Some(name) = user.filter(|name| name != "root" && is_root) {
             let failed = |error: io::Error| format!("cannot become user {name}: {error}");
             let user = sys::user::by_name(&name)
@@ -46,7 +47,9 @@ impl Daemon {
         if self.config.port != 0 && self.config.port < 1024 {
             kept.push(sys::process::CAP_NET_BIND_SERVICE);
         }
-        if is_root && self.options.user.is_some() {
+        // Whoever named the user, on the command line or in chrony.conf: the rest of root's rights goes, and what the clock
+        // needs is effective again.
+        if is_root && changes {
             sys::process::keep_capabilities(&kept)
                 .map_err(|error| format!("cannot drop capabilities: {error}"))?;
         }

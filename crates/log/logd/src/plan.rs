@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use conf_text::{Diagnostics, FileLoader, Sources};
+use conf_text::{Diagnostic, Diagnostics, FileLoader, Sources};
 use journal_file::{Limits, Vacuum};
-use log_core::{ActionKind, RateLimit, Rules};
+use log_core::{RateLimit, Rules};
 use rsyslog_conf::{InputKind, JournaldSettings, Settings, Storage};
 
 use crate::cli::{Options, Role};
@@ -40,6 +40,19 @@ pub(crate) fn read(options: &Options) -> Result<Plan, String> {
         }
         rsyslog_conf::parse_journald(&path, &mut loader, &mut sources, &mut diagnostics)
     });
+    if let Some(Some(journald)) = &journald {
+        report_by_role(journald, options, &mut diagnostics);
+    }
+    if let Some(Some(settings)) = &settings
+        && options.role == Role::Logd
+        && settings.inputs.iter().any(|input| matches!(input.kind, InputKind::Journal { .. }))
+    {
+        diagnostics.push(
+            Diagnostic::warning("`imjournal` and its parameters are known and have no effect in logd")
+                .note("logd is journal and rules in one: every record of the journal runs through the default rules as it comes")
+                .help("take the module out to silence this"),
+        );
+    }
     let told = diagnostics.render(&sources, std::io::IsTerminal::is_terminal(&std::io::stderr()));
     let (settings, journald) = match (settings, journald) {
         (Some(None), _) | (_, Some(None)) => return Err(told),
@@ -75,18 +88,41 @@ pub(crate) fn read(options: &Options) -> Result<Plan, String> {
     })
 }
 
+/// What journald.conf says and this role cannot follow.
+fn report_by_role(journald: &JournaldSettings, options: &Options, diagnostics: &mut Diagnostics) {
+    let mut warn = |name: &str, span, instead: &str, help: &str| {
+        let finding = Diagnostic::warning(format!("`{name}` is known and has no effect here"));
+        diagnostics.push(finding.at(span, "read and not used").note(instead).help(help));
+    };
+    match (&journald.forward_to_syslog, options.role) {
+        (Some(forward), Role::Logd) if !forward.value => warn(
+            "ForwardToSyslog",
+            forward.span,
+            "logd is journal and rules in one: every record runs through the rules of rsyslog.conf",
+            "run `journald` alone, or take the rules out of rsyslog.conf",
+        ),
+        (Some(forward), Role::Journald) if forward.value => warn(
+            "ForwardToSyslog",
+            forward.span,
+            "the journal alone hands nothing to another log daemon",
+            "run `logd`, which is journal and rules in one",
+        ),
+        _ => {}
+    }
+    if let Some(read) = journald.read_kmsg.as_ref().filter(|read| read.value)
+        && options.layout.house_dir().is_some()
+    {
+        warn(
+            "ReadKMsg",
+            read.span,
+            "in a house the host's own log daemon reads the kernel",
+            "write module(load=\"imklog\") in rsyslog.conf to read it here too",
+        );
+    }
+}
+
 /// What the text may say and this daemon cannot do is an error, not a silence.
 fn check_supported(settings: &Settings) -> Result<(), String> {
-    for action in settings.rules.actions() {
-        if let ActionKind::Forward(forward) = &action.kind
-            && forward.compression_level > 0
-        {
-            return Err(format!(
-                "error: the action {} asks for compression (z{}), which is not supported yet\nhelp: write the host without (z)\n",
-                action.name, forward.compression_level
-            ));
-        }
-    }
     if settings.globals.privilege_group.is_some() && settings.globals.privilege_user.is_none() {
         return Err("error: $PrivDropToGroup without $PrivDropToUser is not supported\nhelp: add $PrivDropToUser with a user of that group\n".to_owned());
     }
@@ -162,7 +198,10 @@ fn add_journal_inputs(inputs: &mut Vec<InputPlan>, journald: &JournaldSettings, 
     ));
     // In a house the host's own log daemon reads the kernel; two would tell everything twice.
     let has_kernel = inputs.iter().any(|input| matches!(input.kind, InputKindPlan::Kernel { .. }));
-    if journald.read_kmsg && !has_kernel && options.layout.house_dir().is_none() {
+    if journald.read_kmsg.as_ref().is_none_or(|read| read.value)
+        && !has_kernel
+        && options.layout.house_dir().is_none()
+    {
         inputs.push(plan("imklog", InputKindPlan::Kernel { permit_other_facilities: true }));
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use conf_text::Spanned;
 use log_core::{FileOptions, Forward, Framing, Protocol, QueueSettings, Retry, Users};
 
+use crate::no_effect::Noted;
 use crate::tables::{Entry, entry};
 use crate::values::{self, Taken, Wrong};
 
@@ -16,6 +17,8 @@ pub(crate) struct ActionDraft {
     pub template: Option<Spanned<String>>,
     pub queue: QueueSettings,
     pub retry: Retry,
+    /// What was said of its queue and its retries.
+    pub noted: Vec<Noted>,
 }
 
 #[derive(Debug, Clone)]
@@ -73,12 +76,16 @@ pub(crate) const COMMON: &[Entry<ActionParameters>] = &[
         "action.resumeInterval",
         "SECONDS",
         "30",
-        "Pause before the first new attempt.",
+        "The longest pause between attempts of a forward; they begin 0.1 s apart.",
         |action, value| values::number(&value.value).map(|seconds| action.retry.interval_secs = seconds),
     ),
-    entry("action.resumeIntervalMax", "SECONDS", "1800", "The longest pause.", |action, value| {
-        values::number(&value.value).map(|seconds| action.retry.interval_secs_max = seconds)
-    }),
+    entry(
+        "action.resumeIntervalMax",
+        "SECONDS",
+        "1800",
+        "Read; pauses end at action.resumeInterval.",
+        |action, value| values::number(&value.value).map(|seconds| action.retry.interval_secs_max = seconds),
+    ),
     entry(
         "action.execOnlyWhenPreviousIsSuspended",
         "on|off",
@@ -176,7 +183,7 @@ pub(crate) const FORWARD: &[Entry<ActionParameters>] = &[
         });
         Ok(())
     }),
-    entry("ziplevel", "0-9", "0", "zlib level of each message.", |action, value| {
+    entry("ziplevel", "0-9", "0", "Only 0: messages are not compressed.", |action, value| {
         compression(&value.value).map(|level| action.compression_level = level)
     }),
     entry("keepAlive", "on|off", "off", "TCP keep-alive probes.", |action, value| {
@@ -316,9 +323,18 @@ pub(crate) fn retry_count(text: &str) -> Taken<Option<u32>> {
 
 pub(crate) fn compression(text: &str) -> Taken<u8> {
     match text.parse::<u8>() {
-        Ok(level) if level <= 9 => Ok(level),
+        Ok(0) => Ok(0),
+        Ok(1..=9) => Err(no_compression(text)),
         _ => Err(Wrong::new(format!("`{text}` is not a compression level"), "write a digit from 0 to 9")),
     }
+}
+
+/// Uncompressed messages would go where somebody asked for compressed ones: that is no matter of a warning.
+fn no_compression(text: &str) -> Wrong {
+    Wrong::new(
+        format!("`{text}` asks for compression, which is not supported yet"),
+        "leave the compression out: `@host:514`, `ziplevel=\"0\"`",
+    )
 }
 
 pub(crate) fn users(text: &str) -> Taken<Users> {
@@ -336,7 +352,6 @@ pub(crate) fn users(text: &str) -> Taken<Users> {
 /// The rest of `@` or `@@`: `(options)host:port`. Says what is wrong, with the place in `text`.
 pub(crate) fn forward(text: &str, protocol: Protocol) -> Result<Forward, (std::ops::Range<usize>, Wrong)> {
     let mut framing = Framing::Traditional;
-    let mut compression_level = 0;
     let mut rest = text;
     let mut at = 0;
     if let Some(after) = rest.strip_prefix('(') {
@@ -349,8 +364,10 @@ pub(crate) fn forward(text: &str, protocol: Protocol) -> Result<Forward, (std::o
         for option in after.get(..close).unwrap_or("").split(',').map(str::trim) {
             match option.as_bytes() {
                 [b'o'] => framing = Framing::OctetCounted,
-                [b'z', level @ b'0'..=b'9'] => compression_level = level - b'0',
-                [b'z'] => compression_level = 9,
+                [b'z', b'0'] => {}
+                [b'z', b'1'..=b'9'] | [b'z'] => {
+                    return Err((1..1 + close, no_compression(&format!("({option})"))));
+                }
                 _ => {
                     return Err((
                         1..1 + close,
@@ -403,7 +420,7 @@ pub(crate) fn forward(text: &str, protocol: Protocol) -> Result<Forward, (std::o
         port: port.to_owned(),
         protocol,
         framing,
-        compression_level,
+        compression_level: 0,
         keep_alive: false,
         connect_timeout_secs: None,
     })

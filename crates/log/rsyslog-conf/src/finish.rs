@@ -9,6 +9,7 @@ use log_core::{
 
 use crate::actions::{ActionDraft, DraftKind};
 use crate::inputs::InputDraft;
+use crate::no_effect::Owner;
 use crate::parser::{InputStanding, Parser, Written};
 use crate::settings::{Input, Settings};
 
@@ -122,6 +123,15 @@ impl Parser<'_> {
     }
 
     fn finish_action(&mut self, draft: ActionDraft) -> Option<Action> {
+        let has_folder = draft.queue.spool_directory.is_some() || self.state.globals.work_directory.is_some();
+        let owner = match &draft.kind {
+            DraftKind::Forward(forward) if forward.protocol == Protocol::Tcp => {
+                Owner::TcpForward { has_folder }
+            }
+            DraftKind::Forward(_) => Owner::UdpForward,
+            _ => Owner::Other,
+        };
+        self.report_without_effect(&draft.noted, owner);
         let default = match &draft.kind {
             DraftKind::File { .. } | DraftKind::DynamicFile { .. } => {
                 (self.state.file_template.clone(), "RSYSLOG_FileFormat")

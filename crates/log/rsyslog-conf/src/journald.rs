@@ -5,6 +5,7 @@ use std::path::Path;
 use conf_text::{Diagnostics, Loader, Sources, Spanned, nearest};
 use log_core::RateLimit;
 
+use crate::no_effect;
 use crate::tables::{Entry, entry, find, is_listed};
 use crate::values::{self, Taken, Wrong};
 
@@ -33,8 +34,8 @@ pub struct JournaldSettings {
     pub file_micros_max: u64,
     /// Longest line of a stream, bytes.
     pub line_bytes_max: u64,
-    /// Each entry is also written to the syslog socket.
-    pub forward_to_syslog: bool,
+    /// `ForwardToSyslog`, where it was written: the journal's records pass through the rules.
+    pub forward_to_syslog: Option<Spanned<bool>>,
     /// To the kernel's buffer.
     pub forward_to_kmsg: bool,
     /// To the console.
@@ -45,8 +46,8 @@ pub struct JournaldSettings {
     pub tty_path: std::path::PathBuf,
     /// The least important severity (code) that is stored or forwarded.
     pub max_levels: MaxLevels,
-    /// The kernel's buffer is read.
-    pub read_kmsg: bool,
+    /// `ReadKMsg`, where it was written: the kernel's buffer is read. Not written means yes.
+    pub read_kmsg: Option<Spanned<bool>>,
 }
 
 /// `Storage=`.
@@ -114,13 +115,13 @@ impl Default for JournaldSettings {
             retention_micros: 0,
             file_micros_max: 2_629_800_000_000,
             line_bytes_max: 48 << 10,
-            forward_to_syslog: false,
+            forward_to_syslog: None,
             forward_to_kmsg: false,
             forward_to_console: false,
             forward_to_wall: true,
             tty_path: "/dev/console".into(),
             max_levels: MaxLevels { store: 7, syslog: 7, kmsg: 5, console: 6, wall: 0 },
-            read_kmsg: true,
+            read_kmsg: None,
         }
     }
 }
@@ -234,7 +235,8 @@ pub(crate) const SETTINGS: &[Entry<JournaldSettings>] = &[
         values::size(&value.value).map(|size| settings.line_bytes_max = size.max(79))
     }),
     entry("ForwardToSyslog", "yes|no", "no", "Entries also go to the syslog socket.", |settings, value| {
-        values::switch(&value.value).map(|on| settings.forward_to_syslog = on)
+        values::switch(&value.value)
+            .map(|on| settings.forward_to_syslog = Some(Spanned { value: on, span: value.span }))
     }),
     entry("ForwardToKMsg", "yes|no", "no", "To the kernel's buffer.", |settings, value| {
         values::switch(&value.value).map(|on| settings.forward_to_kmsg = on)
@@ -268,7 +270,8 @@ pub(crate) const SETTINGS: &[Entry<JournaldSettings>] = &[
         level(value).map(|code| settings.max_levels.wall = code)
     }),
     entry("ReadKMsg", "yes|no", "yes", "The kernel's buffer is read.", |settings, value| {
-        values::switch(&value.value).map(|on| settings.read_kmsg = on)
+        values::switch(&value.value)
+            .map(|on| settings.read_kmsg = Some(Spanned { value: on, span: value.span }))
     }),
 ];
 
@@ -343,6 +346,7 @@ pub fn parse_journald(
                     continue;
                 }
                 let value = Spanned { value: value_text.to_owned(), span: value_span };
+                diagnostics.list.extend(no_effect::journald(name, value_text, name_span));
                 if let Err(wrong) = (entry.set)(&mut settings, &value) {
                     diagnostics.error(value_span, wrong.cause, "", wrong.help);
                 }

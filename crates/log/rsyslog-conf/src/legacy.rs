@@ -4,6 +4,7 @@ use conf_text::{Spanned, nearest};
 
 use crate::actions;
 use crate::inputs::InputDraft;
+use crate::no_effect::{Noted, Owner};
 use crate::parser::{InputStanding, Parser, State};
 use crate::queues;
 use crate::tables::{Entry, entry, find, is_listed};
@@ -81,7 +82,7 @@ pub(crate) const DIRECTIVES: &[Entry<State>] = &[
         "RepeatedMsgReduction",
         "on|off",
         "off",
-        "Runs of the same message become one line.",
+        "Read; every message is written as it came.",
         |state, value| values::switch(&value.value).map(|on| state.globals.repeated_message_reduction = on),
     ),
     entry(
@@ -153,9 +154,13 @@ pub(crate) const DIRECTIVES: &[Entry<State>] = &[
         "New attempts of the next action; -1: for ever.",
         |state, value| actions::retry_count(&value.value).map(|count| state.next_retry.count = count),
     ),
-    entry("ActionResumeInterval", "SECONDS", "30", "Pause before a new attempt.", |state, value| {
-        values::number(&value.value).map(|seconds| state.next_retry.interval_secs = seconds)
-    }),
+    entry(
+        "ActionResumeInterval",
+        "SECONDS",
+        "30",
+        "The longest pause between attempts of a forward.",
+        |state, value| values::number(&value.value).map(|seconds| state.next_retry.interval_secs = seconds),
+    ),
     entry(
         "ActionExecOnlyWhenPreviousIsSuspended",
         "on|off",
@@ -467,6 +472,12 @@ impl Parser<'_> {
             });
         if let Some((parameter, is_action)) = queue {
             if let Some(entry) = find(&[queues::PARAMETERS], &parameter) {
+                let written = Spanned { value: format!("${name}"), span: name_span };
+                let noted = Noted::new(&parameter, &written, &value.value);
+                match is_action {
+                    true => self.state.next_noted.push(noted),
+                    false => self.report_without_effect(&[noted], Owner::Main),
+                }
                 let target = if is_action { &mut self.state.next_queue } else { &mut self.state.main_queue };
                 if let Err(wrong) = (entry.set)(target, value) {
                     self.wrong_at(value.span, wrong.cause, wrong.help);
@@ -482,6 +493,12 @@ impl Parser<'_> {
                 self.wrong_at(name_span, format!("`${name}` has no value"), format!("write `${name} VALUE`"));
             }
             Some(entry) => {
+                let written = Spanned { value: format!("${name}"), span: name_span };
+                self.report_plain(&written.value, &value.value, name_span);
+                if let Some(retry) = lower.strip_prefix("actionresume") {
+                    let parameter = format!("action.resume{retry}");
+                    self.state.next_noted.push(Noted::new(&parameter, &written, &value.value));
+                }
                 if let Err(wrong) = (entry.set)(&mut self.state, value) {
                     self.wrong_at(value.span, wrong.cause, wrong.help);
                 }

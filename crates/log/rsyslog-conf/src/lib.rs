@@ -16,6 +16,7 @@ mod finish;
 mod inputs;
 mod journald;
 mod legacy;
+mod no_effect;
 mod objects;
 mod parser;
 mod queues;

@@ -5,6 +5,7 @@ use log_core::{QueueSettings, Users};
 
 use crate::actions::{self, ActionDraft, ActionParameters, DraftKind};
 use crate::inputs::{self, InputDraft};
+use crate::no_effect::{Noted, Owner};
 use crate::parser::{InputStanding, Parser, Written};
 use crate::queues;
 use crate::settings::Globals;
@@ -33,9 +34,13 @@ pub(crate) const GLOBALS: &[Entry<Globals>] = &[
     entry("preserveFQDN", "on|off", "off", "Host names keep their domain.", |globals, value| {
         values::switch(&value.value).map(|on| globals.preserve_fqdn = on)
     }),
-    entry("net.enableDNS", "on|off", "on", "Peers' names are looked up.", |globals, value| {
-        values::switch(&value.value).map(|on| globals.resolve_peers = on)
-    }),
+    entry(
+        "net.enableDNS",
+        "on|off",
+        "on",
+        "Peers are shown by their names in /etc/hosts.",
+        |globals, value| values::switch(&value.value).map(|on| globals.resolve_peers = on),
+    ),
     entry("umask", "OCTAL", "the process's", "The umask.", |globals, value| {
         values::mode(&value.value).map(|mode| globals.umask = Some(mode))
     }),
@@ -334,14 +339,32 @@ impl Parser<'_> {
 
     pub(crate) fn global_object(&mut self, cursor: &mut Cursor) {
         let mut globals = self.state.globals.clone();
+        let mut ahead = cursor.clone();
+        if let Some(parameters) = self.silently(|parser| parser.parameters(&mut ahead, "global()")) {
+            for one in parameters {
+                self.report_plain(&one.name.value, &one.value.value, one.name.span);
+            }
+        }
         self.take_parameters(cursor, "global()", &mut globals, &[GLOBALS], GLOBALS_NOT_YET);
         self.state.globals = globals;
     }
 
     pub(crate) fn main_queue_object(&mut self, cursor: &mut Cursor) {
         let mut queue = self.state.main_queue.clone();
+        let mut ahead = cursor.clone();
+        if let Some(parameters) = self.silently(|parser| parser.parameters(&mut ahead, "main_queue()")) {
+            self.report_without_effect(&noted(&parameters), Owner::Main);
+        }
         self.take_parameters(cursor, "main_queue()", &mut queue, &[queues::PARAMETERS], queues::NOT_YET);
         self.state.main_queue = queue;
+    }
+
+    /// Looks ahead: what is wrong there is said when it is read in earnest.
+    fn silently<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.diagnostics.list.len();
+        let seen = look(self);
+        self.diagnostics.list.truncate(before);
+        seen
     }
 
     /// `module(load="...")`.
@@ -447,6 +470,9 @@ impl Parser<'_> {
             // What the module says is said of the system's socket.
             draft = InputDraft::default();
         }
+        for one in &parameters {
+            self.report_plain(&one.name.value, &one.value.value, one.name.span);
+        }
         let applied = self.apply(&mut parameters, &mut draft, &[module.input_parameters]);
         let known = names(&[module.input_parameters]);
         if self.report_rest(&parameters, &format!("input({})", module.name), module.not_yet, &known)
@@ -492,6 +518,7 @@ impl Parser<'_> {
         let mut queue = QueueSettings::default();
         let mut action = ActionParameters { options: self.state.file.clone(), ..ActionParameters::default() };
         let object = format!("action({})", kind.value);
+        let noted = noted(&parameters);
         let mut all_right = self.apply(&mut parameters, &mut action, &[own, actions::COMMON]);
         all_right &= self.apply(&mut parameters, &mut queue, &[queues::PARAMETERS]);
         let mut known = names(&[own, actions::COMMON]);
@@ -499,7 +526,7 @@ impl Parser<'_> {
         let not_yet: Vec<&str> = actions::NOT_YET.iter().chain(queues::NOT_YET).copied().collect();
         all_right &= self.report_rest(&parameters, &object, &not_yet, &known);
         let draft = self.action_draft(action, own, queue, span)?;
-        all_right.then(|| self.add_action(draft))
+        all_right.then(|| self.add_action(ActionDraft { noted, ..draft }))
     }
 
     fn action_draft(
@@ -549,7 +576,14 @@ impl Parser<'_> {
                 None => return needs(self, "pipe"),
             },
         };
-        Some(ActionDraft { kind, name: action.name, template: action.template, queue, retry: action.retry })
+        Some(ActionDraft {
+            kind,
+            name: action.name,
+            template: action.template,
+            queue,
+            retry: action.retry,
+            noted: Vec::new(),
+        })
     }
 
     /// `ruleset(name="...") { ... }`.
@@ -621,6 +655,18 @@ impl Parser<'_> {
             }
         }
     }
+}
+
+/// Those that are about a queue or about retries.
+fn noted(parameters: &[Parameter]) -> Vec<Noted> {
+    let known = |name: &str| {
+        find(&[queues::PARAMETERS], name).is_some() || name.to_ascii_lowercase().starts_with("action.resume")
+    };
+    parameters
+        .iter()
+        .filter(|one| known(&one.name.value))
+        .map(|one| Noted::new(&one.name.value, &one.name, &one.value.value))
+        .collect()
 }
 
 fn names<T>(tables: &[&[Entry<T>]]) -> Vec<&'static str> {

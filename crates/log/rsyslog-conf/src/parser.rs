@@ -12,6 +12,7 @@ use log_core::{
 
 use crate::actions::{self, ActionDraft};
 use crate::inputs::InputDraft;
+use crate::no_effect::Noted;
 use crate::settings::{Globals, Settings};
 use crate::text::Cursor;
 
@@ -90,6 +91,7 @@ pub(crate) struct State {
     pub open_files_max: usize,
     pub next_name: Option<String>,
     pub next_queue: QueueSettings,
+    pub next_noted: Vec<Noted>,
     pub next_retry: Retry,
     pub udp: InputDraft,
     pub tcp: InputDraft,
@@ -116,6 +118,7 @@ impl Default for State {
             open_files_max: actions::OPEN_FILES_DEFAULT,
             next_name: None,
             next_queue: QueueSettings::default(),
+            next_noted: Vec::new(),
             next_retry: Retry::default(),
             udp: InputDraft::default(),
             tcp: InputDraft::default(),
@@ -133,6 +136,7 @@ impl State {
         self.forward_template = None;
         self.next_name = None;
         self.next_queue = QueueSettings::default();
+        self.next_noted = Vec::new();
         self.next_retry = Retry::default();
         self.udp = InputDraft::default();
         self.tcp = InputDraft::default();

@@ -35,7 +35,7 @@ pub struct Globals {
     pub local_hostname: Option<String>,
     /// Host names keep their domain (`$PreserveFQDN`).
     pub preserve_fqdn: bool,
-    /// Peers' addresses are looked up in the DNS (`net.enableDNS`). Ours never waits for it.
+    /// Peers' addresses are shown by their names in the hosts file (`net.enableDNS`); the DNS is never asked.
     pub resolve_peers: bool,
     /// Runs of the same message are told as one line (`$RepeatedMsgReduction`).
     pub repeated_message_reduction: bool,

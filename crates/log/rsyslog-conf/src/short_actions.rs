@@ -124,8 +124,9 @@ impl Parser<'_> {
         self.report_rest_of_line(cursor);
         let queue = std::mem::take(&mut self.state.next_queue);
         let retry = std::mem::take(&mut self.state.next_retry);
+        let noted = std::mem::take(&mut self.state.next_noted);
         let name = self.state.next_name.take();
-        kind.map(|kind| self.add_action(ActionDraft { kind, name, template, queue, retry }))
+        kind.map(|kind| self.add_action(ActionDraft { kind, name, template, queue, retry, noted }))
     }
 
     fn unknown_statement(&mut self, text: &str, span: Span) {

@@ -146,7 +146,7 @@ fn forms_of_rules() {
     const MAIL: &str = "<22>Oct 11 22:14:15 h postfix/smtp[7]: a b";
     check("mail.*  /a\n& /b\n& stop\n*.* /c", MAIL, "/a,/b");
     check("mail.*  ~\n*.* /c", MAIL, "");
-    check("*.*  @h\n& @@h:99\n& @@(o,z3)[::1]:5\n", MAIL, "@h:514,@@h:99,@@::1:5");
+    check("*.*  @h\n& @@h:99\n& @@(o,z0)[::1]:5\n", MAIL, "@h:514,@@h:99,@@::1:5");
     check(
         "*.* root,joe\n*.* *\n*.* |/fifo\n*.* :omusrmsg:a, b",
         MAIL,
@@ -192,7 +192,7 @@ fn forms_of_rules() {
 
 #[test]
 fn inputs_and_queues() {
-    let settings = clean(
+    let (settings, report, findings) = parse(
         r#"module(load="imudp") module(load="imtcp" MaxSessions="7")
         input(type="imudp" address="127.0.0.1" port="5514" ruleset="r" rateLimit.interval="5" rateLimit.burst="9")
         input(type="imtcp" port="0" supportOctetCountedFraming="off")
@@ -211,6 +211,11 @@ fn inputs_and_queues() {
         $RepeatedMsgReduction on
         $MaxMessageSize 64k"#,
     );
+    for name in ["`$ActionQueueFileName`", "`queue.size`", "`$RepeatedMsgReduction`"] {
+        assert!(report.contains(&format!("{name} is known and has no effect here")), "{report}");
+    }
+    assert_eq!(findings, 3, "{report}");
+    let settings = settings.expect("no errors");
     let udp = &settings.inputs[0];
     assert_eq!(udp.ruleset, RuleSetId(1));
     assert_eq!(udp.rate_limit, RateLimit { interval_micros: 5_000_000, burst: 9 });
@@ -396,7 +401,7 @@ fn noise() {
         ALMA,
         "if not ($msg contains 'x' and re_match($msg, '(')) then { action(type=\"omfile\" file=\"/a\") stop } else /b\n& /c",
         "template(name=\"L\" type=\"list\") { constant(value=\"x\") property(name=\"msg\" regex.expression=\"a\") }",
-        ":msg, !ereregex, \"a\\\"b\" @@(o,z9)[::1]:514;T\n$template T,\"%msg:R,ERE,0,DFLT:x--end%\\n\"",
+        ":msg, !ereregex, \"a\\\"b\" @@(o,z0)[::1]:514;T\n$template T,\"%msg:R,ERE,0,DFLT:x--end%\\n\"",
         "é日本\0\u{7f}\\\n{{{}}}((()))$%&'\"",
     ];
     let mut state = 7u64;
@@ -442,7 +447,7 @@ fn journald(text: &str) -> (Option<JournaldSettings>, String, usize) {
 fn journald_conf() {
     let (settings, report, findings) = journald(
         "[Journal]\n#Storage=auto\nStorage=persistent\nSystemMaxUse=2G\nSystemMaxFileSize = 64M\nSyncIntervalSec=1min 30s\n\
-         RateLimitIntervalSec=10s\nRateLimitBurst=500\nForwardToSyslog=yes\nMaxRetentionSec=2weeks\nCompress=1K\nLineMax=8K\n\
+         RateLimitIntervalSec=10s\nRateLimitBurst=500\nForwardToSyslog=yes\nMaxRetentionSec=2weeks\nCompress=no\nLineMax=8K\n\
          MaxLevelStore=info\nSeal=no\n",
     );
     assert_eq!(findings, 0, "{report}");
@@ -452,8 +457,13 @@ fn journald_conf() {
     assert_eq!(settings.sync_interval_micros, 90_000_000);
     assert_eq!(settings.rate_limit, RateLimit { interval_micros: 10_000_000, burst: 500 });
     assert_eq!(settings.retention_micros, 14 * 86_400 * 1_000_000);
-    assert_eq!((settings.compress_bytes_min, settings.line_bytes_max), (Some(1024), 8192));
-    assert_eq!((settings.max_levels.store, settings.seal, settings.forward_to_syslog), (6, false, true));
+    assert_eq!((settings.compress_bytes_min, settings.line_bytes_max), (None, 8192));
+    assert_eq!((settings.max_levels.store, settings.seal), (6, false));
+    assert_eq!(settings.forward_to_syslog.map(|forward| forward.value), Some(true));
+    assert_eq!(
+        journald("[Journal]\nCompress=1K\n").0.map(|settings| settings.compress_bytes_min),
+        Some(Some(1024))
+    );
     assert_eq!(journald("").0, Some(JournaldSettings::default()));
     let check = |text: &str, place: &str, cause: &str, help: &str| {
         let (_, report, findings) = journald(text);
@@ -490,5 +500,141 @@ fn tables_document_themselves() {
         names.sort();
         names.dedup();
         assert!(count > 0 && names.len() == count, "{place} names something twice");
+    }
+}
+
+/// Goal: what is read and changes nothing is one warning by name with a help, and what works, or asks for what happens
+/// anyway, is none.
+#[test]
+fn what_has_no_effect_is_said_by_name() {
+    let check = |text: &str, expected: &str| {
+        let (settings, report, findings) = parse(text);
+        assert!(settings.is_some(), "{text}\n{report}");
+        match expected {
+            "" => assert_eq!(findings, 0, "{text}\n{report}"),
+            name => {
+                assert_eq!(findings, 1, "{text}\n{report}");
+                let said = format!("warning: `{name}` is known and has no effect here");
+                assert!(report.contains(&said) && report.contains("help: "), "{text}\n{report}");
+            }
+        }
+    };
+    check("$RepeatedMsgReduction on\n*.* /a", "$RepeatedMsgReduction");
+    check("$RepeatedMsgReduction off\n*.* /a", "");
+    check("global(net.enableDNS=\"on\")\n*.* /a", "net.enableDNS");
+    check("global(net.enableDNS=\"off\")\n*.* /a", "");
+    check(
+        "module(load=\"imuxsock\")\ninput(type=\"imuxsock\" Socket=\"/s\" CreatePath=\"off\")",
+        "CreatePath",
+    );
+    check(
+        "main_queue(queue.type=\"Direct\" queue.workerThreads=\"1\" queue.saveOnShutdown=\"off\")\n*.* /a",
+        "",
+    );
+    check("$MainMsgQueueSize 50000\n*.* /a", "$MainMsgQueueSize");
+    // Every parameter of a queue changes nothing for the main queue, and for a file.
+    let values = [
+        ("type", "LinkedList"),
+        ("filename", "q"),
+        ("spoolDirectory", "/q"),
+        ("size", "10"),
+        ("dequeueBatchSize", "10"),
+        ("highWatermark", "10"),
+        ("lowWatermark", "10"),
+        ("discardMark", "10"),
+        ("discardSeverity", "5"),
+        ("maxFileSize", "1m"),
+        ("maxDiskSpace", "1m"),
+        ("syncQueueFiles", "on"),
+        ("saveOnShutdown", "on"),
+        ("workerThreads", "2"),
+        ("timeoutEnqueue", "10"),
+        ("timeoutShutdown", "10"),
+    ];
+    let queue_entries = rsyslog_conf::documented_rsyslog();
+    assert_eq!(queue_entries.iter().filter(|entry| entry.place == "queue").count(), values.len());
+    let work = "global(workDirectory=\"/w\")\n";
+    let works_for_tcp = [
+        "type",
+        "filename",
+        "spoolDirectory",
+        "maxDiskSpace",
+        "syncQueueFiles",
+        "saveOnShutdown",
+        "timeoutShutdown",
+    ];
+    for (name, value) in values {
+        let parameter = format!("queue.{name}");
+        check(&format!("main_queue({parameter}=\"{value}\")\n*.* /a"), &parameter);
+        check(&format!("*.* action(type=\"omfile\" file=\"/a\" {parameter}=\"{value}\")"), &parameter);
+        let forward = |protocol: &str| {
+            format!(
+                "{work}*.* action(type=\"omfwd\" target=\"h\" protocol=\"{protocol}\" {parameter}=\"{value}\")"
+            )
+        };
+        check(&forward("tcp"), if works_for_tcp.contains(&name) { "" } else { &parameter });
+        let works_for_udp = ["type", "timeoutShutdown"].contains(&name);
+        check(&forward("udp"), if works_for_udp { "" } else { &parameter });
+        let legacy = format!("$ActionQueue{}{}", name[..1].to_uppercase(), &name[1..]);
+        check(&format!("{legacy} {value}\n*.* /a"), &legacy);
+    }
+    check("$ActionQueueFileName q\n*.* @@h", "$ActionQueueFileName");
+    check("$ActionQueueSaveOnShutdown on\n*.* @@h", "$ActionQueueSaveOnShutdown");
+    check(&format!("{work}$ActionQueueSaveOnShutdown off\n*.* @@h"), "$ActionQueueSaveOnShutdown");
+    check(&format!("{work}$ActionQueueType Disk\n*.* @@h"), "$ActionQueueType");
+    check(&format!("{work}$ActionQueueType Direct\n*.* @@h"), "$ActionQueueType");
+    // Only the action that comes next.
+    check("$ActionQueueSize 9\n*.* /a\n*.* /b", "$ActionQueueSize");
+    check("$ActionResumeRetryCount -1\n$ActionResumeInterval 5\n*.* @@h", "");
+    check("$ActionResumeRetryCount 0\n*.* @@h", "$ActionResumeRetryCount");
+    check("$ActionResumeRetryCount -1\n*.* /a", "$ActionResumeRetryCount");
+    check("$ActionResumeInterval 5\n*.* /a", "$ActionResumeInterval");
+    check(
+        "*.* action(type=\"omfwd\" target=\"h\" action.resumeIntervalMax=\"9\")",
+        "action.resumeIntervalMax",
+    );
+    check("*.* @(z0)h", "");
+    for text in ["*.* @(z9)h", "*.* @@(o,z1)h", "*.* action(type=\"omfwd\" target=\"h\" ziplevel=\"3\")"] {
+        let (settings, report, _) = parse(text);
+        assert!(settings.is_none() && report.contains("asks for compression"), "{report}");
+        assert!(
+            report.contains("rsyslog.conf:1:") && report.contains("help: leave the compression out"),
+            "{report}"
+        );
+    }
+}
+
+/// Goal: the same for journald.conf.
+#[test]
+fn what_has_no_effect_in_the_journal_is_said_by_name() {
+    for (line, warns) in [
+        ("Seal=yes", true),
+        ("Seal=no", false),
+        ("SplitMode=uid", true),
+        ("SplitMode=none", false),
+        ("Compress=1M", true),
+        ("Compress=yes", false),
+        ("ForwardToKMsg=yes", true),
+        ("ForwardToKMsg=no", false),
+        ("ForwardToConsole=yes", true),
+        ("ForwardToWall=yes", true),
+        ("ForwardToWall=no", false),
+        ("TTYPath=/dev/tty9", true),
+        ("MaxLevelStore=info", false),
+        ("MaxLevelSyslog=info", true),
+        ("MaxLevelKMsg=info", true),
+        ("MaxLevelConsole=info", true),
+        ("MaxLevelWall=info", true),
+        (
+            "Storage=volatile\nRuntimeMaxUse=1M\nRuntimeKeepFree=1M\nRuntimeMaxFileSize=1M\nRuntimeMaxFiles=5",
+            false,
+        ),
+    ] {
+        let (settings, report, findings) = journald(&format!("[Journal]\n{line}\n"));
+        assert!(settings.is_some(), "{line}\n{report}");
+        assert_eq!(findings, usize::from(warns), "{line}\n{report}");
+        let name = line.split('=').next().unwrap_or("");
+        let said = format!("warning: `{name}` is known and has no effect here");
+        assert_eq!(report.contains(&said) && report.contains("help: "), warns, "{report}");
     }
 }

@@ -82,7 +82,8 @@ impl ForwardThread {
                 };
                 let bytes_max = settings.settings.disk_bytes_max.unwrap_or(DISK_BYTES_DEFAULT);
                 let path = folder.join(file);
-                let opened = std::fs::create_dir_all(folder).and_then(|()| Spill::open(&path, bytes_max));
+                let opened = std::fs::create_dir_all(folder)
+                    .and_then(|()| Spill::open(&path, bytes_max, settings.settings.sync));
                 Some(
                     opened
                         .map_err(|error| format!("cannot open the queue file {}: {error}", path.display()))?,

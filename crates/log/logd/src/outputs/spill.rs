@@ -24,11 +24,13 @@ pub(super) struct Spill {
     write_at: u64,
     messages: u64,
     bytes_max: u64,
+    /// `queue.syncQueueFiles`: what is written is synced before more is taken.
+    sync: bool,
 }
 
 impl Spill {
     /// Opens what an earlier run left, or a new one.
-    pub(super) fn open(path: &Path, bytes_max: u64) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, bytes_max: u64, sync: bool) -> io::Result<Self> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let length = file.metadata()?.len();
@@ -38,7 +40,7 @@ impl Spill {
             messages += 1;
         }
         file.set_len(write_at)?;
-        Ok(Self { path: path.to_path_buf(), file, read_at: 0, write_at, messages, bytes_max })
+        Ok(Self { path: path.to_path_buf(), file, read_at: 0, write_at, messages, bytes_max, sync })
     }
 
     /// Messages that wait on disk.
@@ -64,7 +66,8 @@ impl Spill {
             frames.extend_from_slice(message);
             taken += 1;
         }
-        if let Err(error) = self.file.write_all_at(&frames, self.write_at) {
+        let written = self.file.write_all_at(&frames, self.write_at);
+        if let Err(error) = written.and_then(|()| if self.sync { self.file.sync_data() } else { Ok(()) }) {
             let _ = self.file.set_len(self.write_at);
             return Err(error);
         }
@@ -163,13 +166,13 @@ mod tests {
     fn a_restart_loses_nothing() {
         let path = std::env::temp_dir().join(format!("logd-spill-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
-        let mut spill = Spill::open(&path, 1000).expect("a file");
+        let mut spill = Spill::open(&path, 1000, false).expect("a file");
         assert_eq!(spill.append(&batch(&["c", "d"])).expect("written"), 0);
         spill.keep(&[batch(&["a"]), batch(&["b"])]).expect("kept");
         let mut content = std::fs::read(&path).expect("the file");
         content.extend_from_slice(&[9, 0, 0, 0, b'x']);
         std::fs::write(&path, content).expect("written");
-        let mut spill = Spill::open(&path, 1000).expect("a file");
+        let mut spill = Spill::open(&path, 1000, false).expect("a file");
         assert_eq!(spill.messages(), 4);
         assert_eq!(all(&mut spill), "abcd");
         let long = "z".repeat(600);

@@ -96,6 +96,31 @@ fn mistakes_are_refused() {
     }
 }
 
+/// Goal: a test that `docs/cve.md` names exists, in the crate that it names.
+#[test]
+fn tests_named_for_holes_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    let page = std::fs::read_to_string(root.join("docs/cve.md")).expect("the page stands");
+    let named: Vec<(&str, &str)> = page
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter_map(|word| word.split_once("::"))
+        .collect();
+    assert!(named.len() > 30, "the table has shrunk, or is no longer understood: {named:?}");
+    let mut sources = Vec::new();
+    add_files(&root.join("crates"), &mut sources);
+    sources.retain(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    for (name, test) in named {
+        let function = format!("fn {test}() {{");
+        let stands = sources
+            .iter()
+            .filter(|path| path.iter().any(|part| part == name))
+            .any(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains(&function)));
+        assert!(stands, "docs/cve.md names {name}::{test}, which does not exist");
+    }
+}
+
 /// Whether the program accepts the text; none where the stock side has no check of its own.
 fn checked(language: &str, text: &str) -> Option<Result<(), String>> {
     let dir = TempDir::new();

@@ -19,10 +19,18 @@ pub enum Client {
 }
 
 impl Client {
-    /// True if it may send to anywhere.
+    /// True if it is one of `mynetworks`, or of this host.
     pub fn is_trusted(&self, settings: &Settings) -> bool {
         match self {
             Self::Network(address) => settings.mynetworks.iter().any(|n| n.contains(*address)),
+            Self::Process(_) => true,
+        }
+    }
+
+    /// True if it may send to anywhere under the restrictions in force.
+    pub fn may_relay(&self, settings: &Settings) -> bool {
+        match self {
+            Self::Network(_) => settings.permit_mynetworks && self.is_trusted(settings),
             Self::Process(_) => true,
         }
     }
@@ -79,7 +87,7 @@ pub fn recipient(local: &Local, client: &Client, recipient: &Mailbox) -> Result<
     let address = Address::parse(&text)
         .map_err(|e| Reply::new(501, (5, 1, 3), format!("<{text}>: {e}")))?
         .qualified(&settings.router.origin);
-    if !client.is_trusted(settings) && !settings.router.is_open_destination(&address) {
+    if !client.may_relay(settings) && !settings.router.is_open_destination(&address) {
         let (code, dsn) = if settings.defer_unauthorized { (454, (4, 7, 1)) } else { (554, (5, 7, 1)) };
         return Err(Reply::new(code, dsn, format!("<{text}>: Relay access denied")));
     }

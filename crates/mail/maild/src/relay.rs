@@ -158,8 +158,10 @@ async fn connect(shared: &Shared, hop: &NextHop) -> Result<Connection, String> {
         let addresses: Vec<_> = tokio::net::lookup_host((hop.host.as_str(), hop.port))
             .await
             .map_err(|e| format!("Host or domain name not found: {}: {e}", hop.host))?
+            // inet_protocols is about both directions.
+            .filter(|a| if a.is_ipv4() { local.settings.ipv4 } else { local.settings.ipv6 })
             .collect();
-        let mut last = format!("{} has no address", hop.host);
+        let mut last = format!("{} has no address of inet_protocols", hop.host);
         for address in addresses {
             match tokio::time::timeout(patience, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {

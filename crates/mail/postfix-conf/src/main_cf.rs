@@ -7,9 +7,10 @@ use conf_text::{Diagnostic, Diagnostics, Loader, SourceId, Sources, Span, neares
 use mail_core::retry::Schedule;
 use mail_core::route::Router;
 
+use crate::accepted;
 use crate::expand::{ExpandError, expand, names};
 use crate::master_cf;
-use crate::parameters::PARAMETERS;
+use crate::parameters::{PARAMETERS, permits_mynetworks};
 use crate::settings::{BareNewline, Cidr, ListenAddress};
 
 /// Names of every parameter that postfix 3.7 has, one a line (from `postconf -d`).
@@ -103,6 +104,9 @@ pub struct Settings {
     pub default_privs: String,
     /// `smtpd_relay_restrictions` has `defer_unauth_destination`: foreign destinations are put off, not refused.
     pub defer_unauthorized: bool,
+    /// The restrictions that decide about foreign destinations have `permit_mynetworks`: clients of `mynetworks` may send to
+    /// anywhere.
+    pub permit_mynetworks: bool,
     /// `enable_long_queue_ids`.
     pub long_queue_ids: bool,
 }
@@ -185,7 +189,12 @@ pub fn read(
             undefined(&name, parameter.name, span, diagnostics);
         }
         let result = match expanded {
-            Ok(value) => (parameter.set)(&mut settings, &value),
+            Ok(value) => {
+                if let Some(here) = here {
+                    tell_remarks(parameter.name, &value, here, diagnostics);
+                }
+                (parameter.set)(&mut settings, &value)
+            }
             Err(ExpandError::Circle(name)) => {
                 Err((format!("${name} is part of its own value"), format!("write a value without ${name}")))
             }
@@ -205,6 +214,14 @@ pub fn read(
             }
             diagnostics.push(report);
         }
+    }
+    // smtpd_relay_restrictions(5): where it is empty, the list of recipients decides alone.
+    let list = |name: &str| written.get(name).map(|w| w.value.as_str()).unwrap_or_default();
+    if written.contains_key("smtpd_relay_restrictions")
+        && list("smtpd_relay_restrictions").is_empty()
+        && !list("smtpd_recipient_restrictions").is_empty()
+    {
+        settings.permit_mynetworks = permits_mynetworks(list("smtpd_recipient_restrictions"));
     }
     finish(&mut settings, master, sources, host, diagnostics);
     (diagnostics.error_count() == before).then_some(settings)
@@ -308,6 +325,17 @@ fn complain_about_unknown(written: &HashMap<String, Written>, diagnostics: &mut 
                 ),
             }
         }
+    }
+}
+
+/// Says what a value does not do.
+fn tell_remarks(name: &str, value: &str, at: &Written, diagnostics: &mut Diagnostics) {
+    for (instead, help) in accepted::remarks(name, value) {
+        diagnostics.push(
+            Diagnostic::warning(format!("{name} does not do all that it says here: {instead}"))
+                .at(at.name_span, "known, and without its full effect")
+                .help(help),
+        );
     }
 }
 

@@ -268,25 +268,26 @@ pub static PARAMETERS: &[Parameter] = &[
     parameter("enable_long_queue_ids", "no", "long queue ids", |s, v| {
         yes_no(v).map(|v| s.long_queue_ids = v)
     }),
-    parameter("double_bounce_sender", "double-bounce", "accepted; the null sender is what we use", |_, _| {
-        Ok(())
-    }),
+    parameter("double_bounce_sender", "double-bounce", "read; the null sender is what we use", |_, _| Ok(())),
     parameter("biff", "no", "notices to comsat; only no", |_, v| match yes_no(v)? {
         false => Ok(()),
         true => complaint("there is no comsat service any more", "write: biff = no"),
     }),
-    parameter("compatibility_level", "3.9", "accepted; the newest behaviour is the only one", |_, _| Ok(())),
+    parameter("compatibility_level", "3.9", "read; the newest behaviour is the only one", |_, _| Ok(())),
     parameter("append_dot_mydomain", "no", "only no", |_, v| match yes_no(v)? {
         false => Ok(()),
         true => complaint("incomplete domains are not completed", "write: append_dot_mydomain = no"),
     }),
-    parameter("readme_directory", "no", "accepted; nothing reads it", |_, _| Ok(())),
+    parameter("readme_directory", "no", "where documents are; for people, as in postfix itself", |_, _| {
+        Ok(())
+    }),
     parameter(
         "smtpd_relay_restrictions",
         "permit_mynetworks, reject_unauth_destination",
         "only this order; defer_unauth_destination puts off instead of refusing",
         |s, v| {
-            restrictions(s, v)?;
+            restrictions(v)?;
+            s.permit_mynetworks = v.trim().is_empty() || permits_mynetworks(v);
             s.defer_unauthorized =
                 words(v).find(|w| w.ends_with("_unauth_destination")) == Some("defer_unauth_destination");
             Ok(())
@@ -295,15 +296,22 @@ pub static PARAMETERS: &[Parameter] = &[
     parameter(
         "smtpd_recipient_restrictions",
         "",
-        "only the built-in order of smtpd_relay_restrictions",
-        restrictions,
+        "only the built-in order of smtpd_relay_restrictions, which decides; this where that one is empty",
+        |_, v| restrictions(v),
     ),
 ];
 
 /// Room for the envelope beside the largest message, within the spool's 256 MiB.
 const MESSAGE_OCTETS_MAX: u64 = 200 * 1024 * 1024;
 
-fn restrictions(_: &mut Settings, value: &str) -> Result<(), Complaint> {
+/// True if a list lets the clients of `mynetworks` send to anywhere: what stands after the check of destinations is too late.
+pub(crate) fn permits_mynetworks(value: &str) -> bool {
+    words(value)
+        .take_while(|word| !word.ends_with("_unauth_destination"))
+        .any(|word| word == "permit_mynetworks")
+}
+
+fn restrictions(value: &str) -> Result<(), Complaint> {
     let known = [
         "permit_mynetworks",
         "permit_sasl_authenticated",

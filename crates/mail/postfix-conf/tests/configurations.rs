@@ -139,3 +139,86 @@ fn the_file_of_debian() {
     let s = good(text);
     assert_eq!(s.banner, "box.example ESMTP Banto (Debian/GNU)");
 }
+
+/// Goal: a value that does less than it says is a warning by name with a help; one that does what it says is none.
+#[test]
+fn what_has_no_effect_is_said_by_name() {
+    let check = |line: &str, said: &[&str], help: &str| {
+        let loaded = read(&format!("{line}\n"), None, None);
+        let text = loaded.diagnostics.render(&loaded.sources, false);
+        assert!(loaded.settings.is_some(), "{line}\n{text}");
+        assert_eq!(loaded.diagnostics.list.len(), said.len(), "{line}\n{text}");
+        let name = line.split(' ').next().unwrap_or_default();
+        for part in said {
+            assert!(text.contains(&format!("warning: {name} does not do all that it says here: ")), "{text}");
+            assert!(text.contains(part) && text.contains(&format!("help: {help}")), "{line}\n{text}");
+        }
+    };
+    check("relayhost = mail.example.com", &["MX hosts are not looked up"], "relayhost = [mail.example.com]");
+    check("relayhost = mail.example.com:587", &["MX hosts"], "relayhost = [mail.example.com]:587");
+    check("relayhost = [mail.example.com]:587", &[], "");
+    check("relayhost =", &[], "");
+    check("double_bounce_sender = db", &["null sender"], "remove the line");
+    check("compatibility_level = 2", &["level 3.6"], "compatibility_level = 3.6");
+    check("compatibility_level = 3.6", &[], "");
+    check("compatibility_level = 3.9", &[], "");
+    check("local_recipient_maps = ldap:/etc/x", &["tables are not read"], "local_recipient_maps =");
+    check("local_recipient_maps =", &[], "");
+    check("local_recipient_maps = proxy:unix:passwd.byname $alias_maps", &[], "");
+    check(
+        "alias_maps = hash:/etc/aliases, nis:mail.aliases",
+        &["nis:mail.aliases is not read"],
+        "leave the table out",
+    );
+    check(
+        "queue_directory = /var/spool/postfix",
+        &["postfix's own format"],
+        "queue_directory = /var/spool/banto",
+    );
+    check(
+        "smtpd_recipient_restrictions = permit_mynetworks, reject_non_fqdn_recipient, reject_unauth_destination",
+        &["reject_non_fqdn_recipient decides nothing"],
+        "leave reject_non_fqdn_recipient out",
+    );
+    check(
+        "smtpd_relay_restrictions = permit_mynetworks",
+        &["reject_unauth_destination holds"],
+        "permit_mynetworks, reject_unauth_destination",
+    );
+    check(
+        "smtpd_relay_restrictions = permit_mynetworks permit_sasl_authenticated defer_unauth_destination",
+        &[],
+        "",
+    );
+}
+
+/// Goal: clients of mynetworks may relay where the restrictions say so, and only there.
+#[test]
+fn mynetworks_may_relay_where_it_is_written() {
+    let check = |text: &str, expected: bool| assert_eq!(good(text).permit_mynetworks, expected, "{text}");
+    check("", true);
+    check("smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n", true);
+    check("smtpd_relay_restrictions = reject_unauth_destination\n", false);
+    check("smtpd_relay_restrictions = reject_unauth_destination, permit_mynetworks\n", false);
+    check("smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = reject_unauth_destination\n", false);
+    check(
+        "smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination\n",
+        true,
+    );
+}
+
+/// Goal: the files that Debian's package installs give no error, where they are installed.
+#[test]
+fn the_installed_files_of_debian() {
+    for path in
+        ["/usr/share/postfix/main.cf.debian", "/usr/share/postfix/main.cf.dist", "/etc/postfix/main.cf"]
+    {
+        let Ok(text) = std::fs::read_to_string(path) else { continue };
+        let loaded = read(&text, None, None);
+        assert!(
+            !loaded.diagnostics.has_errors(),
+            "{path}\n{}",
+            loaded.diagnostics.render(&loaded.sources, false)
+        );
+    }
+}

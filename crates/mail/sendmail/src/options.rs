@@ -124,6 +124,16 @@ impl Options {
             }
             'N' => {
                 let known = ["never", "success", "failure", "delay"];
+                let wishes: Vec<String> =
+                    value.split(',').map(|word| word.trim().to_ascii_lowercase()).collect();
+                // Delivery reports are about failures, always and only.
+                for word in
+                    ["never", "success", "delay"].iter().filter(|w| wishes.iter().any(|wish| wish == *w))
+                {
+                    self.warnings.push(format!(
+                        "-N {word} has no effect: reports are sent about failures only, and always"
+                    ));
+                }
                 if !value.split(',').all(|word| known.contains(&word.trim().to_ascii_lowercase().as_str())) {
                     self.warnings.push(format!("bad -N option value {value:?}; ignored"));
                 }
@@ -131,11 +141,18 @@ impl Options {
             'R' if !matches!(value.to_ascii_lowercase().as_str(), "full" | "hdrs") => {
                 self.warnings.push(format!("bad -R option value {value:?}; ignored"));
             }
-            // Delivery reports are always about failures, with as much of the message as fits.
-            'B' | 'R' | 'V' => {}
+            // Reports carry as much of the message as fits; eight bits pass whatever is said.
+            'B' | 'R' => {}
+            'V' => {
+                self.warnings.push("-V has no effect: mail is not sent once for each recipient".to_owned())
+            }
+            'C' => self
+                .warnings
+                .push(format!("-C {value} has no effect: --dir names the house, else /etc/postfix is read")),
+            'X' => self.warnings.push(format!("-X {value} has no effect: traffic is not logged to a file")),
             // Ignored, as the sendmail(1) that this one takes the place of documents it; -o is -oA, -od, -om, -o7, -o8
             // and whatever else Sendmail 8 knows.
-            'A' | 'C' | 'o' | 'G' | 'L' | 'U' | 'X' | 'h' | 'm' | 'n' | 'p' | 'x' => {}
+            'A' | 'o' | 'G' | 'L' | 'U' | 'h' | 'm' | 'n' | 'p' | 'x' => {}
             _ => {
                 return Err(Failure::new(USAGE, format!("invalid option -- '{letter}'")).help(
                     "sendmail [-t] [-i] [-f sender] [-F name] [-v] [-b{m,s,p,i,v}] [-q] [--] recipient ...",
@@ -216,5 +233,27 @@ mod tests {
         check("-y", "invalid option -- 'y'");
         check("-f", "option -f needs a value");
         check("- a", "Deliver f= F= to=-,a");
+    }
+
+    /// Goal: what would change what the user gets and has no effect is said by name; what cron and mail clients give for
+    /// nothing (-odi, -oem, -G ...) is no matter of a warning on each mail.
+    #[test]
+    fn what_has_no_effect_is_said() {
+        let check = |line: &str, expected: &[&str]| {
+            let warnings = parse(line).expect("it is accepted").warnings;
+            assert_eq!(warnings.len(), expected.len(), "{line}: {warnings:?}");
+            for (warning, start) in warnings.iter().zip(expected) {
+                assert!(warning.starts_with(start), "{line}: {warning}");
+            }
+        };
+        check("-C /x a", &["-C /x has no effect"]);
+        check("-X /x a", &["-X /x has no effect"]);
+        check("-Venv a", &["-V has no effect"]);
+        check("-N never a", &["-N never has no effect"]);
+        check("-N success,delay,failure a", &["-N success has no effect", "-N delay has no effect"]);
+        check("-N failure -R hdrs -B8BITMIME a", &[]);
+        check("-B9BIT a", &["-B 9BIT"]);
+        check("-q5m", &["-q5m"]);
+        check("-odi -oem -oi -om -G -h 3 -Lx -A m -U a", &[]);
     }
 }

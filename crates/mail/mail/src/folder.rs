@@ -254,7 +254,9 @@ impl Lock {
         let mut made = None;
         for step in 0..=steps {
             match File::options().write(true).create_new(true).mode(0o444).open(&dot) {
-                Ok(_) => {
+                Ok(mut file) => {
+                    // Whose it is: the daemon takes the lock of a process that was killed away.
+                    let _ = writeln!(file, "{}", std::process::id());
                     made = Some(dot.clone());
                     break;
                 }

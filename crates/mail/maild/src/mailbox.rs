@@ -153,11 +153,8 @@ impl Dotlock {
         name.push(".lock");
         let path = PathBuf::from(name);
         loop {
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(mut file) => {
-                    writeln!(file, "{}", std::process::id()).ok();
-                    return Ok(Self(Some(path)));
-                }
+            match make_lock(&path) {
+                Ok(()) => return Ok(Self(Some(path))),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                     let age = std::fs::symlink_metadata(&path).and_then(|m| m.modified()).ok();
                     if age.and_then(|t| t.elapsed().ok()).is_some_and(|age| age > STALE_LOCK)
@@ -181,6 +178,35 @@ impl Dotlock {
                 Err(e) => return Err(e),
             }
         }
+    }
+}
+
+/// Makes the lock file with the process id in it, or not at all: an empty one, left by a kill between its making and its writing,
+/// would hold the mailbox until [`STALE_LOCK`]. The caller has the mailbox's other lock, so only one of us uses the name beside it.
+fn make_lock(path: &Path) -> io::Result<()> {
+    let text = format!("{}\n", std::process::id());
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    // Of a process that was killed here.
+    std::fs::remove_file(&beside).ok();
+    let create = |path: &Path| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())
+    };
+    let made = create(&beside).and_then(|()| std::fs::hard_link(&beside, path));
+    std::fs::remove_file(&beside).ok();
+    match made {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.symlink_metadata().is_ok() => Err(e),
+        // No room for the id, a file system without hard links, or a name that somebody else has: the lock alone must do.
+        Err(_) => create(path).or_else(|e| match e.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                std::fs::remove_file(path).ok();
+                Err(e)
+            }
+            _ => Err(e),
+        }),
     }
 }
 

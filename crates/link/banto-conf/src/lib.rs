@@ -93,7 +93,11 @@ pub fn parse(text: &str) -> Result<Settings, Vec<Mistake>> {
         .map(|error| Mistake {
             span: error.span().unwrap_or(0..0),
             cause: error.message().lines().collect::<Vec<_>>().join(", "),
-            help: None,
+            // The grammar's own message says what was expected; the shape of a line helps in every case.
+            help: Some(
+                "KEY = \"TEXT\", KEY = NUMBER, KEY = [\"A\", \"B\"], or [[rule]] on a line of its own"
+                    .to_owned(),
+            ),
         })
         .collect();
     let mut settings = Settings::default();

@@ -76,7 +76,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     let mut args: Vec<OsString> = words.collect();
     let (dir, rest) = match take_dir(&mut args) {
         Ok(found) => found,
-        Err(()) => return usage(texts, &fill(texts.option_needs_value, &[("option", &"--dir")]), None),
+        Err(()) => return dir_needs_value(texts),
     };
     args = rest;
     if let Some(program) = programs::find(&name) {
@@ -140,7 +140,7 @@ fn own_verb(
                 flags.push(rest.remove(0).to_string_lossy().into_owned());
                 args = rest;
             }
-            Err(()) => return usage(texts, &fill(texts.option_needs_value, &[("option", &"--dir")]), None),
+            Err(()) => return dir_needs_value(texts),
         }
     }
     let known: &[&str] = match verb {
@@ -153,10 +153,8 @@ fn own_verb(
     if let Some(wrong) = flags.iter().find(|flag| !known.contains(&flag.as_str())) {
         let error = fill(texts.unknown_option, &[("option", wrong), ("verb", &verb)]);
         let near = conf_text::nearest(wrong, known.iter().copied());
-        let help = format!(
-            "banto {verb} {}",
-            near.map_or_else(|| format!("[{}]", known.join("] [")), str::to_owned)
-        );
+        let options = known.iter().map(|option| format!(" [{option}]")).collect::<String>();
+        let help = format!("banto {verb}{}", near.map_or(options, |near| format!(" {near}")));
         return usage(texts, &error, Some(&help));
     }
     let has = |flag: &str| flags.iter().any(|given| given == flag);
@@ -223,6 +221,11 @@ fn end_quietly_on_closed_pipe() {
 fn usage(texts: &Texts, error: &str, help: Option<&str>) -> ExitCode {
     complain(texts, error, help);
     ExitCode::from(EX_USAGE)
+}
+
+fn dir_needs_value(texts: &Texts) -> ExitCode {
+    let error = fill(texts.option_needs_value, &[("option", &"--dir")]);
+    usage(texts, &error, Some("banto --dir ./banto-data status"))
 }
 
 fn print_help(texts: &Texts) {

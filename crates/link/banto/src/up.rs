@@ -13,7 +13,7 @@ use crate::defaults::{self, Unfit};
 use crate::supervisor::{END_PATIENCE, Event, READY_PATIENCE, Service, Supervisor};
 use crate::terminal_line::TerminalLine;
 use crate::texts::fill;
-use crate::{programs, status};
+use crate::{check, programs, status};
 
 /// How often the live line is renewed.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
@@ -71,6 +71,10 @@ pub fn run(given: &Given, options: Options) -> ExitCode {
     if options.init_only {
         line.print(&fill(texts.up_initialised, &[("command", &format!("{} up", given.own_command()))]));
         return ExitCode::SUCCESS;
+    }
+    // All mistakes of all files at once, before anything runs.
+    if !check::files_are_sound(given) {
+        return ExitCode::FAILURE;
     }
     let result = keep_house(given, &options, &mut line);
     let _ = std::fs::remove_file(given.dir.join(status::UP_FILE));
@@ -163,7 +167,10 @@ fn handle(given: &Given, line: &mut TerminalLine, events: Vec<Event>, starting: 
     for event in events {
         match event {
             Event::Line(name, text) => {
-                let named = text.starts_with(name) || text.starts_with([' ', '\u{1b}']) || text.is_empty();
+                // The lines of a drawing stand below each other only if none is pushed aside.
+                let drawn = text.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" |");
+                let named =
+                    drawn || text.starts_with(name) || text.starts_with([' ', '\u{1b}']) || text.is_empty();
                 line.print(&if named { text } else { format!("{name}: {text}") });
             }
             Event::Ready(service, after) if !starting => {

@@ -205,8 +205,10 @@ pub fn field_names(journal: &mut Journal, out: &mut Vec<u8>) {
 /// `--sync`, `--rotate`: the log daemon does it.
 pub fn ask_daemon(layout: &Layout, verb: &str) -> Result<(), Failure> {
     let path = control::socket_path(layout, "logd");
-    let mut client =
-        Client::connect(&path, DAEMON_PATIENCE).map_err(|error| Failure::new(error.to_string()))?;
+    let mut client = Client::connect(&path, DAEMON_PATIENCE).map_err(|error| {
+        Failure::new(error.to_string())
+            .help("start it: systemctl start banto-logd; in a house: banto --dir DIR up")
+    })?;
     client.call(verb, serde_json::Value::Null).map(drop).map_err(|error| Failure::new(error.to_string()))
 }
 

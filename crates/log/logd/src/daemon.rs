@@ -363,7 +363,13 @@ impl Daemon {
             ),
             Err(error) => {
                 eprint!("{error}");
-                let text = "the configuration was not read again: it has errors; the old one stays in force";
+                let mut lines = error.lines().map(str::trim).filter(|line| !line.is_empty());
+                let first = lines.next().unwrap_or_default();
+                let place = lines.next().and_then(|line| line.strip_prefix("--> "));
+                let place = place.map_or(String::new(), |place| format!(" ({place})"));
+                let text = format!(
+                    "the configuration was not read again, the old one stays in force: {first}{place}"
+                );
                 self.shared.say.say(Severity::Err, "configuration.refused", text);
             }
         }
@@ -374,10 +380,12 @@ impl Daemon {
         let plan = plan::read(&self.options)?;
         let running = self.shared.engine();
         let bound = inputs::bind_all(&plan.inputs, &running.inputs, &self.shared.inputs)?;
-        if let (Some(journal), Some(plan)) = (&self.shared.journal, plan.journal.clone()) {
+        let journal_plan = plan.journal.clone();
+        let engine = engine(plan, bound, &mut self.outputs, &self.options)?;
+        // From here on nothing fails: all of the new configuration is taken, or none.
+        if let (Some(journal), Some(plan)) = (&self.shared.journal, journal_plan) {
             journal.reload(plan);
         }
-        let engine = engine(plan, bound, &mut self.outputs, &self.options)?;
         self.shared.replace(engine);
         Ok(())
     }

@@ -50,7 +50,11 @@ impl<'a> Output<'a> {
                 match open_local(&path, options.transport) {
                     Ok(sink) => sink,
                     Err(error) if told => {
-                        return Err(format!("socket {}: {}", path.display(), reason(&error)));
+                        return Err(format!(
+                            "socket {}: {}\nhelp: does the log daemon run? systemctl start banto-logd; in a house: banto --dir DIR up",
+                            path.display(),
+                            reason(&error)
+                        ));
                     }
                     Err(_) => Sink::Nothing,
                 }

@@ -444,7 +444,7 @@ impl Parser<'_> {
         let text = without_comment(&line);
         let value = Spanned { value: text.to_owned(), span: cursor.span(at, at + text.len()) };
         match lower.as_str() {
-            "includeconfig" => return self.include(text, value.span, true, nested),
+            "includeconfig" => return self.include(text, value.span, false, nested),
             "modload" => self.load_module(&value, Vec::new(), value.span),
             "ruleset" => self.state.current = self.ruleset_named(text),
             "resetconfigvariables" => self.state.reset(),

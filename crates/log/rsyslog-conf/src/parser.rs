@@ -204,7 +204,9 @@ impl Parser<'_> {
             self.wrong_at(
                 span,
                 format!("there is no file {pattern}"),
-                "create it, or write `mode=\"optional\"`",
+                format!(
+                    "create it: touch {pattern}; or write `include(file=\"{pattern}\" mode=\"optional\")`"
+                ),
             );
         }
         if paths.is_empty() && is_optional && !is_pattern {

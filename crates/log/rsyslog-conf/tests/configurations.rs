@@ -337,6 +337,8 @@ fn mistakes_are_told() {
     check("$AllowedSender UDP, 10.0.0.0/8", "1:1", "`$AllowedSender` is not supported yet", "bind the input");
     check("!prog", "1:1", "BSD's manner", "write `if");
     check("include(file=\"/missing.conf\")", "1:14", "there is no file /missing.conf", "create it");
+    // As stock rsyslogd 8.2302 has it: an error too.
+    check("$IncludeConfig /missing.conf", "1:16", "there is no file /missing.conf", "create it");
     check(
         "template(name=\"t\" type=\"list\") { property(name=\"mgs\") }",
         "1:48",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use conf_text::{FileLoader, Loader};
+use conf_text::{Diagnostic, Diagnostics, FileLoader, Loader, Sources, Span};
 use layout::Layout;
 use mail_core::{Aliases, Target};
 use postfix_conf::{Host, Loaded, Settings};
@@ -18,6 +18,33 @@ pub fn load(layout: &Layout) -> Loaded {
 pub fn settings(layout: &Layout) -> Result<Settings, String> {
     let loaded = load(layout);
     loaded.settings.ok_or_else(|| loaded.diagnostics.render(&loaded.sources, false))
+}
+
+/// What is wrong with the alias files as they stand.
+pub fn alias_mistakes(settings: &Settings) -> (Sources, Diagnostics) {
+    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    for path in &settings.alias_maps {
+        let text = match FileLoader.read(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let text = format!("cannot read {}: {error}", path.display());
+                let missing = error.kind() == std::io::ErrorKind::NotFound;
+                // A host without aliases is no mistake.
+                let said = if missing { Diagnostic::warning(text) } else { Diagnostic::error(text) };
+                diagnostics.push(said.help(format!("touch {}", path.display())));
+                continue;
+            }
+        };
+        let (_, problems) = Aliases::parse(&text);
+        let source = sources.add(path, text);
+        for problem in problems {
+            let span = Span { source, start: problem.span.start, end: problem.span.end };
+            let mut diagnostic = Diagnostic::error(problem.message).at(span, "");
+            diagnostic.help = problem.help;
+            diagnostics.push(diagnostic);
+        }
+    }
+    (sources, diagnostics)
 }
 
 /// The alias files, read again when they change. A file with mistakes, or one that went away, does not take the place of

@@ -200,12 +200,11 @@ fn make_lock(path: &Path) -> io::Result<()> {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.symlink_metadata().is_ok() => Err(e),
         // No room for the id, a file system without hard links, or a name that somebody else has: the lock alone must do.
-        Err(_) => create(path).or_else(|e| match e.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        Err(_) => create(path).inspect_err(|e| {
+            // Ours, and of no use without its id.
+            if matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
                 std::fs::remove_file(path).ok();
-                Err(e)
             }
-            _ => Err(e),
         }),
     }
 }

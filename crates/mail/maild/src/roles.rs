@@ -37,7 +37,13 @@ pub fn run(call: &Call) -> ExitCode {
         ["--check"] => return check(&call.layout),
         ["--role", role] => role_on_stdin(&call.layout, role),
         _ => {
-            eprintln!("usage: maild [--check | --split]");
+            let known =
+                |word: &&std::ffi::OsString| !["--check", "--split"].iter().any(|known| **word == **known);
+            match call.args.iter().find(known) {
+                Some(word) => eprintln!("maild: unknown argument `{}`", word.to_string_lossy()),
+                None => eprintln!("maild: --check and --split stand alone"),
+            }
+            eprintln!("help: maild [--check | --split]");
             return ExitCode::from(64);
         }
     };
@@ -53,7 +59,11 @@ pub fn run(call: &Call) -> ExitCode {
 fn check(layout: &Layout) -> ExitCode {
     let loaded = config::load(layout);
     loaded.diagnostics.print(&loaded.sources);
-    if loaded.settings.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let Some(settings) = loaded.settings else { return ExitCode::FAILURE };
+    // The daemon starts with what is good of an alias file; whoever asks is told what is not.
+    let (sources, diagnostics) = config::alias_mistakes(&settings);
+    diagnostics.print(&sources);
+    if diagnostics.error_count() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn role_on_stdin(layout: &Layout, role: &str) -> Result<(), String> {

@@ -3,7 +3,7 @@
 //! The daemon reads the text of the alias files itself, so there is no table to compile: a file counts as soon as it
 //! stands there without mistakes. This command says whether it does, and has the daemon read it now.
 
-use crate::sysexits::{CONFIG, Failure, OK};
+use crate::sysexits::{Failure, OK};
 use conf_text::{Diagnostic, Diagnostics, FileLoader, Loader, Sources, Span};
 use control::{CallError, Client};
 use layout::{Call, Layout};
@@ -13,6 +13,8 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// What postfix's command ends with too when an alias file or main.cf is wrong.
+const WRONG: u8 = 1;
 /// How long the daemon may take to reload.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -22,7 +24,7 @@ pub(crate) fn rebuild(call: &Call) -> Result<u8, Failure> {
     let loaded = postfix_conf::load(&host, &mut FileLoader);
     let Some(settings) = loaded.settings else {
         loaded.diagnostics.print(&loaded.sources);
-        return Err(Failure::new(CONFIG, "main.cf has errors, so the alias files are not known")
+        return Err(Failure::new(WRONG, "main.cf has errors, so the alias files are not known")
             .help(format!("mend {}", postfix_conf::conf_path(&call.layout).display())));
     };
     let mut files = settings.alias_database.clone();
@@ -32,9 +34,7 @@ pub(crate) fn rebuild(call: &Call) -> Result<u8, Failure> {
         }
     }
     if files.is_empty() {
-        return Err(
-            Failure::new(CONFIG, "main.cf names no alias file").help("alias_maps = hash:/etc/aliases")
-        );
+        return Err(Failure::new(WRONG, "main.cf names no alias file").help("alias_maps = hash:/etc/aliases"));
     }
     let mut errors = 0;
     for path in &files {
@@ -43,7 +43,7 @@ pub(crate) fn rebuild(call: &Call) -> Result<u8, Failure> {
     if errors > 0 {
         let plural = if errors == 1 { "" } else { "s" };
         return Err(Failure::new(
-            CONFIG,
+            WRONG,
             format!("{errors} error{plural}; the daemon keeps what it read before"),
         ));
     }
@@ -53,7 +53,7 @@ pub(crate) fn rebuild(call: &Call) -> Result<u8, Failure> {
 /// Checks one file; prints its counts or its errors, whose number it gives.
 fn check(path: &Path, loader: &mut dyn Loader) -> Result<usize, Failure> {
     let text = loader.read(path).map_err(|error| {
-        Failure::new(CONFIG, format!("cannot read {}: {error}", path.display()))
+        Failure::new(WRONG, format!("cannot read {}: {error}", path.display()))
             .help(format!("touch {}", path.display()))
     })?;
     let (aliases, problems) = Aliases::parse(&text);
@@ -91,7 +91,7 @@ fn reload(call: &Call) -> Result<u8, Failure> {
             eprintln!("{}: warning: the mail daemon was not told: {error}", call.name);
             Ok(OK)
         }
-        Err(error) => Err(Failure::new(CONFIG, error.to_string())),
+        Err(error) => Err(Failure::new(WRONG, error.to_string())),
     }
 }
 
@@ -125,6 +125,6 @@ mod tests {
         check("postmaster: root\nroot: a@b,\n c\n", 0);
         check("no colon\nroot: a\n", 1);
         let missing = super::check(Path::new("/b"), &mut conf_text::MemoryLoader::new([]));
-        assert_eq!(missing.map_err(|failure| failure.code), Err(CONFIG));
+        assert_eq!(missing.map_err(|failure| failure.code), Err(WRONG));
     }
 }

@@ -16,8 +16,6 @@ pub(crate) const CANTCREAT: u8 = 73;
 pub(crate) const IOERR: u8 = 74;
 /// Try again later.
 pub(crate) const TEMPFAIL: u8 = 75;
-/// Something is wrong in a configuration file.
-pub(crate) const CONFIG: u8 = 78;
 
 /// Why a command fails.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -127,6 +127,9 @@ impl<'a> Session<'a> {
         let Some(answer) = self.connection.ask(request, &mut interrupted) else {
             if !interrupted() {
                 self.print("506 Cannot talk to daemon\n");
+                eprintln!(
+                    "help: does chronyd run? systemctl start banto-timed; in a house: banto --dir DIR up"
+                );
             }
             return None;
         };

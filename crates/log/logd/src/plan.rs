@@ -253,3 +253,44 @@ fn journal_plan(journald: &JournaldSettings, options: &Options) -> Option<Journa
         sync_interval: Duration::from_micros(journald.sync_interval_micros.max(1)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: what journald.conf says and the role cannot follow is a warning by name with its place; what the role does anyway
+    /// is none.
+    #[test]
+    fn what_has_no_effect_in_a_role_is_said() {
+        let check = |name: &str, house: bool, line: &str, expected: &str| {
+            let layout = if house { layout::Layout::house("/h") } else { layout::Layout::system() };
+            let call = layout::Call { name: name.to_owned(), args: Vec::new(), layout };
+            let Ok(crate::cli::Command::Run(options)) = crate::cli::parse(&call) else { panic!("it runs") };
+            let text = format!("[Journal]\n{line}\n");
+            let mut loader = conf_text::MemoryLoader::new([("/j", text.as_str())]);
+            let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+            let path = std::path::Path::new("/j");
+            let journald = rsyslog_conf::parse_journald(path, &mut loader, &mut sources, &mut diagnostics)
+                .expect("no error");
+            report_by_role(&journald, &options, &mut diagnostics);
+            let said = diagnostics.render(&sources, false);
+            if expected.is_empty() {
+                assert_eq!(said, "", "{name} {line}");
+            } else {
+                assert_eq!(diagnostics.warning_count(), 1, "{said}");
+                let warning = format!("warning: `{expected}` is known and has no effect here");
+                assert!(
+                    said.contains(&warning) && said.contains("/j:2:") && said.contains("help: "),
+                    "{said}"
+                );
+            }
+        };
+        check("logd", false, "ForwardToSyslog=yes", "");
+        check("logd", false, "ForwardToSyslog=no", "ForwardToSyslog");
+        check("journald", false, "ForwardToSyslog=yes", "ForwardToSyslog");
+        check("journald", false, "ForwardToSyslog=no", "");
+        check("logd", true, "ReadKMsg=yes", "ReadKMsg");
+        check("logd", true, "ReadKMsg=no", "");
+        check("journald", false, "ReadKMsg=yes", "");
+    }
+}

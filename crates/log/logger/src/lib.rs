@@ -35,6 +35,9 @@ pub fn run(call: &layout::Call) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    for warning in &options.warnings {
+        eprintln!("logger: warning: {warning}");
+    }
     let result = match &options.journald {
         Some(file) => journald(&call.layout, &options, file.as_deref()),
         None => syslog(&call.layout, &options),

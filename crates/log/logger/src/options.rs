@@ -59,6 +59,8 @@ pub(crate) struct Options {
     /// The journal entry's file; the inner none is standard input.
     pub journald: Option<Option<PathBuf>>,
     pub message: Vec<Vec<u8>>,
+    /// What was asked for and cannot be done together with the rest, in sentences.
+    pub warnings: Vec<String>,
 }
 
 /// Longest message in bytes unless `--size` says otherwise (util-linux's default, from RFC 3164).
@@ -164,6 +166,7 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Action, String> {
         socket_errors: None,
         journald: None,
         message: Vec::new(),
+        warnings: Vec::new(),
     };
     let mut words = args.iter();
     while let Some(word) = words.next() {
@@ -214,10 +217,59 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Action, String> {
             options.message.push(bytes.to_vec());
         }
     }
+    options.warnings = without_effect(&options);
     if options.file.is_some() && !options.message.is_empty() {
         return Err("--file <file> and <message> are mutually exclusive, message is ignored".to_owned());
     }
     Ok(Action::Log(Box::new(options)))
+}
+
+/// Options that only some forms and destinations have a place for. The stock program drops them without a word.
+fn without_effect(options: &Options) -> Vec<String> {
+    let is_rfc5424 = match options.form {
+        Form::Rfc5424 { .. } => true,
+        Form::Default => options.server.is_some(),
+        Form::Rfc3164 => false,
+    };
+    let journald = options.journald.is_some();
+    let no_place =
+        |set: bool, name: &str, help: &str| set.then(|| format!("{name} has no effect here\nhelp: {help}"));
+    let form = !is_rfc5424 || journald;
+    let entry = "the entry's own lines decide: FIELD=value";
+    [
+        no_place(
+            form && !options.structured_data.is_empty(),
+            "--sd-id",
+            "add --rfc5424: only that form has structured data",
+        ),
+        no_place(
+            form && options.msgid.is_some(),
+            "--msgid",
+            "add --rfc5424: only that form has a message id",
+        ),
+        no_place(
+            options.port.is_some() && (options.server.is_none() || journald),
+            "--port",
+            "name the server: --server HOST",
+        ),
+        no_place(
+            options.server.is_some() && options.socket.is_some(),
+            "--socket",
+            "leave it out: --server decides",
+        ),
+        no_place(
+            journald && options.server.is_some(),
+            "--server",
+            "leave it out: --journald writes to this host's journal",
+        ),
+        no_place(journald && options.tag.is_some(), "--tag", entry),
+        no_place(journald && options.id.is_some(), "--id", entry),
+        no_place(journald && !options.message.is_empty(), "the message on the command line", entry),
+        no_place(journald && options.file.is_some(), "--file", "name the file here: --journald=FILE"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A long name or an unambiguous beginning of one.
@@ -413,6 +465,30 @@ mod tests {
         assert_eq!(options.form, Form::Rfc5424 { time: true, quality: false, host: true });
         assert_eq!(parsed(&["-p", "kern.3"]).expect("valid").priority.pri(), 11);
         assert_eq!(parsed(&["--journald"]).expect("valid").journald, Some(None));
+    }
+
+    /// Goal: an option that the chosen form or destination has no place for is said by name; with a place it is not.
+    #[test]
+    fn what_has_no_effect_is_said() {
+        let check = |words: &[&str], expected: &[&str]| {
+            let warnings = parsed(words).expect("it is accepted").warnings;
+            assert_eq!(warnings.len(), expected.len(), "{words:?}: {warnings:?}");
+            for (warning, name) in warnings.iter().zip(expected) {
+                let said = format!("{name} has no effect here\nhelp: ");
+                assert!(warning.starts_with(&said), "{words:?}: {warning}");
+            }
+        };
+        check(&["--sd-id", "a@1", "--msgid", "m", "x"], &["--sd-id", "--msgid"]);
+        check(&["--sd-id", "a@1", "--msgid", "m", "--rfc5424", "x"], &[]);
+        check(&["--sd-id", "a@1", "--msgid", "m", "-n", "h", "-P", "514", "x"], &[]);
+        check(&["--msgid", "m", "-n", "h", "--rfc3164", "x"], &["--msgid"]);
+        check(&["-P", "514", "x"], &["--port"]);
+        check(&["-n", "h", "-u", "/s", "x"], &["--socket"]);
+        check(
+            &["--journald", "-n", "h", "-t", "t", "-i", "x"],
+            &["--server", "--tag", "--id", "the message on the command line"],
+        );
+        check(&["--journald=/f", "-f", "/g"], &["--file"]);
     }
 
     /// Goal: what is wrong is told, never passed over.

@@ -640,3 +640,15 @@ fn what_has_no_effect_in_the_journal_is_said_by_name() {
         assert_eq!(report.contains(&said) && report.contains("help: "), warns, "{report}");
     }
 }
+
+/// Goal: the page about compatibility names every setting of journald.conf and every parameter of a queue.
+#[test]
+fn the_page_about_compatibility_is_complete() {
+    let page = include_str!("../../../../docs/compatibility.md");
+    let words: Vec<&str> = page.split(|letter: char| !letter.is_ascii_alphanumeric()).collect();
+    let queue = rsyslog_conf::documented_rsyslog().into_iter().filter(|entry| entry.place == "queue");
+    for entry in rsyslog_conf::documented_journald().into_iter().chain(queue) {
+        let name = entry.name.trim_start_matches("queue.");
+        assert!(words.contains(&name), "docs/compatibility.md does not name {name}");
+    }
+}

@@ -222,3 +222,13 @@ fn the_installed_files_of_debian() {
         );
     }
 }
+
+/// Goal: the page about compatibility names every parameter that is read.
+#[test]
+fn the_page_about_compatibility_is_complete() {
+    let page = include_str!("../../../../docs/compatibility.md");
+    let words: Vec<&str> = page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    for parameter in postfix_conf::PARAMETERS {
+        assert!(words.contains(&parameter.name), "docs/compatibility.md does not name {}", parameter.name);
+    }
+}

@@ -225,3 +225,19 @@ fn options_of_a_command_are_read() {
     assert!(parse_source_words("").is_err());
     assert!(parse_source_words("clock x").is_err());
 }
+
+/// Goal: the page about compatibility names every directive and every option of a source.
+#[test]
+fn the_page_about_compatibility_is_complete() {
+    let page = include_str!("../../../../docs/compatibility.md");
+    let words: Vec<&str> =
+        page.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').collect();
+    let directives = DIRECTIVES.iter().map(|directive| directive.name);
+    let others = known::UNSUPPORTED.iter().map(|(name, _)| *name).chain(known::OBSOLETE.iter().copied());
+    for name in directives.chain(others).chain(source::OPTIONS.iter().map(|option| option.name)) {
+        assert!(
+            words.contains(&name) || name.starts_with("nts"),
+            "docs/compatibility.md does not name {name}"
+        );
+    }
+}

@@ -266,6 +266,7 @@ fn usage(call: &layout::Call) -> String {
          \x20 -m\t\tAccept multiple commands\n\
          \x20 -h HOST\tSpecify server ({hosts})\n\
          \x20 -p PORT\tSpecify UDP port ({port})\n\
+         \x20 -a, -d, -f FILE\tAccepted for old scripts; they have no effect\n\
          \x20 -v, --version\tPrint version and exit\n\
          \x20     --help\tPrint usage and exit\n"
     )

@@ -41,7 +41,7 @@ const IO_WORDS: [&str; 12] = [
 ];
 
 /// Crates that a crate without I/O may not depend on.
-const IO_CRATES: [&str; 5] = ["sys", "reactor", "control", "selflog", "tokio"];
+const IO_CRATES: [&str; 4] = ["sys", "control", "selflog", "tokio"];
 
 /// The services' protocol and reader crates: what `link/` may use of them.
 const OPEN_TO_LINK: [&str; 6] =

@@ -28,12 +28,23 @@ pub const VERSION: u64 = 1;
 /// The longest frame, bytes: more than any status, and little enough that a hostile peer cannot fill the memory.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 
-/// Connections that a daemon serves at once; a further one is closed at once.
+/// Connections that a daemon serves at once; a further one takes the place of the oldest of the user who holds the most.
 pub const CONNECTIONS_MAX: usize = 32;
 
 /// The control socket of the daemon `name` (`timed`, `logd`, `maild`, `alertd`, `webd`).
 pub fn socket_path(layout: &Layout, name: &str) -> PathBuf {
     layout.place(format!("run/{name}.ctl"), format!("/run/banto/{name}.ctl"))
+}
+
+/// Whether `uid` is one that the house's own services run as: root, this process's own, or the owner of a folder where they keep
+/// their state. For records and mails that claim to be the house's own: anybody else may claim it.
+pub fn is_house(layout: &Layout, uid: u32) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let folders =
+        [layout.place("state", "/var/lib/banto"), layout.place("spool/mail", "/var/spool/banto/mail")];
+    uid == 0
+        || uid == sys::process::effective_uid()
+        || folders.iter().any(|path| std::fs::symlink_metadata(path).is_ok_and(|info| info.uid() == uid))
 }
 
 #[cfg(test)]

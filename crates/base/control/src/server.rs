@@ -107,11 +107,27 @@ impl Server {
     pub fn serve(&mut self, mut answer: impl FnMut(&Request) -> Result<Value, Refusal>) {
         while let Ok((stream, _)) = self.listener.accept() {
             let ready = stream.set_nonblocking(true).and_then(|()| sys::socket::peer_credentials(&stream));
-            if let (Ok(peer), true) = (ready, self.connections.len() < CONNECTIONS_MAX) {
+            if let Ok(peer) = ready {
+                if self.connections.len() >= CONNECTIONS_MAX {
+                    self.make_room();
+                }
                 self.connections.push(Connection { stream, peer, received: Vec::new(), unsent: Vec::new() });
             }
         }
         self.connections.retain_mut(|connection| connection.advance(&mut answer));
+    }
+
+    /// Ends the oldest connection of the user who holds the most: whoever keeps connections open and asks nothing takes their own
+    /// places, never those of root or of other users.
+    fn make_room(&mut self) {
+        let held = |uid: u32| self.connections.iter().filter(|other| other.peer.uid == uid).count();
+        let Some(most) = self.connections.iter().map(|connection| held(connection.peer.uid)).max() else {
+            return;
+        };
+        if let Some(oldest) = self.connections.iter().position(|connection| held(connection.peer.uid) == most)
+        {
+            self.connections.remove(oldest);
+        }
     }
 
     /// Serves until `go_on` says no, asked at least every 200 ms: for a daemon whose loop is no `poll(2)` loop.

@@ -44,6 +44,18 @@ fn calls_come_back_with_values_or_refusals() {
     });
 }
 
+/// Goal: whoever keeps connections open and asks nothing shuts nobody out. Method: more idle ones than there are places.
+#[test]
+fn idle_connections_make_room() {
+    with_server("idle", |path| {
+        let idle: Vec<UnixStream> =
+            (0..3 * CONNECTIONS_MAX).map(|_| UnixStream::connect(path).unwrap()).collect();
+        let mut client = Client::connect(path, PATIENCE).unwrap();
+        assert_eq!(client.call("ping", Value::Null).unwrap()["pid"], json!(std::process::id()));
+        drop(idle);
+    });
+}
+
 /// Goal: no bytes end the daemon; each costs its own connection at most. Method: garbage of several kinds, then a good call.
 #[test]
 fn garbage_costs_only_its_own_connection() {

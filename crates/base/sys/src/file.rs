@@ -90,7 +90,8 @@ pub fn open_beneath(dir: &File, path: &Path, how: OpenHow) -> io::Result<File> {
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: open_how is a plain C structure of integers.
     let mut open: libc::open_how = unsafe { std::mem::zeroed() };
-    let mut flags = libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    // Nobody waits for the other end of a pipe that somebody put there; a plain file does not know the flag.
+    let mut flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     match how.append_mode {
         Some(mode) => {
             flags |= libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT;

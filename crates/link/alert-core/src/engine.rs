@@ -154,18 +154,23 @@ impl Engine {
     }
 
     /// Handles one record at `cursor`. New actions are appended.
+    ///
+    /// `ours` says whether the house itself wrote the record, by what the kernel said of its sender. Only then `BANTO_ALERT_ID` and
+    /// `BANTO_DOCTOR` count: any user can write a record with such a field, and must neither hide it from the rules nor make mail past
+    /// every budget.
     pub fn record(
         &mut self,
         now: UnixMicros,
         cursor: &str,
         record: &Record,
+        ours: bool,
         actions: &mut Vec<Action>,
     ) -> Heard {
         self.state.cursor = Some(cursor.to_owned());
-        if record.field("BANTO_ALERT_ID").is_some() {
+        if ours && record.field("BANTO_ALERT_ID").is_some() {
             return Heard::OwnEcho;
         }
-        if let Some(nonce) = record.text("BANTO_DOCTOR") {
+        if let Some(nonce) = record.text("BANTO_DOCTOR").filter(|_| ours) {
             let nonce = nonce.into_owned();
             return self.doctor_record(now, cursor, record, &nonce, actions);
         }

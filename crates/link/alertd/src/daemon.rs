@@ -169,7 +169,8 @@ impl Daemon {
         while read < BATCH_RECORDS {
             let Some((cursor, record)) = self.follower.next() else { break };
             read += 1;
-            if self.engine.record(now(), &cursor, &record, &mut actions) == Heard::OwnEcho {
+            let ours = self.is_ours(&record);
+            if self.engine.record(now(), &cursor, &record, ours, &mut actions) == Heard::OwnEcho {
                 self.counts.own_echoes += 1;
             }
         }
@@ -180,6 +181,14 @@ impl Daemon {
         }
         self.note_recent(actions);
         read == BATCH_RECORDS
+    }
+
+    /// Whether the house itself wrote the record: `_UID` is the log daemon's word for what the kernel said, no sender can state it.
+    /// Asked only for records that claim it.
+    fn is_ours(&self, record: &record::Record) -> bool {
+        let claims = ["BANTO_ALERT_ID", "BANTO_DOCTOR"].iter().any(|name| record.field(name).is_some());
+        let uid = || record.text("_UID").and_then(|text| text.parse().ok());
+        claims && uid().is_some_and(|uid| control::is_house(&self.layout, uid))
     }
 
     fn make_due(&mut self) {

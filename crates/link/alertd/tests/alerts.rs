@@ -56,8 +56,11 @@ impl House {
     }
 
     fn log(&mut self, fields: &[(&str, &str)]) {
-        let pairs: Vec<(&[u8], &[u8])> =
+        let mut pairs: Vec<(&[u8], &[u8])> =
             fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        // As the log daemon has it of every local sender.
+        let uid = sys::process::effective_uid().to_string();
+        pairs.push((b"_UID", uid.as_bytes()));
         let entry = EntryRef {
             realtime: UnixMicros(now()),
             monotonic: MonotonicMicros(sys::clock::monotonic_ns() as u64 / 1000),

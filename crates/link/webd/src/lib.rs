@@ -8,6 +8,7 @@
 //! Never: it changes anything, holds no capability, and keeps no state but the last answer, for a second.
 #![forbid(unsafe_code)]
 
+mod connections;
 mod host;
 mod page;
 mod server;

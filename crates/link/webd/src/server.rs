@@ -69,7 +69,8 @@ pub async fn serve(
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         let _ = end.send(true);
     };
-    let serving = axum::serve(listener, router).with_graceful_shutdown(asked);
+    let serving =
+        axum::serve(crate::connections::Bounded::new(listener), router).with_graceful_shutdown(asked);
     let late = async move {
         let _ = ended.wait_for(|ended| *ended).await;
         tokio::time::sleep(END_PATIENCE).await;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use crate::trusted::Fields;
 
 /// Batches that may wait before intake waits for the disk.
 const WAITING_BATCHES_MAX: usize = 64;
+/// Bytes of batches that may wait: as much as that many batches of ordinary records have.
+const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Threads stamp their batches on their own, so stamps may come a little out of order; more than this is a step of the clock.
 const DISORDER_MICROS_MAX: u64 = 5_000_000;
 
@@ -71,6 +73,11 @@ impl JournalBatch {
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+
+    /// Bytes of its fields.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 /// How the journal is kept.
@@ -92,16 +99,41 @@ enum Command {
     Finish,
 }
 
+/// Bytes of batches that were sent and are not written: entries may be large, so that the number of batches alone is no bound.
+#[derive(Debug, Default)]
+struct UnderWay {
+    bytes: Mutex<usize>,
+    fewer: Condvar,
+}
+
+impl UnderWay {
+    /// Waits until there is room. One batch always has room, however large it is.
+    fn enter(&self, bytes: usize) {
+        let mut under_way = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        while *under_way > 0 && *under_way + bytes > WAITING_BYTES_MAX {
+            under_way = self.fewer.wait(under_way).unwrap_or_else(PoisonError::into_inner);
+        }
+        *under_way += bytes;
+    }
+
+    fn leave(&self, bytes: usize) {
+        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) -= bytes;
+        self.fewer.notify_all();
+    }
+}
+
 /// The sending end, shared by all threads.
 #[derive(Clone)]
 pub(crate) struct JournalSender {
     commands: SyncSender<Command>,
+    under_way: Arc<UnderWay>,
     pub counters: Arc<JournalCounters>,
 }
 
 impl JournalSender {
     pub(crate) fn send(&self, batch: JournalBatch) {
         let count = batch.entries.len() as u64;
+        self.under_way.enter(batch.bytes());
         if self.commands.send(Command::Batch(batch)).is_err() {
             add(&self.counters.lost, count);
         }
@@ -174,8 +206,10 @@ impl JournalThread {
         }
         let (commands, received) = sync_channel(WAITING_BATCHES_MAX);
         let counters: Arc<JournalCounters> = Arc::default();
+        let under_way: Arc<UnderWay> = Arc::default();
         let mut writer = Writer {
             journal,
+            under_way: Arc::clone(&under_way),
             plan,
             boot_id,
             say,
@@ -190,7 +224,7 @@ impl JournalThread {
             .name("journal".into())
             .spawn(move || writer.run(&received))
             .map_err(|error| format!("cannot start a thread: {error}"))?;
-        Ok(Self { sender: JournalSender { commands, counters }, thread })
+        Ok(Self { sender: JournalSender { commands, under_way, counters }, thread })
     }
 
     pub(crate) fn sender(&self) -> JournalSender {
@@ -206,6 +240,7 @@ impl JournalThread {
 
 struct Writer {
     journal: JournalWriter,
+    under_way: Arc<UnderWay>,
     plan: JournalPlan,
     boot_id: Id128,
     say: Arc<Say>,
@@ -238,7 +273,12 @@ impl Writer {
             let mut room = WAITING_BATCHES_MAX;
             while let Some(next) = command.take() {
                 match next {
-                    Command::Batch(batch) => urgent |= self.append(&batch),
+                    Command::Batch(batch) => {
+                        urgent |= self.append(&batch);
+                        let bytes = batch.bytes();
+                        drop(batch);
+                        self.under_way.leave(bytes);
+                    }
                     Command::Sync(answer) => asked.push(answer),
                     Command::Rotate(answer) => {
                         let result = self.journal.rotate().map_err(|error| error.to_string());
@@ -389,4 +429,25 @@ pub(crate) fn own_machine_id() -> Id128 {
 pub(crate) fn machine_id() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
     TEXT.get_or_init(|| own_machine_id().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: large batches wait for each other, however few they are; one that is larger than the bound passes alone.
+    #[test]
+    fn bytes_under_way_are_bounded() {
+        let under_way = Arc::new(UnderWay::default());
+        under_way.enter(WAITING_BYTES_MAX * 2);
+        let second = std::thread::spawn({
+            let under_way = Arc::clone(&under_way);
+            move || under_way.enter(WAITING_BYTES_MAX)
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(!second.is_finished(), "there is no room yet");
+        under_way.leave(WAITING_BYTES_MAX * 2);
+        second.join().expect("it has room now");
+        assert_eq!(*under_way.bytes.lock().expect("not poisoned"), WAITING_BYTES_MAX);
+    }
 }

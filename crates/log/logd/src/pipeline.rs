@@ -21,6 +21,8 @@ use crate::trusted::{Fields, Trusted};
 
 /// Bytes at which a batch goes to its output at once.
 const BATCH_BYTES: usize = 256 * 1024;
+/// Bytes of an identifier or process id of a journal record that get into a line; the journal has them whole.
+const TAG_PART_BYTES_MAX: usize = 512;
 /// How long a sync waits for the local sockets to be read.
 const DRAIN_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Senders whose rate is remembered.
@@ -176,7 +178,7 @@ pub(crate) struct Worker {
     journal: JournalBatch,
     pub trusted: Trusted,
     limits: HashMap<(usize, u32), RateLimiter>,
-    unit_limits: HashMap<Arc<str>, RateLimiter>,
+    unit_limits: HashMap<(Arc<str>, u32), RateLimiter>,
     zone: Zone,
     now: Moment,
     /// The fields that every record of this host has.
@@ -406,8 +408,8 @@ impl Worker {
             _ => (None, None),
         };
         let trusted = credentials.map(|sender| self.trusted.fields(sender));
-        if let Some((_, unit)) = &trusted
-            && !self.admit_unit(unit)
+        if let (Some((_, unit)), Some(sender)) = (&trusted, credentials)
+            && !self.admit_unit(unit, sender.uid)
         {
             return;
         }
@@ -503,8 +505,8 @@ impl Worker {
             return;
         }
         let trusted = came.credentials.map(|sender| self.trusted.fields(sender));
-        if let Some((_, unit)) = &trusted
-            && !self.admit_unit(unit)
+        if let (Some((_, unit)), Some(sender)) = (&trusted, came.credentials)
+            && !self.admit_unit(unit, sender.uid)
         {
             add(&input.counters.lost, 1);
             return;
@@ -532,7 +534,10 @@ impl Worker {
             self.journal.end(self.now.realtime, self.now.monotonic, [Some(host), trusted], urgent);
         }
         let engine = Arc::clone(&self.engine);
-        let Some(message) = value(b"MESSAGE").filter(|_| engine.rules.is_some()) else { return };
+        let Some(message) = value(b"MESSAGE").filter(|_| engine.rules.is_some()) else {
+            self.flush_large();
+            return;
+        };
         let known = |name: &[u8]| {
             let fields = trusted.as_ref().map(|(fields, _)| fields)?;
             fields.iter().find_map(|field| field.strip_prefix(name)?.strip_prefix(b"="))
@@ -548,12 +553,15 @@ impl Worker {
             (std::mem::take(&mut self.text), std::mem::take(&mut self.clean), std::mem::take(&mut self.tag));
         text.clear();
         text.push(b' ');
+        // The journal has it whole; lines are bounded, however the message came.
+        let message = message.get(..engine.message_bytes_max).unwrap_or(message);
         text.extend_from_slice(sanitize(message, &engine.sanitize, &mut clean));
         tag.clear();
-        tag.extend_from_slice(sanitize(identifier, &engine.sanitize, &mut clean));
+        let bounded = |text| <[u8]>::get(text, ..TAG_PART_BYTES_MAX).unwrap_or(text);
+        tag.extend_from_slice(sanitize(bounded(identifier), &engine.sanitize, &mut clean));
         if let Some(pid) = pid {
             tag.push(b'[');
-            tag.extend_from_slice(sanitize(pid, &engine.sanitize, &mut clean));
+            tag.extend_from_slice(sanitize(bounded(pid), &engine.sanitize, &mut clean));
             tag.push(b']');
         }
         tag.push(b':');
@@ -578,10 +586,12 @@ impl Worker {
         };
         self.evaluate(&engine, input, &view);
         (self.text, self.clean, self.tag) = (text, clean, tag);
+        self.flush_large();
     }
 
-    /// Whether a unit may log one more record into the journal.
-    fn admit_unit(&mut self, unit: &Arc<str>) -> bool {
+    /// Whether a unit may log one more record into the journal. Users are told apart: where no service manager makes units all
+    /// processes share one, and a user must not be able to silence the daemons.
+    fn admit_unit(&mut self, unit: &Arc<str>, uid: u32) -> bool {
         let rate = self.engine.journal_rate;
         if rate.interval_micros == 0 || rate.burst == 0 {
             return true;
@@ -589,14 +599,21 @@ impl Worker {
         if self.unit_limits.len() > LIMITED_SENDERS_MAX {
             self.unit_limits.clear();
         }
-        let limiter = self.unit_limits.entry(Arc::clone(unit)).or_default();
+        let limiter = self.unit_limits.entry((Arc::clone(unit), uid)).or_default();
         let verdict = limiter.decide(rate, self.now.monotonic);
-        tell(&self.shared, verdict, || unit.to_string());
+        tell(&self.shared, verdict, || format!("{unit} (user {uid})"));
         let admitted = !matches!(verdict, Verdict::Refuse { .. });
         if !admitted && let Some(journal) = &self.shared.journal {
             add(&journal.counters.lost, 1);
         }
         admitted
+    }
+
+    /// Hands over early what has grown large: an entry may be as large as its sender's memory file, and many may wait.
+    fn flush_large(&mut self) {
+        if self.journal.bytes() >= BATCH_BYTES {
+            self.flush();
+        }
     }
 
     /// Hands over everything that was rendered since the last time.

@@ -452,6 +452,7 @@ impl Deliver {
             origin: format!("by userid {}", metadata.uid()),
             with: "local".to_owned(),
             trusted: true,
+            house: control::is_house(&self.layout, metadata.uid()),
         };
         let content = message::to_crlf(&drop.content);
         self.queue.send(&ToQueue::Submit(submission), &content).map_err(|e| e.to_string())?;

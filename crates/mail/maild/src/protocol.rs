@@ -61,6 +61,9 @@ pub struct Submission {
     pub with: String,
     /// True if missing header fields are to be added.
     pub trusted: bool,
+    /// True if the house's own services sent it: only then an `X-Banto-Alert` field is believed. With it anybody on the network
+    /// could keep the records of his mail from every alert.
+    pub house: bool,
 }
 
 /// Recipients of one message to be tried.

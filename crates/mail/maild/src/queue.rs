@@ -276,7 +276,7 @@ impl Queue {
                 hops += 1;
             } else if field.is("Message-ID") {
                 marks.message_id = field.unfolded();
-            } else if field.is("X-Banto-Alert") {
+            } else if field.is("X-Banto-Alert") && submission.house {
                 marks.alert_id = Some(field.unfolded());
             } else if field.is("Date") {
                 has_date = true;

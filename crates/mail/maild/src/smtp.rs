@@ -383,6 +383,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             origin: self.client.received_from(&self.helo),
             with: if self.extended { "ESMTP".to_owned() } else { "SMTP".to_owned() },
             trusted: self.client.is_trusted(&self.local.settings),
+            house: matches!(self.client, Client::Process(uid) if control::is_house(&self.shared.layout, uid)),
         };
         match self.shared.submit(submission, &content).await {
             Ok(queue_id) => {

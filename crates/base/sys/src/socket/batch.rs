@@ -19,6 +19,7 @@ pub struct ReceiveBatch {
     headers: Vec<libc::mmsghdr>,
     received: usize,
     descriptors: Vec<Vec<OwnedFd>>,
+    descriptors_kept: usize,
 }
 
 /// Aligned as `struct cmsghdr` must be.
@@ -61,7 +62,20 @@ impl ReceiveBatch {
             headers: vec![header; count],
             received: 0,
             descriptors: Vec::new(),
+            descriptors_kept: 0,
         }
+    }
+
+    /// The same, which keeps the first `count` descriptors that come with a datagram; without this all are closed at once, so
+    /// that no sender can fill the process's table of open files.
+    pub fn with_descriptors(mut self, count: usize) -> Self {
+        self.descriptors_kept = count;
+        self
+    }
+
+    /// Closes the descriptors of the last [`Self::receive`] that were not taken.
+    pub fn close_descriptors(&mut self) {
+        self.descriptors.clear();
     }
 
     /// Receives what is there, at most the batch's count, without waiting; `WouldBlock` when nothing is. Forgets what the
@@ -141,8 +155,8 @@ impl ReceiveBatch {
         Some(datagram)
     }
 
-    /// Takes the descriptors that came with the datagram `index` (`SCM_RIGHTS`); those not taken are closed by the next
-    /// [`Self::receive`].
+    /// Takes the descriptors that came with the datagram `index` (`SCM_RIGHTS`) and are kept; those not taken are closed by
+    /// [`Self::close_descriptors`] or the next [`Self::receive`].
     pub fn descriptors(&mut self, index: usize) -> Vec<OwnedFd> {
         self.descriptors.get_mut(index).map(std::mem::take).unwrap_or_default()
     }
@@ -164,6 +178,7 @@ impl ReceiveBatch {
                 all.resize_with(index + 1, Vec::new);
                 // SAFETY: the kernel has just installed these descriptors for us, and nobody else knows them.
                 all[index] = raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect();
+                all[index].truncate(self.descriptors_kept);
             }
         }
         self.descriptors = all;
@@ -271,5 +286,46 @@ mod tests {
         let got = batch.datagram(0).unwrap();
         assert_eq!(got.data, b"hello");
         assert_eq!(got.credentials.unwrap().pid, std::process::id());
+    }
+
+    /// Goal: descriptors that nobody asked for are closed when the call returns, and of those asked for only the first are kept.
+    #[test]
+    fn unwanted_descriptors_are_closed() {
+        for (kept, expected) in [(0, 0), (2, 2)] {
+            let (one, other) = std::os::unix::net::UnixDatagram::pair().unwrap();
+            let (reader, writer) = std::io::pipe().unwrap();
+            let sent: Vec<libc::c_int> = vec![writer.as_raw_fd(); 20];
+            let mut control = ControlBuffer([0; CONTROL_BYTES]);
+            let mut byte = *b"x";
+            let mut vector = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+            let length = u32::try_from(std::mem::size_of_val(sent.as_slice())).unwrap();
+            // SAFETY: a plain C structure; all pointers are to live buffers, and the control message fits (20 descriptors of 4 bytes).
+            unsafe {
+                let mut header: libc::msghdr = std::mem::zeroed();
+                header.msg_iov = &mut vector;
+                header.msg_iovlen = 1;
+                header.msg_control = control.0.as_mut_ptr().cast();
+                header.msg_controllen = libc::CMSG_SPACE(length) as _;
+                let head = libc::CMSG_FIRSTHDR(&header);
+                (*head).cmsg_level = libc::SOL_SOCKET;
+                (*head).cmsg_type = libc::SCM_RIGHTS;
+                (*head).cmsg_len = libc::CMSG_LEN(length) as _;
+                std::ptr::copy_nonoverlapping(
+                    sent.as_ptr().cast::<u8>(),
+                    libc::CMSG_DATA(head),
+                    length as usize,
+                );
+                assert_eq!(libc::sendmsg(one.as_raw_fd(), &header, 0), 1);
+            }
+            drop(writer);
+            let mut batch = ReceiveBatch::new(2, 64).with_descriptors(kept);
+            assert_eq!(batch.receive(&other).unwrap(), 1);
+            let taken = batch.descriptors(0);
+            assert_eq!(taken.len(), expected);
+            drop(taken);
+            // The pipe's end is told only when no copy of its other end is open.
+            let mut rest = Vec::new();
+            std::io::Read::read_to_end(&mut &reader, &mut rest).unwrap();
+        }
     }
 }

@@ -45,7 +45,7 @@ mod tests {
         file.write_all(b"content").unwrap();
         crate::memfd::seal(&file).unwrap();
         send_descriptor(&sender, b"", &file).unwrap();
-        let mut batch = ReceiveBatch::new(2, 16);
+        let mut batch = ReceiveBatch::new(2, 16).with_descriptors(1);
         assert_eq!(batch.receive(&receiver).unwrap(), 1);
         let descriptors = batch.descriptors(0);
         assert_eq!(descriptors.len(), 1);

@@ -38,6 +38,18 @@ impl House {
 
     /// Logs `message` at `second` after the start; returns the mails made.
     fn log(&mut self, second: u64, priority: &str, message: &str, extra: &[(&str, &str)]) -> Vec<Letter> {
+        self.log_as(true, second, priority, message, extra)
+    }
+
+    /// The same, by the house itself or by anybody else.
+    fn log_as(
+        &mut self,
+        ours: bool,
+        second: u64,
+        priority: &str,
+        message: &str,
+        extra: &[(&str, &str)],
+    ) -> Vec<Letter> {
         let now = UnixMicros(START + second * SECOND);
         let mut record = Record { realtime: now, fields: Vec::new() };
         record.push("MESSAGE", message);
@@ -48,7 +60,7 @@ impl House {
         }
         self.sequence += 1;
         let mut actions = Vec::new();
-        self.engine.record(now, &format!("s={}", self.sequence), &record, &mut actions);
+        self.engine.record(now, &format!("s={}", self.sequence), &record, ours, &mut actions);
         letters(actions)
     }
 
@@ -132,6 +144,17 @@ fn suppressed_is_said_in_the_next_mail() {
     assert!(house.log(3_500, "3", "bravo", &[]).is_empty());
     let next = house.log(3_601, "3", "charlie", &[]);
     assert!(next[0].text.contains("Suppressed: 1 records of this rule"), "{}", next[0].text);
+}
+
+/// Goal: a stranger's record is neither hidden by an alert's id nor mailed past the budget by a doctor's nonce.
+#[test]
+fn strangers_are_no_echo_and_no_doctor() {
+    let mut house = House::new(vec![rule("errors", 0, 100)], 100);
+    assert_eq!(house.log_as(false, 0, "3", "break-in", &[("BANTO_ALERT_ID", "banto-1")]).len(), 1);
+    let mails = house.log_as(false, 1, "3", "other words", &[("BANTO_DOCTOR", "abc-123")]);
+    assert_eq!(mails.len(), 1);
+    assert_eq!((mails[0].rule.as_str(), mails[0].nonce.as_deref()), ("errors", None));
+    assert!(house.log_as(false, 2, "6", "quiet", &[("BANTO_DOCTOR", "abc-124")]).is_empty());
 }
 
 /// Goal: an alert's own echo matches nothing, and the doctor's record makes its mail whatever the budget, once.

@@ -28,7 +28,7 @@ const ROUNDS_MAX: usize = 32;
 pub(crate) fn run(shared: &Arc<Shared>, waker: &sys::fd::Waker) {
     let mut worker = Worker::new(Arc::clone(shared));
     let mut syslog = ReceiveBatch::new(SYSLOG_DATAGRAMS, SYSLOG_DATAGRAM_BYTES);
-    let mut native = ReceiveBatch::new(NATIVE_DATAGRAMS, NATIVE_DATAGRAM_BYTES);
+    let mut native = ReceiveBatch::new(NATIVE_DATAGRAMS, NATIVE_DATAGRAM_BYTES).with_descriptors(2);
     let mut streams = Streams::default();
     let mut ready = Vec::new();
     let mut renewed = false;
@@ -123,6 +123,7 @@ fn read_native(worker: &mut Worker, input: &Bound, socket: &UnixDatagram, batch:
                 _ => refuse(worker, input, "a datagram brought several descriptors"),
             }
         }
+        batch.close_descriptors();
         if count < NATIVE_DATAGRAMS {
             return;
         }

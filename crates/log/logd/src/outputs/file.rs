@@ -23,6 +23,7 @@ const WAITING_BATCHES_MAX: usize = 64;
 /// `O_NOCTTY` and `O_NONBLOCK` on the Linux architectures that are supported: opening a terminal must not make it ours, and
 /// opening a pipe that nobody reads must not stop the thread.
 const O_NOCTTY: i32 = 0o400;
+const O_NONBLOCK: i32 = 0o4000;
 
 enum Command {
     Write {
@@ -308,7 +309,7 @@ fn open(target: &Target, path: &Path) -> io::Result<File> {
             .append(true)
             .create(true)
             .mode(options.file_mode)
-            .custom_flags(O_NOCTTY)
+            .custom_flags(O_NOCTTY | O_NONBLOCK)
             .open(path)?,
     };
     if !existed && (options.owner.is_some() || options.group.is_some()) {
@@ -437,5 +438,22 @@ mod tests {
         thread.finish();
         assert_eq!(crate::counters::read(&counters.lost), 2);
         assert_eq!(crate::counters::read(&counters.queued), 0);
+    }
+
+    /// Goal: a pipe where a file should be, which nobody reads, costs its own messages and stops no other file.
+    #[test]
+    fn a_pipe_that_nobody_reads_stops_nothing() {
+        let dir = folder("pipe");
+        let made = std::process::Command::new("mkfifo").arg(dir.join("pipe")).status().expect("mkfifo");
+        assert!(made.success());
+        let thread = FileThread::start(Arc::new(Say::quiet())).expect("a thread");
+        let (pipe, plain): (Arc<OutputCounters>, Arc<OutputCounters>) = (Arc::default(), Arc::default());
+        sent(&thread.sender(dir.join("pipe"), &FileOptions::default(), None), &pipe, "a\n", None);
+        sent(&thread.sender(dir.join("plain"), &FileOptions::default(), None), &plain, "b\n", None);
+        thread.barrier();
+        assert_eq!(std::fs::read_to_string(dir.join("plain")).expect("the file"), "b\n");
+        assert_eq!(crate::counters::read(&pipe.lost), 1);
+        thread.finish();
+        let _ = std::fs::remove_dir_all(&dir);
     }
 }

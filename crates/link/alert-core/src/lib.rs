@@ -2,7 +2,7 @@
 //!
 //! For: alertd, which reads the journal and hands mails to `sendmail`, and whoever wants to know what a rule would do.
 //!
-//! Always: a record that bears `BANTO_ALERT_ID` matches nothing, so an alert never causes an alert. A record that bears
+//! Always: a record of the house that bears `BANTO_ALERT_ID` matches nothing, so an alert never causes an alert. One that bears
 //! `BANTO_DOCTOR` matches the built-in rule `doctor` and no other, and no group or budget holds it back. Everything that must survive
 //! a crash (the journal cursor, groups, budgets, mails not handed over yet) is in one [`State`], so that it is saved as one.
 //! The same record handled twice makes the same alert id. Mail made here has no bare CR, and no header that a record could inject.

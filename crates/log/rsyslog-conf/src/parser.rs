@@ -395,7 +395,40 @@ impl Parser<'_> {
             }
             return Vec::new();
         }
+        if !is_object && self.bare_word(cursor) {
+            return Vec::new();
+        }
         self.action_list(cursor)
+    }
+
+    /// A word that stands where a rule or a statement should begin and is neither. rsyslogd takes it for a user's name and warns;
+    /// far more often it is a slip, and a message to a user can be written without doubt.
+    fn bare_word(&mut self, cursor: &mut Cursor) -> bool {
+        const STATEMENTS: [&str; 6] = ["action", "call", "stop", "if", "include", "continue"];
+        let word = cursor.peek_word().to_owned();
+        let is_word =
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if !is_word || STATEMENTS.contains(&word.to_ascii_lowercase().as_str()) {
+            return false;
+        }
+        let start = cursor.at;
+        cursor.word();
+        let help = match nearest(
+            &word,
+            STATEMENTS.into_iter().chain(["module", "input", "template", "ruleset", "global"]),
+        ) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "for the user {word} write `:omusrmsg:{word}` behind a selector: *.* :omusrmsg:{word}"
+            ),
+        };
+        self.wrong_at(
+            cursor.span_from(start),
+            format!("`{word}` is neither a selector nor a statement"),
+            help,
+        );
+        cursor.skip_line();
+        true
     }
 
     fn if_statement(&mut self, cursor: &mut Cursor) -> Vec<Written> {

@@ -328,6 +328,13 @@ fn mistakes_are_told() {
     check("*.* { /a", "1:5", "a block is not closed", "write `}`");
     check("*.* /a *.* /b", "1:8", "`*.*` follows an action", "write it on a line");
     check("}", "1:1", "a brace closes no block", "take it out");
+    check(
+        "nonsense",
+        "1:1",
+        "`nonsense` is neither a selector nor a statement",
+        "for the user nonsense write",
+    );
+    check("sotp", "1:1", "`sotp` is neither a selector nor a statement", "did you mean `stop`?");
     check("& /a", "1:1", "`&` continues a rule", "write the whole rule");
     check("*.* @", "1:6", "no host is named", "write `@host:514`");
     check("*.* @@(q)h", "1:8", "`q` is not an option of a forward", "options are");

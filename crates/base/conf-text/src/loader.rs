@@ -25,6 +25,12 @@ pub struct FileLoader;
 impl Loader for FileLoader {
     fn read(&mut self, path: &Path) -> io::Result<String> {
         use std::io::Read;
+        use std::os::unix::fs::FileTypeExt;
+        // A pipe that nobody writes would hold a daemon that reloads for ever. A shell's <(...) is asked for by its /dev name.
+        let handed = path.starts_with("/dev") || path.starts_with("/proc");
+        if !handed && std::fs::metadata(path)?.file_type().is_fifo() {
+            return Err(io::Error::other("it is a pipe, not a file"));
+        }
         let file = std::fs::File::open(path)?;
         if file.metadata()?.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -169,5 +175,15 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }
+    }
+
+    /// Goal: a pipe in a configuration's place is told and not waited for.
+    #[test]
+    fn a_pipe_is_no_configuration() {
+        let path = std::env::temp_dir().join(format!("conf-text-pipe-{}", std::process::id()));
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+        assert!(made.success());
+        assert!(FileLoader.read(&path).is_err_and(|error| error.to_string().contains("a pipe")));
+        std::fs::remove_file(&path).expect("our own file");
     }
 }

@@ -250,8 +250,12 @@ pub fn user_name() -> String {
 /// Takes the house for this process; the error is the process that has it.
 fn lock(dir: &Path) -> Result<File, String> {
     let path = dir.join(status::LOCK_FILE);
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = open.map_err(|error| error.to_string())?;
+    // Not through a link: what it points to would be emptied.
+    let how = sys::file::OpenHow { append_mode: Some(0o644) };
+    let open = path.parent().zip(path.file_name()).ok_or_else(|| path.display().to_string())?;
+    let folder = File::open(open.0).map_err(|error| error.to_string())?;
+    let mut file = sys::file::open_beneath(&folder, Path::new(open.1), how)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
     if sys::file::flock_exclusive(&file, false).is_err() {
         let owner = std::fs::read_to_string(&path).unwrap_or_default();
         return Err(owner.trim().to_owned());

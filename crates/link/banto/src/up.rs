@@ -251,11 +251,14 @@ pub fn user_name() -> String {
 fn lock(dir: &Path) -> Result<File, String> {
     let path = dir.join(status::LOCK_FILE);
     // Not through a link: what it points to would be emptied.
-    let how = sys::file::OpenHow { append_mode: Some(0o644) };
+    let how = sys::file::OpenHow { append_mode: Some(0o600) };
     let open = path.parent().zip(path.file_name()).ok_or_else(|| path.display().to_string())?;
     let folder = File::open(open.0).map_err(|error| error.to_string())?;
     let mut file = sys::file::open_beneath(&folder, Path::new(open.1), how)
         .map_err(|error| format!("{}: {error}", path.display()))?;
+    // Whoever can read it can lock it, and so keep the house from starting.
+    let only_ours = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    file.set_permissions(only_ours).map_err(|error| error.to_string())?;
     if sys::file::flock_exclusive(&file, false).is_err() {
         let owner = std::fs::read_to_string(&path).unwrap_or_default();
         return Err(owner.trim().to_owned());

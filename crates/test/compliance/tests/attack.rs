@@ -198,3 +198,18 @@ fn slow_readers_do_not_hold_the_page() {
     };
     assert!(slow.iter().take(200).all(ended), "connections stay open without end");
 }
+
+/// Goal: a stranger can neither take the house's lock, which would keep it from starting, nor read its queue or mailboxes.
+#[test]
+fn a_stranger_holds_no_lock_and_reads_no_mail() {
+    let house = House::new();
+    let script = "for f in run/up.lock mail/root spool/mail state/alertd.json; do \
+                  if test -r \"$D/$f\"; then echo \"readable: $f\"; fi; done; test -r \"$D/run/up.json\" && echo looked";
+    let Some(mut command) = house.as_stranger(script) else { return };
+    let output = command.output().expect("setpriv");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "looked\n");
+    let status = house.as_stranger("\"$B\" --dir \"$D\" status").expect("we are root");
+    let output = { status }.env("B", compliance::banto()).output().expect("setpriv");
+    // The clock's socket is its owner's alone; the rest is told to everybody.
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Log      kept"), "{output:?}");
+}

@@ -307,8 +307,8 @@ impl Engine {
         let mut group = new_group(cursor, phase, fields);
         add_record(&mut group, record);
         if wait_usec > 0 {
+            // The record that the first mail will tell of: suppressed only if the budget holds that mail back.
             rule_state.groups.insert(key, group);
-            rule_state.suppressed += 1;
         } else {
             let letter = self.first_or_digest(&rule, &key, &group, Kind::First, now);
             told(&mut group, now.0 + rule.group_interval.as_micros() as u64);
@@ -358,6 +358,9 @@ impl Engine {
                 self.rule_state(rule).groups.insert(key.to_owned(), group);
             } else {
                 let origin = group.origin.clone();
+                if matches!(group.phase, Phase::Waiting { .. }) {
+                    rule_state.suppressed += 1;
+                }
                 hold_back(rule_state, rule, &origin, now, |held| absorb(held, &group));
             }
             return;

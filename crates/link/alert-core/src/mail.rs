@@ -82,7 +82,8 @@ impl Draft<'_> {
             (None, Kind::Digest) => format!("[{host}] {rule}: {} more: {what}", self.group.count),
         };
         if subject.chars().count() > SUBJECT_CHARS_MAX {
-            subject.chars().take(SUBJECT_CHARS_MAX - 1).chain(['…']).collect()
+            // The mark is ASCII: a character outside would make base64 of the whole subject.
+            subject.chars().take(SUBJECT_CHARS_MAX - 3).chain("...".chars()).collect()
         } else {
             subject
         }
@@ -216,7 +217,7 @@ fn one_line(text: &str) -> String {
     for c in text.chars() {
         let shown = if c.is_control() { ' ' } else { c };
         if out.len() + shown.len_utf8() > LINE_BYTES_MAX {
-            out.push('…');
+            out.push_str("...");
             break;
         }
         out.push(shown);

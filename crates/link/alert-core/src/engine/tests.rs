@@ -116,6 +116,32 @@ fn a_group_wait_collects() {
     assert_eq!(mails.iter().map(|l| (l.kind, l.count)).collect::<Vec<_>>(), [(Kind::First, 2)]);
 }
 
+/// Goal: with a group wait, the record that the first mail tells of is suppressed only when a budget holds that mail back.
+#[test]
+fn a_group_wait_suppresses_nothing_by_itself() {
+    let mut house = House::new(vec![rule("errors", 10, 1)], 100);
+    let counts = |house: &House| {
+        let counts = &house.engine.counts()[0];
+        (counts.matched, counts.fired, counts.suppressed)
+    };
+    house.log(0, "3", "disk full", &[]);
+    house.wait_until(10);
+    assert_eq!(counts(&house), (1, 1, 0));
+    house.log(11, "3", "fan stopped", &[]);
+    assert!(house.wait_until(21).is_empty(), "the budget is used up");
+    assert_eq!(counts(&house), (2, 1, 1));
+}
+
+/// Goal: a subject that is cut stays readable as it is.
+#[test]
+fn a_cut_subject_is_not_encoded() {
+    let mut house = House::new(vec![rule("errors", 0, 100)], 100);
+    let mails = house.log(0, "3", &"x".repeat(2_000), &[]);
+    let subject = mails[0].text.lines().find(|line| line.starts_with("Subject: ")).expect("a subject");
+    assert!(subject.starts_with("Subject: [shop] errors: app: ") && subject.ends_with("xxx..."), "{subject}");
+    assert_eq!(subject.len(), "Subject: ".len() + 120);
+}
+
 /// Goal: a used-up budget holds mails back, one mail tells of all of it when the budget opens, and no record is uncounted.
 #[test]
 fn a_budget_holds_back_and_says_so() {

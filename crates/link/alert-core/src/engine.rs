@@ -71,6 +71,8 @@ pub struct RuleCounts {
     pub fired: u64,
     /// Matched records without a mail of their own.
     pub suppressed: u64,
+    /// Mails that `sendmail` refused for good.
+    pub failed: u64,
 }
 
 /// Rules, letterhead and budgets over a [`State`].
@@ -143,6 +145,7 @@ impl Engine {
                     matched: state.map_or(0, |state| state.matched),
                     fired: state.map_or(0, |state| state.fired),
                     suppressed: state.map_or(0, |state| state.suppressed),
+                    failed: state.map_or(0, |state| state.failed),
                 }
             })
             .collect()
@@ -234,6 +237,14 @@ impl Engine {
             }
         }
         RETRY_LONGEST_USEC
+    }
+
+    /// A mail was refused for good: it leaves the outbox and is counted. Trying again would give it once more to those recipients
+    /// that were not refused, for ever.
+    pub fn hand_over_refused(&mut self, id: &str) {
+        let Some(at) = self.state.outbox.iter().position(|letter| letter.id == id) else { return };
+        let letter = self.state.outbox.remove(at);
+        self.state.rules.entry(letter.rule).or_default().failed += 1;
     }
 
     fn doctor_record(

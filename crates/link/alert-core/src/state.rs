@@ -30,6 +30,8 @@ pub struct RuleState {
     pub fired: u64,
     /// Matched records that made no mail of their own: a digest told of them or will.
     pub suppressed: u64,
+    /// Mails that `sendmail` refused for good.
+    pub failed: u64,
     /// Records held back by a budget since the rule's last mail, to be said in the next one.
     pub held_back: u64,
     /// When its mails of the last hour were made (microseconds since the epoch).

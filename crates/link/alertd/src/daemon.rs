@@ -16,9 +16,9 @@ use selflog::{Facility, SelfLog, Severity};
 use sys::fd::Waker;
 use sys::poll::{Interest, Readiness};
 
-use crate::events::{HandedOver, NotHandedOver};
+use crate::events::{HandedOver, NotHandedOver, Refused};
 use crate::follow::Follower;
-use crate::handover::{HandOver, Outcome, default_command};
+use crate::handover::{HandOver, NotTaken, Outcome, default_command};
 use crate::store::Store;
 
 /// The fallback where a change of the journal wakes nobody.
@@ -50,6 +50,10 @@ pub struct Daemon {
     /// The id of the mail that the thread has now.
     under_way: Option<String>,
     recent: VecDeque<Recent>,
+    /// Why the latest attempt failed that is to be made again; none since one succeeded.
+    waiting_because: Option<String>,
+    /// Why the latest mail was refused for good.
+    failed_because: Option<String>,
 }
 
 #[derive(Default)]
@@ -99,6 +103,8 @@ impl Daemon {
             counts: Counts::default(),
             under_way: None,
             recent: VecDeque::new(),
+            waiting_because: None,
+            failed_because: None,
         })
     }
 
@@ -239,16 +245,24 @@ impl Daemon {
                     recent.error = None;
                 }
                 self.counts.sent += 1;
+                self.waiting_because = None;
                 self.engine.handed_over(&letter.id);
                 self.log.say(&HandedOver(&letter));
             }
-            Err(why) => {
+            Err(NotTaken { why, refused }) => {
                 if let Some(recent) = recent {
                     recent.error = Some(why.clone());
                 }
                 self.counts.failed_attempts += 1;
-                let pause_usec = self.engine.hand_over_failed(&letter.id, now());
-                self.log.say(&NotHandedOver { letter: &letter, why: &why, pause_usec });
+                if let Some(exit_code) = refused {
+                    self.engine.hand_over_refused(&letter.id);
+                    self.log.say(&Refused { letter: &letter, why: &why, exit_code });
+                    self.failed_because = Some(why);
+                } else {
+                    let pause_usec = self.engine.hand_over_failed(&letter.id, now());
+                    self.log.say(&NotHandedOver { letter: &letter, why: &why, pause_usec });
+                    self.waiting_because = Some(why);
+                }
             }
         }
         self.save();
@@ -285,12 +299,15 @@ impl Daemon {
         let counts = self.engine.counts();
         let rules: Vec<Value> = counts
             .iter()
-            .map(|rule| json!({ "name": rule.name, "matched": rule.matched, "fired": rule.fired, "suppressed": rule.suppressed }))
+            .map(|rule| json!({ "name": rule.name, "matched": rule.matched, "fired": rule.fired, "suppressed": rule.suppressed, "failed": rule.failed }))
             .collect();
         json!({
             "fired": counts.iter().map(|rule| rule.fired).sum::<u64>(),
             "suppressed": counts.iter().map(|rule| rule.suppressed).sum::<u64>(),
             "waiting": self.engine.state().outbox.len(),
+            "waiting_because": self.waiting_because.as_ref().filter(|_| !self.engine.state().outbox.is_empty()),
+            "failed": counts.iter().map(|rule| rule.failed).sum::<u64>(),
+            "failed_because": self.failed_because,
             "sent": self.counts.sent,
             "failed_attempts": self.counts.failed_attempts,
             "records": self.counts.records,

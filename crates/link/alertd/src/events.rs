@@ -61,6 +61,48 @@ impl Event for NotHandedOver<'_> {
     }
 }
 
+/// `sendmail` refused a mail for good; it is not tried again.
+pub struct Refused<'a> {
+    /// The mail.
+    pub letter: &'a Letter,
+    /// What it said.
+    pub why: &'a str,
+    /// Its exit code.
+    pub exit_code: i32,
+}
+
+impl Event for Refused<'_> {
+    fn name(&self) -> &'static str {
+        "alert.refused"
+    }
+
+    fn severity(&self) -> Severity {
+        Severity::Err
+    }
+
+    fn message(&self) -> String {
+        format!(
+            "alert {} of rule {} to {} was refused for good and is not tried again: {}; recipients that it does not name may have \
+             it; correct `to` of that rule in banto.toml (or the sendmail command) and reload",
+            self.letter.id,
+            self.letter.rule,
+            recipients(self.letter),
+            self.why
+        )
+    }
+
+    fn fields(&self, field: &mut dyn FnMut(&str, &str)) {
+        letter_fields(self.letter, field);
+        field("BANTO_ALERT_TO", recipients(self.letter));
+        field("EXIT_STATUS", &self.exit_code.to_string());
+    }
+}
+
+/// The recipients as the mail's header has them.
+fn recipients(letter: &Letter) -> &str {
+    letter.text.lines().find_map(|line| line.strip_prefix("To: ")).unwrap_or_default()
+}
+
 /// The id makes the record one that no rule matches.
 fn letter_fields(letter: &Letter, field: &mut dyn FnMut(&str, &str)) {
     field("BANTO_ALERT_ID", &letter.id);

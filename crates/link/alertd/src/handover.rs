@@ -23,8 +23,28 @@ pub struct Outcome {
     /// The mail.
     pub letter: Letter,
     /// Taken, or why not.
-    pub result: Result<(), String>,
+    pub result: Result<(), NotTaken>,
 }
+
+/// Why a mail was not taken.
+#[derive(Debug)]
+pub struct NotTaken {
+    /// What went wrong, in words.
+    pub why: String,
+    /// The exit code where it says that trying again is of no use.
+    pub refused: Option<i32>,
+}
+
+impl From<String> for NotTaken {
+    fn from(why: String) -> Self {
+        Self { why, refused: None }
+    }
+}
+
+/// The exit codes of `sysexits.h` after which trying again is of no use: called wrongly (64), bad or too large data (65), no such
+/// user (67), no such host (68), refused (69, which our `sendmail` gives for a permanent reply alone).
+/// Everything else, 71, 74 and 75 above all, may pass.
+const REFUSALS: [i32; 5] = [64, 65, 67, 68, 69];
 
 /// The thread.
 pub struct HandOver {
@@ -94,9 +114,9 @@ pub fn default_command(layout: &Layout) -> Vec<OsString> {
     }
 }
 
-fn hand_over(command: &[OsString], letter: &Letter) -> Result<(), String> {
+fn hand_over(command: &[OsString], letter: &Letter) -> Result<(), NotTaken> {
     let Some((program, args)) = command.split_first() else {
-        return Err("no sendmail command is configured".to_owned());
+        return Err("no sendmail command is configured".to_owned().into());
     };
     let shown = program.to_string_lossy();
     let mut child = Command::new(program);
@@ -128,23 +148,26 @@ fn hand_over(command: &[OsString], letter: &Letter) -> Result<(), String> {
             Ok(None) if Instant::now() >= end => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("{shown} did not end within {} s", PATIENCE.as_secs()));
+                return Err(format!("{shown} did not end within {} s", PATIENCE.as_secs()).into());
             }
             Ok(None) => {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_millis(20));
             }
-            Err(error) => return Err(format!("{shown}: {error}")),
+            Err(error) => return Err(format!("{shown}: {error}").into()),
         }
     };
     let written = writer.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
     let complaint = reader.join().unwrap_or_default();
+    let refused = status.code().filter(|code| REFUSALS.contains(code));
     match (status.success(), written) {
         (true, Ok(())) => Ok(()),
         // A program that ends well without reading the mail has not taken it.
-        (true, Err(error)) => Err(format!("{shown} did not read the mail: {error}")),
-        (false, _) if complaint.is_empty() => Err(format!("{shown} ended with {status}")),
-        (false, _) => Err(format!("{shown} ended with {status}: {complaint}")),
+        (true, Err(error)) => Err(format!("{shown} did not read the mail: {error}").into()),
+        (false, _) if complaint.is_empty() => {
+            Err(NotTaken { why: format!("{shown} ended with {status}"), refused })
+        }
+        (false, _) => Err(NotTaken { why: format!("{shown} ended with {status}: {complaint}"), refused }),
     }
 }
 
@@ -175,7 +198,7 @@ mod tests {
             let result = hand_over(&command, &letter(text));
             match (&result, expected) {
                 (Ok(()), Ok(())) => {}
-                (Err(error), Err(part)) if error.contains(part) => {}
+                (Err(error), Err(part)) if error.why.contains(part) => {}
                 _ => panic!("{script}: {result:?}"),
             }
         };
@@ -184,6 +207,23 @@ mod tests {
         check("exit 75", "x", Err("exit status: 75"));
         check("exec 0</dev/null; exit 0", &"x".repeat(1 << 20), Err("did not read the mail"));
         let missing = [OsString::from("/nonexistent/sendmail")];
-        assert!(hand_over(&missing, &letter("x")).unwrap_err().contains("cannot run"));
+        let error = hand_over(&missing, &letter("x")).unwrap_err();
+        assert!(error.why.contains("cannot run") && error.refused.is_none());
+    }
+
+    /// Goal: only exit codes that say so make a failure final; what may pass, a signal included, does not.
+    #[test]
+    fn only_permanent_codes_are_final() {
+        let check = |script: &str, expected: Option<i32>| {
+            let command = ["/bin/sh", "-c", script].map(OsString::from);
+            assert_eq!(hand_over(&command, &letter("x")).unwrap_err().refused, expected, "{script}");
+        };
+        for code in [64, 65, 67, 68, 69] {
+            check(&format!("cat >/dev/null; exit {code}"), Some(code));
+        }
+        for code in [1, 66, 70, 71, 73, 74, 75, 127] {
+            check(&format!("cat >/dev/null; exit {code}"), None);
+        }
+        check("kill -KILL $$", None);
     }
 }

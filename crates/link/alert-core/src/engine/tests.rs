@@ -132,6 +132,20 @@ fn a_group_wait_suppresses_nothing_by_itself() {
     assert_eq!(counts(&house), (2, 1, 1));
 }
 
+/// Goal: a mail refused for good is gone and counted once; the other mails stay.
+#[test]
+fn a_refusal_is_final() {
+    let mut house = House::new(vec![rule("errors", 0, 100)], 100);
+    let first = house.log(0, "3", "disk full", &[]).remove(0);
+    let second = house.log(1, "3", "fan stopped", &[]).remove(0);
+    house.engine.hand_over_refused(&first.id);
+    house.engine.hand_over_refused(&first.id);
+    let left: Vec<String> =
+        house.engine.to_hand_over(UnixMicros(START + 1_000 * SECOND)).into_iter().map(|l| l.id).collect();
+    assert_eq!(left, [second.id]);
+    assert_eq!(house.engine.counts()[0].failed, 1);
+}
+
 /// Goal: a subject that is cut stays readable as it is.
 #[test]
 fn a_cut_subject_is_not_encoded() {

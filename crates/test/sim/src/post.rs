@@ -78,7 +78,7 @@ impl Post {
     pub(crate) fn watch(&mut self, records: &[Found], now: UnixMicros) {
         let mut actions = Vec::new();
         for found in records {
-            let heard = self.engine.record(now, &found.cursor, &found.record, &mut actions);
+            let heard = self.engine.record(now, &found.cursor, &found.record, true, &mut actions);
             if found.record.field("BANTO_ALERT_ID").is_some() {
                 assert_eq!(heard, Heard::OwnEcho, "a record that a mail caused made another mail");
                 self.echoes += 1;

@@ -13,6 +13,13 @@
 //! `-a` is a header in bsd-mailx and an attachment in s-nail. Here a word of the form `Name: value` is a header and any
 //! other word names a file to attach; a file whose name has that form is attached as `./Name: value`. The list of
 //! messages and the prompts are those of bsd-mailx; bodies are shown decoded, as s-nail does.
+//!
+//! # Startup files
+//!
+//! On an installed system `/etc/mail.rc` and then `~/.mailrc` (or what `MAILRC` names) are read; in a house `etc/mail.rc`
+//! of the house stands in the place of the first, and the installed system's is not read: a house does not change with
+//! the machine that it stands on. What a letter needs of Debian's `/etc/mail.rc` is so from the start: a subject is asked
+//! for (`asksub`), and a line that is only a dot ends a letter that is typed (`dot`). `set noasksub nodot` turns them off.
 #![forbid(unsafe_code)]
 
 mod commands;

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 const SOURCE_DEPTH_MAX: u32 = 16;
 /// Octets of a startup file.
 const SOURCE_OCTETS_MAX: u64 = 1024 * 1024;
+/// Variables that are set before any startup file is read: with them a letter is written as Debian's `/etc/mail.rc` has it,
+/// whether there is such a file or not.
+const SET_AT_FIRST: [&str; 2] = ["asksub", "dot"];
 /// Header fields that are not shown unless asked for, besides those that `ignore` names.
 const IGNORED: [&str; 13] = [
     "received",
@@ -52,7 +55,7 @@ pub(crate) enum Handled {
 impl Settings {
     pub(crate) fn new(sending: bool, terminal: bool, home: PathBuf) -> Self {
         Self {
-            variables: BTreeMap::from([("asksub".into(), String::new())]),
+            variables: BTreeMap::from(SET_AT_FIRST.map(|name| (name.to_owned(), String::new()))),
             groups: BTreeMap::new(),
             ignored: IGNORED.iter().map(|&name| name.to_owned()).collect(),
             retained: BTreeSet::new(),
@@ -388,6 +391,18 @@ mod tests {
         check("endif", "\"Endif\" without matching \"if\"");
         check("if q", "Unrecognized if-keyword: \"q\"");
         check("set \"a", "a closing \" is missing");
+    }
+
+    /// Goal: a lone dot ends a letter unless somebody says that it does not.
+    #[test]
+    fn dot_is_set_until_it_is_unset() {
+        let check = |lines: &str, expected: bool| {
+            assert_eq!(settings(true, lines).0.is_set("dot"), expected, "{lines}")
+        };
+        check("", true);
+        check("set nodot", false);
+        check("unset dot", false);
+        check("set nodot\nset dot", true);
     }
 
     /// Goal: names of files mean what mailx says they mean.

@@ -14,6 +14,12 @@
 //! other word names a file to attach; a file whose name has that form is attached as `./Name: value`. The list of
 //! messages and the prompts are those of bsd-mailx; bodies are shown decoded, as s-nail does.
 //!
+//! # Places
+//!
+//! Messages that were read go to `~/mbox` and letters that could not be sent to `~/dead.letter`; in a house to
+//! `mail/USER.mbox` and `mail/USER.dead` of the house. The variables `MBOX` and `DEAD`, also of the environment, name
+//! other files.
+//!
 //! # Startup files
 //!
 //! On an installed system `/etc/mail.rc` and then `~/.mailrc` (or what `MAILRC` names) are read; in a house `etc/mail.rc`
@@ -58,6 +64,7 @@ fn try_run(call: &Call) -> Result<u8, String> {
     let user = User::of_caller();
     let sending = matches!(options.mode, Mode::Send { .. });
     let mut settings = Settings::new(sending, input::on_terminal(), user.home.clone());
+    settings.keep_in_house(&call.layout, &user.name);
     if !options.no_system_rc {
         settings.source(&call.layout.place("etc/mail.rc", "/etc/mail.rc"), true)?;
     }

@@ -39,6 +39,10 @@ pub(crate) struct Settings {
     sending: bool,
     terminal: bool,
     pub(crate) home: PathBuf,
+    /// Where read messages go unless `MBOX` says otherwise.
+    usual_mbox: PathBuf,
+    /// Where letters that could not be sent go unless `DEAD` says otherwise.
+    usual_dead_letter: PathBuf,
     /// Whether each `if` that is open holds.
     conditions: Vec<bool>,
     depth: u32,
@@ -62,10 +66,18 @@ impl Settings {
             alternates: Vec::new(),
             sending,
             terminal,
+            usual_mbox: home.join("mbox"),
+            usual_dead_letter: home.join("dead.letter"),
             home,
             conditions: Vec::new(),
             depth: 0,
         }
+    }
+
+    /// Keeps read messages and dead letters in the house, beside the mailbox of `user`: mail of a house stays in it.
+    pub(crate) fn keep_in_house(&mut self, layout: &layout::Layout, user: &str) {
+        self.usual_mbox = layout.place(format!("mail/{user}.mbox"), &self.usual_mbox);
+        self.usual_dead_letter = layout.place(format!("mail/{user}.dead"), &self.usual_dead_letter);
     }
 
     /// A variable's value: as set, or from the environment for those that mailx(1) takes from there.
@@ -110,12 +122,12 @@ impl Settings {
 
     /// The file of read messages.
     pub(crate) fn mbox(&self) -> PathBuf {
-        self.value("MBOX").map_or_else(|| self.home.join("mbox"), |path| self.tilde(&path))
+        self.value("MBOX").map_or_else(|| self.usual_mbox.clone(), |path| self.tilde(&path))
     }
 
     /// The file of letters that could not be sent.
     pub(crate) fn dead_letter(&self) -> PathBuf {
-        self.value("DEAD").map_or_else(|| self.home.join("dead.letter"), |path| self.tilde(&path))
+        self.value("DEAD").map_or_else(|| self.usual_dead_letter.clone(), |path| self.tilde(&path))
     }
 
     /// The escape character of a letter being written; none where it is switched off.
@@ -391,6 +403,20 @@ mod tests {
         check("endif", "\"Endif\" without matching \"if\"");
         check("if q", "Unrecognized if-keyword: \"q\"");
         check("set \"a", "a closing \" is missing");
+    }
+
+    /// Goal: what a house keeps for its users stays in it, and on a system in the user's home.
+    #[test]
+    fn read_messages_and_dead_letters_have_their_place() {
+        let check = |layout: layout::Layout, lines: &str, mbox: &str, dead: &str| {
+            let (mut settings, _) = settings(true, lines);
+            settings.keep_in_house(&layout, "u");
+            assert_eq!((settings.mbox().as_path(), settings.dead_letter().as_path()), (Path::new(mbox), Path::new(dead)));
+        };
+        let house = || layout::Layout::house("/h");
+        check(layout::Layout::system(), "", "/home/u/mbox", "/home/u/dead.letter");
+        check(house(), "", "/h/mail/u.mbox", "/h/mail/u.dead");
+        check(house(), "set MBOX=~/read DEAD=/d", "/home/u/read", "/d");
     }
 
     /// Goal: a lone dot ends a letter unless somebody says that it does not.

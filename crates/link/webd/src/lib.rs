@@ -86,7 +86,16 @@ fn keep_page(call: &Call, listen: std::net::SocketAddr) -> std::io::Result<()> {
     });
     log.note("web.listening", Severity::Info, format!("the web page is at http://{address}/"));
     sys::memory::drop_start_pages();
-    let result = runtime.block_on(server::serve(listener, call.layout.clone(), address, served));
+    // SIGHUP asks all daemons alike; it must not end this one.
+    let asked_to_reload = || {
+        log.note(
+            "web.nothing_to_reload",
+            Severity::Notice,
+            format!("the web page has nothing that a reload changes; restart it to listen elsewhere than {address}"),
+        );
+    };
+    let serving = server::serve(listener, call.layout.clone(), address, served, asked_to_reload);
+    let result = runtime.block_on(serving);
     on.store(false, Ordering::SeqCst);
     log.note("web.ended", Severity::Info, "the web page ends");
     // Its last question was answered or its peer has gone; a panic there is a bug that must be seen.

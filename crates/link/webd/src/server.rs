@@ -49,12 +49,13 @@ struct Shared {
     last: Arc<Mutex<Option<(Instant, HouseStatus)>>>,
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT; calls `asked_to_reload` at each SIGHUP.
 pub async fn serve(
     listener: TcpListener,
     layout: Layout,
     address: SocketAddr,
     counts: Arc<Counts>,
+    asked_to_reload: impl Fn(),
 ) -> std::io::Result<()> {
     let shared = Shared { layout, address, counts, last: Arc::new(Mutex::new(None)) };
     let router = Router::new()
@@ -64,6 +65,7 @@ pub async fn serve(
         .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hang_up = signal(SignalKind::hangup())?;
     let (end, mut ended) = tokio::sync::watch::channel(false);
     let asked = async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
@@ -75,8 +77,14 @@ pub async fn serve(
         let _ = ended.wait_for(|ended| *ended).await;
         tokio::time::sleep(END_PATIENCE).await;
     };
+    let hang_ups = async move {
+        while hang_up.recv().await.is_some() {
+            asked_to_reload();
+        }
+        std::future::pending::<()>().await
+    };
     // A browser keeps connections open; they do not keep us.
-    tokio::select! { result = serving.into_future() => result, () = late => Ok(()) }
+    tokio::select! { result = serving.into_future() => result, () = late => Ok(()), () = hang_ups => Ok(()) }
 }
 
 async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {

@@ -411,7 +411,10 @@ mod tests {
         let check = |layout: layout::Layout, lines: &str, mbox: &str, dead: &str| {
             let (mut settings, _) = settings(true, lines);
             settings.keep_in_house(&layout, "u");
-            assert_eq!((settings.mbox().as_path(), settings.dead_letter().as_path()), (Path::new(mbox), Path::new(dead)));
+            assert_eq!(
+                (settings.mbox().as_path(), settings.dead_letter().as_path()),
+                (Path::new(mbox), Path::new(dead))
+            );
         };
         let house = || layout::Layout::house("/h");
         check(layout::Layout::system(), "", "/home/u/mbox", "/home/u/dead.letter");

@@ -383,6 +383,9 @@ mod tests {
         assert_eq!(read("-b _PID=1").boot, Some(Boot { id: None, offset: 0 }));
         assert_eq!(read("-b _PID=1").matches, ["_PID=1"]);
         assert_eq!(read("-ocat -qu ssh").units, ["ssh"]);
+        assert_eq!(read("-xe"), read("-e"));
+        assert_eq!(read("--catalog --system -n5"), read("-n5"));
+        assert_eq!(read("--user-unit=a").user_units, ["a"]);
         assert!(read("--no-pag").no_pager);
         assert_eq!(read("-- -u").matches, ["-u"]);
         assert_eq!(read("-f").lines, Some(Lines::Last(10)));
@@ -403,7 +406,9 @@ mod tests {
         check("-p wrong", "Unknown log level wrong", "err");
         check("-Z", "invalid option -- 'Z'", "--help");
         check("--no", "ambiguous", "--no-pager");
-        check("--catalog", "not supported", "leave it out");
+        check("--list-catalog", "not supported", "leave it out");
+        check("--user", "not supported", "no journals of users");
+        check("--user foo.service", "not supported", "--user-unit");
         check("-f -r", "either", "leave one");
         check("--verify FOO=1", "Extraneous", "leave");
         check("--since", "requires an argument", "--since=");

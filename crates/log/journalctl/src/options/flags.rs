@@ -8,14 +8,11 @@ use super::{Action, Boot, Flag, Format, Lines, Options, Takes, UsageError};
 type Outcome = Result<(), UsageError>;
 
 /// Long options of the stock program that are refused by name.
-pub const STOCK_ONLY: [&str; 20] = [
-    "catalog",
+pub const STOCK_ONLY: [&str; 17] = [
     "machine",
     "root",
     "image",
     "namespace",
-    "user",
-    "system",
     "dump-catalog",
     "list-catalog",
     "update-catalog",
@@ -30,6 +27,9 @@ pub const STOCK_ONLY: [&str; 20] = [
     "new-id128",
     "truncate-newline",
 ];
+
+/// For people who ask for the journal of a user.
+const USER_HELP: &str = "there are no journals of users here: journalctl without it shows every entry, _UID=$(id -u) those of your own programs, --user-unit UNIT those of a user unit";
 
 /// Every flag that is understood.
 pub const FLAGS: &[Flag] = &[
@@ -46,6 +46,17 @@ pub const FLAGS: &[Flag] = &[
     flag(None, "user-unit", Takes::Value("UNIT"), "Show logs from the specified user unit", |o, v| {
         o.user_units.push(text(v));
         Ok(())
+    }),
+    // What there is, so that it changes nothing; and its contrary, of which nothing could be shown.
+    flag(
+        None,
+        "system",
+        Takes::Nothing,
+        "Show the system journal (the only one here, shown anyhow)",
+        |_, _| Ok(()),
+    ),
+    flag(None, "user", Takes::Nothing, "Refused: there are no journals of users here", |_, _| {
+        Err(UsageError::new("option '--user' of the stock journalctl is not supported here", USER_HELP))
     }),
     flag(
         Some('t'),
@@ -172,6 +183,14 @@ pub const FLAGS: &[Flag] = &[
         o.all = true;
         Ok(())
     }),
+    // As the stock program shows entries for which its catalog holds no text.
+    flag(
+        Some('x'),
+        "catalog",
+        Takes::Nothing,
+        "Add explanations from the catalog (none is shipped: entries are shown without)",
+        |_, _| Ok(()),
+    ),
     // Both are the default of the stock program too.
     flag(Some('l'), "full", Takes::Nothing, "Do not ellipsize fields (this is the default)", |_, _| Ok(())),
     flag(None, "no-pager", Takes::Nothing, "Do not pipe output into a pager", |o, _| {

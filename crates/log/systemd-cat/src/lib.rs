@@ -2,15 +2,17 @@
 //!
 //! For: scripts and newcomers: `systemd-cat -t name COMMAND`, or text piped into it.
 //!
-//! Always: the program replaces this one (`execve(2)`), so that its process id is the one in the records; options are those of
+//! Always: the program replaces this one (`execve(2)`), so that its process id is the one in the records; what goes wrong
+//! before is told on the own standard error, and the exit code is 1; options are those of
 //! systemd 252.
 //!
 //! Never: it reads or changes what the program writes.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -67,10 +69,18 @@ pub fn run(call: &layout::Call) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Kept, closed on `exec`: before the program is tried, the journal takes the place of the standard error, and an
+    // error after that would be told to nobody who looks at the terminal.
+    let own_stderr = io::stderr().as_fd().try_clone_to_owned();
     match connect_and_run(&call.layout, &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("systemd-cat: {error}");
+            match own_stderr.map(File::from) {
+                Ok(mut stderr) => {
+                    let _ = writeln!(stderr, "systemd-cat: {error}");
+                }
+                Err(_) => eprintln!("systemd-cat: {error}"),
+            }
             ExitCode::FAILURE
         }
     }
@@ -90,13 +100,19 @@ fn connect_and_run(layout: &layout::Layout, options: &Options) -> Result<(), Str
             stdout.try_clone().map_err(|error| format!("Failed to share the journal connection: {error}"))?
         }
     };
+    let journal = stderr.try_clone();
     // Returns only when the program could not be started.
     let error = Command::new(program)
         .args(arguments)
         .stdout(Stdio::from(OwnedFd::from(stdout)))
         .stderr(Stdio::from(OwnedFd::from(stderr)))
         .exec();
-    Err(format!("Failed to execute process {}: {error}", program.display()))
+    let told = format!("Failed to execute process: {}: {error}", program.display());
+    // Whoever reads the journal only is told as well; that it cannot be written is no second error to tell.
+    if let Ok(mut journal) = journal {
+        let _ = writeln!(journal, "systemd-cat: {told}");
+    }
+    Err(told)
 }
 
 fn open(layout: &layout::Layout, options: &Options, priority: Severity) -> Result<UnixStream, String> {

@@ -106,6 +106,9 @@ impl AliasTables {
     }
 }
 
+/// Time stamps of files move in ticks of up to 10 ms (`CONFIG_HZ`); ten of them are a safe distance.
+const STAMP_SETTLED: std::time::Duration = std::time::Duration::from_millis(100);
+
 impl Table {
     fn refresh(&mut self) -> Option<String> {
         use std::os::unix::fs::MetadataExt;
@@ -122,7 +125,9 @@ impl Table {
         match FileLoader.read(&self.path) {
             Err(e) => self.complain(format!("cannot read {}: {e}", self.path.display())),
             Ok(text) => {
-                self.stamp = stamp;
+                // A file that was written just now may be written again within the same tick of the file system's clock, and be as
+                // long as before: its stamp says nothing until it is older than that.
+                self.stamp = stamp.filter(|(at, _)| at.elapsed().is_ok_and(|age| age > STAMP_SETTLED));
                 let (aliases, problems) = Aliases::parse(&text);
                 match problems.first() {
                     Some(problem) => {

@@ -17,6 +17,8 @@ pub enum ToQueue {
     },
     /// Where SMTP listens now.
     Listening(Vec<String>),
+    /// A session has ended in which so many commands or contents were malformed, out of order or beyond a limit.
+    Malformed(u64),
 }
 
 /// From the queue.

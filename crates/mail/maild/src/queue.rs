@@ -256,6 +256,7 @@ impl Queue {
                 self.schedule(id);
             }
             ToQueue::Listening(addresses) => self.listening = addresses,
+            ToQueue::Malformed(count) => self.counters.malformed += count,
         }
     }
 

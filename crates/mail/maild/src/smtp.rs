@@ -255,7 +255,12 @@ async fn guarded(stream: impl AsyncRead + AsyncWrite + Unpin, client: Client, sh
             None
         }
     };
-    Session::new(stream, client, Rc::clone(&shared)).run(refusal).await;
+    let mut session = Session::new(stream, client, Rc::clone(&shared));
+    session.run(refusal).await;
+    let malformed = session.server.refused();
+    if malformed > 0 {
+        shared.tell_queue(&ToQueue::Malformed(malformed), &[]);
+    }
     let mut connections = shared.connections.borrow_mut();
     if let Some(count) = connections.get_mut(&key) {
         *count -= 1;
@@ -296,7 +301,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    async fn run(mut self, refusal: Option<Reply>) {
+    async fn run(&mut self, refusal: Option<Reply>) {
         let patience = Duration::from_secs(u64::try_from(self.local.settings.session_timeout).unwrap_or(300));
         let mut chunk = vec![0; READ_OCTETS];
         let mut refusal = refusal;

@@ -22,6 +22,8 @@ pub struct Counters {
     pub deferrals: u64,
     /// Submissions that were refused for want of room or a broken disk.
     pub refused: u64,
+    /// Commands and contents in ended sessions that were malformed, out of order or beyond a limit.
+    pub malformed: u64,
     /// The last delivery.
     pub last: Option<Value>,
 }
@@ -43,6 +45,7 @@ pub fn status<S: Storage>(counters: &Counters, spool: &Spool<S>, listening: &[St
         "bounced": counters.bounced,
         "deferrals": counters.deferrals,
         "refused": counters.refused,
+        "malformed": counters.malformed,
         "last_delivery": counters.last,
         "listening": listening,
     })

@@ -166,6 +166,7 @@ pub struct Server {
     sender: bool,
     recipients: usize,
     errors: u32,
+    refused: u64,
     idle_commands: u32,
 }
 
@@ -185,6 +186,7 @@ impl Server {
             sender: false,
             recipients: 0,
             errors: 0,
+            refused: 0,
             idle_commands: 0,
         }
     }
@@ -194,6 +196,12 @@ impl Server {
         if !self.is_closed() {
             self.input.extend_from_slice(bytes);
         }
+    }
+
+    /// What the machine itself refused so far, without asking its owner: commands and content that are malformed, out of order
+    /// or beyond a limit. For the owner's counters.
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Octets that were received and are not used yet. An owner that waits for its own answer should stop reading
@@ -398,6 +406,7 @@ impl Server {
             Err(CommandError::ForeignProtocol) => {
                 CommandError::ForeignProtocol.reply().write(&mut self.output);
                 self.close();
+                self.refused += 1;
                 Step::Event(Event::Aborted(AbortReason::ForeignProtocol))
             }
             Err(error) => self.refuse(&error.reply()),
@@ -525,6 +534,7 @@ impl Server {
 
     fn refuse(&mut self, reply: &Reply) -> Step {
         self.errors += 1;
+        self.refused += 1;
         reply.write(&mut self.output);
         match self.end_after_errors() {
             Some(event) => Step::Event(event),
@@ -545,6 +555,7 @@ impl Server {
     fn refuse_pipelining(&mut self) {
         Reply::new(554, (5, 5, 0), "Error: SMTP protocol synchronization").write(&mut self.output);
         self.close();
+        self.refused += 1;
         self.next = Some(Event::Aborted(AbortReason::UnauthorizedPipelining));
     }
 
@@ -559,6 +570,7 @@ impl Server {
         };
         Reply::new(550, (5, 5, 2), format!("Error: bare {what} received")).write(&mut self.output);
         self.close();
+        self.refused += 1;
         Step::Event(Event::Aborted(AbortReason::BareLineEnding))
     }
 
@@ -588,6 +600,7 @@ impl Server {
                 self.end_transaction();
                 Reply::new(552, (5, 3, 4), "Error: message too large").write(&mut self.output);
                 self.errors += 1;
+                self.refused += 1;
                 Step::Event(Event::Aborted(AbortReason::TooBig))
             }
             (Some(DataEnd), false) => {

@@ -245,8 +245,14 @@ fn default_port(call: &layout::Call) -> u16 {
     chrony_cmd::port(&call.layout)
 }
 
+/// Whom to ask where `-h` says nothing. In a house only its own socket: a port on loopback may be another house's, and its
+/// answers would be taken for this one's.
 fn default_hosts(call: &layout::Call) -> String {
-    format!("{},127.0.0.1,::1", chrony_cmd::socket_path(&call.layout).display())
+    let socket = chrony_cmd::socket_path(&call.layout);
+    match call.layout.house_dir() {
+        Some(_) => socket.display().to_string(),
+        None => format!("{},127.0.0.1,::1", socket.display()),
+    }
 }
 
 fn version() -> String {
@@ -293,7 +299,7 @@ mod tests {
             let got = (line.options.csv, line.options.no_dns, line.hosts.as_str(), line.port, line.multiple);
             assert_eq!((got.0, got.1, got.2, got.3, got.4, commands.as_slice()), expected);
         };
-        let hosts = "/h/run/chronyd.sock,127.0.0.1,::1";
+        let hosts = "/h/run/chronyd.sock";
         check(&[], (false, false, hosts, 11323, false, &[]));
         check(&["-nc", "sources", "-v"], (true, true, hosts, 11323, false, &["sources", "-v"]));
         check(

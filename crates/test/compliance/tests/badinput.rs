@@ -445,6 +445,8 @@ fn malformed_bytes_cost_only_themselves() {
     }
     assert!(house.mail("good by smtp").starts_with("250"));
     assert!(eventually(PATIENCE, || house.text("mail/root").contains("Subject: good by smtp")));
+    let counted = || house.ask("maild", "status").is_ok_and(|status| status["malformed"].as_u64() > Some(0));
+    assert!(eventually(PATIENCE, counted), "malformed SMTP is not counted");
 
     // Control sockets and the page.
     for name in DAEMONS {
@@ -641,9 +643,10 @@ fn wrong_commands_are_explained() {
         ("chronyd --bogus", 1, "unknown option --bogus", "chronyd --help"),
         ("chronyd -f", 1, "-f needs a value", "-f FILE"),
         ("chronyc --bogus", 1, "invalid option", "Usage: chronyc"),
-        ("chronyc nosuch", 1, "Unrecognized command", "help"),
+        ("chronyc tracking", 1, "Could not open connection to daemon", "banto --dir DIR up"),
+        ("chronyc -p PORT nosuch", 1, "Unrecognized command", "help"),
         ("chronyc -p PORT tracking", 1, "506 Cannot talk to daemon", "banto --dir DIR up"),
-        ("chronyc waitsync abc", 1, "Invalid syntax for waitsync", "waitsync [<max-tries>"),
+        ("chronyc -p PORT waitsync abc", 1, "Invalid syntax for waitsync", "waitsync [<max-tries>"),
         ("rsyslogd --bogus", 1, "--bogus", "rsyslogd -h"),
         ("journald --bogus", 1, "no option --bogus", "journald.conf"),
         ("journalctl --no-such-option", 1, "unrecognized option '--no-such-option'", "journalctl --help"),

@@ -74,7 +74,10 @@ fn explain_failures(connection: &Connection, hosts: &str) {
         if let Place::Unix(path) = place {
             match error.kind() {
                 std::io::ErrorKind::PermissionDenied => eprintln!("help: run chronyc as root"),
-                _ => eprintln!("help: is the daemon running, with `bindcmdaddress {}`?", path.display()),
+                _ => {
+                    eprintln!("help: is the daemon running, with `bindcmdaddress {}`?", path.display());
+                    eprintln!("      a house is started by: banto --dir DIR up");
+                }
             }
         }
     }
@@ -226,7 +229,11 @@ impl CommandLine {
                         match flag {
                             'h' => line.hosts = value.to_owned(),
                             'p' => {
-                                line.port = value.parse().map_err(|_| format!("no UDP port: '{value}'"))?
+                                line.port = value.parse().map_err(|_| format!("no UDP port: '{value}'"))?;
+                                // Whoever names a port wants to ask there, in a house too.
+                                if line.hosts == default_hosts(call) && call.layout.house_dir().is_some() {
+                                    line.hosts = "127.0.0.1,::1".to_owned();
+                                }
                             }
                             _ => {}
                         }

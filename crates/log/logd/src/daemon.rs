@@ -22,7 +22,7 @@ use crate::inputs::{self, Bound, InputKindPlan, Socket, SocketKind};
 use crate::journal::JournalThread;
 use crate::outputs::Outputs;
 use crate::pipeline::{Came, Engine, Shared, Worker};
-use crate::plan::{self, Plan};
+use crate::plan::{self, AtStart, Plan};
 use crate::say::Say;
 
 /// The verbs of the control socket besides `ping`.
@@ -63,6 +63,8 @@ struct Daemon {
     /// Wall clock minus monotonic clock, nanoseconds: changes only when somebody steps the clock.
     epoch_ns: i64,
     privilege: Option<(String, u32, u32)>,
+    /// What of journald.conf counted at the start.
+    at_start: Option<AtStart>,
 }
 
 fn start(options: &Options) -> Result<Daemon, String> {
@@ -83,6 +85,7 @@ fn start(options: &Options) -> Result<Daemon, String> {
         sys::file::set_umask(umask);
     }
     let privilege = privilege(&plan)?;
+    let at_start = plan.at_start.clone();
     let journal_dir = plan.journal.as_ref().map(|journal| journal.dir.clone());
     let journal = match &plan.journal {
         Some(journal) => Some(JournalThread::start(journal.clone(), Arc::clone(&say))?),
@@ -116,6 +119,7 @@ fn start(options: &Options) -> Result<Daemon, String> {
         steps: sys::clock::step_watch().ok(),
         epoch_ns: sys::clock::realtime_ns() - sys::clock::monotonic_ns(),
         privilege,
+        at_start,
     };
     daemon.open_control();
     if let Some(path) = &options.pid_path {
@@ -351,16 +355,21 @@ impl Daemon {
         self.worker.flush();
     }
 
-    fn reload(&mut self) -> Result<(), String> {
+    /// Reads the configuration again; says what of it waits for a restart.
+    fn reload(&mut self) -> Result<Option<String>, String> {
         let result = self.try_reload();
         // A failed reload still opens the files again: rotation must not wait for a correct configuration.
         self.outputs.files.reopen();
         match &result {
-            Ok(()) => self.shared.say.say(
+            Ok(None) => self.shared.say.say(
                 Severity::Info,
                 "configuration.reloaded",
                 "the configuration was read again",
             ),
+            Ok(Some(waits)) => {
+                let text = format!("the configuration was read again; {waits}");
+                self.shared.say.say(Severity::Warning, "configuration.reloaded", text);
+            }
             Err(error) => {
                 eprint!("{error}");
                 let mut lines = error.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -376,18 +385,24 @@ impl Daemon {
         result
     }
 
-    fn try_reload(&mut self) -> Result<(), String> {
+    fn try_reload(&mut self) -> Result<Option<String>, String> {
         let plan = plan::read(&self.options)?;
         let running = self.shared.engine();
         let bound = inputs::bind_all(&plan.inputs, &running.inputs, &self.shared.inputs)?;
-        let journal_plan = plan.journal.clone();
+        // Limits for another place are not for the files of this one, which would be removed by them.
+        let journal_plan =
+            plan.journal.clone().filter(|journal| Some(&journal.dir) == self.journal_dir.as_ref());
+        let waits = match (&self.at_start, &plan.at_start) {
+            (Some(old), Some(new)) => old.needs_restart(new),
+            _ => None,
+        };
         let engine = engine(plan, bound, &mut self.outputs, &self.options)?;
         // From here on nothing fails: all of the new configuration is taken, or none.
         if let (Some(journal), Some(plan)) = (&self.shared.journal, journal_plan) {
             journal.reload(plan);
         }
         self.shared.replace(engine);
-        Ok(())
+        Ok(waits)
     }
 
     fn answer(&mut self, request: &Request) -> Result<Value, Refusal> {
@@ -400,7 +415,11 @@ impl Daemon {
         match request.verb.as_str() {
             "status" => Ok(self.status()),
             "reload" | "sync" | "rotate" if !request.may_change() => Err(request.not_allowed()),
-            "reload" => self.reload().map(|()| json!({})).map_err(|error| Refusal::new(error.trim_end())),
+            "reload" => match self.reload() {
+                Ok(None) => Ok(json!({})),
+                Ok(Some(waits)) => Ok(json!({ "restart": waits })),
+                Err(error) => Err(Refusal::new(error.trim_end())),
+            },
             "sync" => {
                 // What a client sent before it asked counts as well, read or not.
                 if !self.shared.drain_local() {

@@ -1,5 +1,6 @@
 //! Configuration text to what is to run.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use conf_text::{Diagnostic, Diagnostics, FileLoader, Sources};
@@ -22,6 +23,52 @@ pub(crate) struct Plan {
     pub journal_rate: RateLimit,
     pub journal_level_max: u8,
     pub line_bytes_max: usize,
+    /// What of journald.conf counts only at the start; none without a journal part.
+    pub at_start: Option<AtStart>,
+}
+
+/// What of journald.conf is taken in when the journal is opened and does not change while it is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AtStart {
+    /// Where the journal is; none: nowhere.
+    dir: Option<PathBuf>,
+    compress: bool,
+    /// The size of one file as configured, directly or by that of all files: not what free space makes of it.
+    file_bytes: (Option<u64>, Option<u64>),
+}
+
+impl AtStart {
+    fn of(journald: &JournaldSettings, journal: Option<&JournalPlan>) -> Self {
+        let dir = journal.map(|journal| journal.dir.clone());
+        let volatile = journald.storage == Storage::Volatile
+            || journald.storage == Storage::Auto
+                && dir.as_ref().is_some_and(|dir| dir.starts_with("/run/log/journal"));
+        let sizes = if volatile { &journald.runtime } else { &journald.system };
+        // The size of all files says that of one where that one is not written.
+        let file_bytes = (sizes.file_max, sizes.use_max.filter(|_| sizes.file_max.is_none()));
+        Self { dir, compress: journald.compress_bytes_min.is_some(), file_bytes }
+    }
+
+    /// What `new` changes and a reload cannot: one sentence with what to do; none where nothing is.
+    pub(crate) fn needs_restart(&self, new: &Self) -> Option<String> {
+        let place = |dir: &Option<PathBuf>| {
+            dir.as_ref().map_or_else(|| "nowhere".to_owned(), |dir| dir.display().to_string())
+        };
+        let mut changed = Vec::new();
+        if self.dir != new.dir {
+            let (from, to) = (place(&self.dir), place(&new.dir));
+            changed.push(format!("Storage= (the journal is kept in {from} until then, in {to} after)"));
+        }
+        if self.compress != new.compress {
+            changed.push("Compress=".to_owned());
+        }
+        // Without a journal, or with another, no file is there whose size could change.
+        if self.dir == new.dir && self.dir.is_some() && self.file_bytes != new.file_bytes {
+            changed.push("the size of one file (SystemMaxFileSize=, RuntimeMaxFileSize=)".to_owned());
+        }
+        let which = changed.join(", ");
+        (!changed.is_empty()).then(|| format!("journald.conf: a restart is needed for {which}"))
+    }
 }
 
 /// Reads the configuration; every error and warning is in the text, with file, line and caret.
@@ -77,6 +124,7 @@ pub(crate) fn read(options: &Options) -> Result<Plan, String> {
     }
     let journal = journald.as_ref().and_then(|journald| journal_plan(journald, options));
     Ok(Plan {
+        at_start: journald.as_ref().map(|journald| AtStart::of(journald, journal.as_ref())),
         settings,
         inputs,
         journal,
@@ -257,6 +305,41 @@ fn journal_plan(journald: &JournaldSettings, options: &Options) -> Option<Journa
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: a change that waits for a restart is told by its name, and only such a change.
+    #[test]
+    fn what_waits_for_a_restart_is_told() {
+        let call = layout::Call {
+            name: "logd".to_owned(),
+            args: Vec::new(),
+            layout: layout::Layout::house("/nowhere/house"),
+        };
+        let Ok(crate::cli::Command::Run(options)) = crate::cli::parse(&call) else { panic!("it runs") };
+        let at_start = |lines: &str| {
+            let text = format!("[Journal]\n{lines}\n");
+            let mut loader = conf_text::MemoryLoader::new([("/j", text.as_str())]);
+            let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+            let path = std::path::Path::new("/j");
+            let journald = rsyslog_conf::parse_journald(path, &mut loader, &mut sources, &mut diagnostics)
+                .expect("no error");
+            AtStart::of(&journald, journal_plan(&journald, &options).as_ref())
+        };
+        let check = |before: &str, after: &str, expected: &[&str]| {
+            let told = at_start(before).needs_restart(&at_start(after));
+            assert_eq!(told.is_some(), !expected.is_empty(), "{before} {after}: {told:?}");
+            let told = told.unwrap_or_default();
+            assert!(expected.iter().all(|part| told.contains(part)), "{before} {after}: {told}");
+        };
+        check("", "", &[]);
+        check("", "Storage=persistent", &[]);
+        check("", "Storage=none", &["restart", "Storage=", "in nowhere after"]);
+        check("Storage=none", "Storage=volatile", &["Storage=", "run/journal"]);
+        check("", "Storage=volatile\nCompress=no", &["Storage=", "Compress="]);
+        check("SystemMaxFileSize=2M", "SystemMaxFileSize=4M", &["SystemMaxFileSize="]);
+        check("SystemMaxUse=200M", "SystemMaxUse=400M", &["size of one file"]);
+        check("SystemMaxFileSize=2M", "SystemMaxFileSize=2M\nSystemMaxUse=400M", &[]);
+        check("", "MaxRetentionSec=1day\nRuntimeMaxFileSize=4M\nRateLimitBurst=5", &[]);
+    }
 
     /// Goal: what journald.conf says and the role cannot follow is a warning by name with its place; what the role does anyway
     /// is none.

@@ -389,6 +389,8 @@ impl Daemon {
         let engine = std::mem::replace(&mut self.engine, empty);
         self.engine =
             engine.reconfigured(settings.rules, settings.doctor_to, settings.mails_per_hour_max, letterhead);
+        // What was refused under the old configuration is in the log and in the counts.
+        self.failed_because = None;
         let rules = self.engine.rules().len();
         self.log.note("configuration.taken", Severity::Info, format!("banto.toml taken, {rules} rules"));
         Ok(json!({ "rules": rules }))

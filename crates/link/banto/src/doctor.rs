@@ -217,7 +217,10 @@ impl Chain<'_> {
                 let file = self.given.dir.join("etc/chrony.conf");
                 let values: [(&str, &dyn std::fmt::Display); 2] =
                     [("command", &self.given.command()), ("file", &file.display())];
-                let detail = fill(texts.doctor_unreachable, &[("sources", &clock.sources.len())]);
+                let detail = match clock.own_clock_only {
+                    true => fill(texts.doctor_own_clock, &[("stratum", &clock.stratum)]),
+                    false => fill(texts.doctor_unreachable, &[("sources", &clock.sources.len())]),
+                };
                 Ok(Held { detail, warning: Some(fill(texts.doctor_unreachable_help, &values)) })
             }
         }
@@ -272,7 +275,15 @@ impl Chain<'_> {
         match self.wait_for_mail(|_| true) {
             Ok(mail) => {
                 self.alert_id = mail["id"].as_str().unwrap_or_default().to_owned();
-                Ok(Held::with(fill(texts.doctor_fired, &[("id", &self.alert_id)])))
+                let mut held = Held::with(fill(texts.doctor_fired, &[("id", &self.alert_id)]));
+                let unsent = house_status::part(&self.given.layout(), "alertd", ANSWER_PATIENCE).unsent();
+                if let Some(reason) = unsent.waiting_because.as_ref().or(unsent.failed_because.as_ref()) {
+                    let values: [(&str, &dyn std::fmt::Display); 3] =
+                        [("waiting", &unsent.waiting), ("failed", &unsent.failed), ("reason", reason)];
+                    held.detail.push_str(&fill(texts.doctor_unsent, &values));
+                    held.warning = Some(help);
+                }
+                Ok(held)
             }
             Err(detail) => Err(Broken { detail, help }),
         }

@@ -139,10 +139,11 @@ pub fn one_line(texts: &Texts, house: &HouseStatus) -> String {
     }
     let clock = match (house.clock.offset_seconds, house.clock.error_bound_seconds) {
         (Some(offset), Some(bound)) => format!("{} +/- {}", seconds_text(offset), bound_text(bound)),
+        _ if house.clock.own_clock_only => fill(texts.line_own_clock, &[("stratum", &house.clock.stratum)]),
         _ => fill(texts.line_unsynchronised, &[("sources", &house.clock.sources.len())]),
     };
     let (kept, lost) = house.log.kept_and_lost();
-    fill(
+    let mut line = fill(
         texts.line,
         &[
             ("clock", &clock),
@@ -152,7 +153,12 @@ pub fn one_line(texts: &Texts, house: &HouseStatus) -> String {
             ("fired", &house.alerts.number("fired")),
             ("suppressed", &house.alerts.number("suppressed")),
         ],
-    )
+    );
+    let unsent = house.alerts.unsent();
+    if unsent.is_trouble() {
+        line.push_str(&fill(texts.line_unsent, &[("waiting", &unsent.waiting), ("failed", &unsent.failed)]));
+    }
+    line
 }
 
 /// The whole status as text.
@@ -195,6 +201,15 @@ fn text(texts: &Texts, house: &HouseStatus, control_clock: bool) -> String {
     if house.alerts.up {
         let [fired, suppressed] = ["fired", "suppressed"].map(|name| house.alerts.number(name));
         line(fill(texts.status_alerts, &[("fired", &fired), ("suppressed", &suppressed)]));
+        let unsent = house.alerts.unsent();
+        if unsent.waiting > 0 {
+            let reason = unsent.waiting_because.as_deref().unwrap_or(texts.status_alerts_untried);
+            line(fill(texts.status_alerts_waiting, &[("waiting", &unsent.waiting), ("reason", &reason)]));
+        }
+        if unsent.failed > 0 {
+            let reason = unsent.failed_because.as_deref().unwrap_or("journalctl BANTO_EVENT=alert.refused");
+            line(fill(texts.status_alerts_failed, &[("failed", &unsent.failed), ("reason", &reason)]));
+        }
         let rules = house.alerts.status.as_ref().map(|status| status["rules"].clone()).unwrap_or_default();
         for rule in rules.as_array().into_iter().flatten() {
             let count = |name: &str| rule[name].as_u64().unwrap_or(0);
@@ -230,9 +245,11 @@ fn clock_lines(texts: &Texts, house: &HouseStatus, line: &mut impl FnMut(String)
             ];
             line(fill(texts.status_clock_followed, &values));
         }
+        _ if clock.own_clock_only => line(fill(texts.status_clock_own, &[("stratum", &clock.stratum)])),
         _ => line(texts.status_clock_unsynchronised.to_owned()),
     }
-    if let Some(kernel) = clock.kernel {
+    // A bound that the kernel has from a daemon with no source is none.
+    if let Some(kernel) = clock.kernel.filter(|kernel| !(clock.own_clock_only && kernel.synchronised)) {
         let bound = bound_text(kernel.max_error_usec as f64 / 1e6);
         line(match kernel.synchronised {
             true => fill(texts.status_kernel_synced, &[("bound", &bound)]),

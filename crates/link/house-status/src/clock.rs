@@ -16,6 +16,9 @@ use serde::Serialize;
 /// The most sources that are asked for: more than anybody lists, and a bound on a daemon that says nonsense.
 const SOURCES_MAX: u32 = 256;
 
+/// The reference id of a daemon that follows nothing but its own clock (`local`): 127.127.1.1.
+const REFERENCE_OWN_CLOCK: u32 = 0x7F7F_0101;
+
 /// The clock of this host.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Clock {
@@ -26,9 +29,12 @@ pub struct Clock {
     pub error: Option<String>,
     /// The daemon follows a source.
     pub synchronised: bool,
+    /// It serves its own clock as if it were right (`local`), and follows no source: its statement of an error of zero means nothing,
+    /// so no offset and no bound is told.
+    pub own_clock_only: bool,
     /// What it follows: an address, or a reference id as text.
     pub reference: Option<String>,
-    /// Our stratum; 0 when not synchronised.
+    /// Our stratum, also where it is `local`'s; 0 when not synchronised.
     pub stratum: u16,
     /// System clock minus true time, seconds; positive: the clock is fast.
     pub offset_seconds: Option<f64>,
@@ -142,7 +148,9 @@ fn fill(clock: &mut Clock, layout: &Layout, patience: Duration) -> io::Result<()
 
 fn fill_tracking(clock: &mut Clock, tracking: &Tracking) {
     clock.stratum = tracking.stratum;
-    clock.synchronised = tracking.leap != LeapStatus::Unsynchronised && tracking.reference_id != 0;
+    let in_step = tracking.leap != LeapStatus::Unsynchronised && tracking.reference_id != 0;
+    clock.own_clock_only = in_step && tracking.reference_id == REFERENCE_OWN_CLOCK;
+    clock.synchronised = in_step && !clock.own_clock_only;
     if !clock.synchronised {
         return;
     }
@@ -234,5 +242,44 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.own);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrony_cmd::{Address, Float, Timespec};
+
+    use super::*;
+
+    /// Goal: a daemon that follows its own clock alone is not synchronised, and nothing is claimed of its error.
+    #[test]
+    fn an_own_clock_claims_no_bound() {
+        let check = |reference_id: u32, synchronised: bool, own_clock_only: bool| {
+            let zero = Float(0.0);
+            let tracking = Tracking {
+                reference_id,
+                address: Address::Unspecified,
+                stratum: 3,
+                leap: LeapStatus::Normal,
+                reference_time: Timespec { seconds: 0, nanoseconds: 0 },
+                current_correction: zero,
+                last_offset: zero,
+                rms_offset: zero,
+                frequency_ppm: zero,
+                residual_frequency_ppm: zero,
+                skew_ppm: zero,
+                root_delay: zero,
+                root_dispersion: zero,
+                update_interval: zero,
+            };
+            let mut clock = Clock::default();
+            fill_tracking(&mut clock, &tracking);
+            assert_eq!((clock.synchronised, clock.own_clock_only), (synchronised, own_clock_only));
+            assert_eq!(clock.error_bound_seconds.is_some(), synchronised);
+            assert_eq!(clock.stratum, 3);
+        };
+        check(0x7F7F_0101, false, true);
+        check(0x5050_5330, true, false);
+        check(0, false, false);
     }
 }

@@ -26,7 +26,38 @@ pub struct Delivery {
     pub time_usec: u64,
 }
 
+/// Alerts that were made and did not leave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unsent {
+    /// Mails that wait to be handed over.
+    pub waiting: u64,
+    /// Why the latest attempt failed; none where a mail has only just been made.
+    pub waiting_because: Option<String>,
+    /// Mails refused for good since the alert daemon's state began.
+    pub failed: u64,
+    /// Why the latest was, where that was since the daemon started or reloaded.
+    pub failed_because: Option<String>,
+}
+
+impl Unsent {
+    /// Whether somebody has to look: a mail cannot leave, or was refused lately.
+    pub fn is_trouble(&self) -> bool {
+        self.waiting_because.is_some() || self.failed_because.is_some()
+    }
+}
+
 impl Part {
+    /// The alerts that did not leave.
+    pub fn unsent(&self) -> Unsent {
+        let reason = |name: &str| self.value(name).as_str().map(str::to_owned);
+        Unsent {
+            waiting: self.number("waiting"),
+            waiting_because: reason("waiting_because"),
+            failed: self.number("failed"),
+            failed_because: reason("failed_because"),
+        }
+    }
+
     /// The log's inputs.
     pub fn inputs(&self) -> Vec<Input> {
         let list = self.value("inputs").as_array().into_iter().flatten();

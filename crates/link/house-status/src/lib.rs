@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use clock::{Clock, Kernel, Source, ask_chronyd, clock};
-pub use figures::{Delivery, Input};
+pub use figures::{Delivery, Input, Unsent};
 pub use text::{bound_text, seconds_text};
 
 /// How the house is.

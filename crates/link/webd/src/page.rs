@@ -52,6 +52,7 @@ fn clock(clock: &Clock) -> Markup {
     let state = match (clock.up, clock.synchronised) {
         (false, _) => "does not answer",
         (true, true) => "synchronised",
+        (true, false) if clock.own_clock_only => "own clock only",
         (true, false) => "not synchronised",
     };
     section(
@@ -61,10 +62,14 @@ fn clock(clock: &Clock) -> Markup {
         html! {
             dl {
                 @if let Some(error) = &clock.error { dt { "Error" } dd { (error) } }
+                @if clock.own_clock_only {
+                    dt { "Follows" }
+                    dd { "its own clock only (local stratum " (clock.stratum) "): no source; the error is unknown" }
+                }
                 @if let Some(reference) = &clock.reference { dt { "Follows" } dd { (reference) " (stratum " (clock.stratum) ")" } }
                 @if let Some(offset) = clock.offset_seconds { dt { "Offset" } dd { (seconds_text(offset)) } }
                 @if let Some(bound) = clock.error_bound_seconds { dt { "Right within" } dd { (bound_text(bound)) } }
-                @if let Some(kernel) = clock.kernel {
+                @if let Some(kernel) = clock.kernel.filter(|kernel| !(clock.own_clock_only && kernel.synchronised)) {
                     dt { "Kernel" }
                     dd {
                         @if kernel.synchronised { "synchronised, right within " (bound_text(kernel.max_error_usec as f64 / 1e6)) }
@@ -153,11 +158,15 @@ fn mail(part: &Part) -> Markup {
 fn alerts(part: &Part) -> Markup {
     let status = part.status.clone().unwrap_or_default();
     let count = |value: &Value, name: &str| value[name].as_u64().unwrap_or(0);
-    let state =
-        if !part.up { "does not answer".to_owned() } else { format!("{} fired", count(&status, "fired")) };
+    let unsent = part.unsent();
+    let state = match (part.up, unsent.is_trouble()) {
+        (false, _) => "does not answer".to_owned(),
+        (true, true) => format!("{} waiting, {} refused", unsent.waiting, unsent.failed),
+        (true, false) => format!("{} fired", count(&status, "fired")),
+    };
     section(
         "Alerts",
-        part.up,
+        part.up && !unsent.is_trouble(),
         &state,
         html! {
             dl {
@@ -165,6 +174,14 @@ fn alerts(part: &Part) -> Markup {
                 @else {
                     dt { "Fired" } dd { (count(&status, "fired")) }
                     dt { "Suppressed" } dd { (count(&status, "suppressed")) }
+                    @if unsent.waiting > 0 {
+                        dt { "Cannot be sent yet" }
+                        dd { (unsent.waiting) ": " (unsent.waiting_because.as_deref().unwrap_or("not tried yet")) }
+                    }
+                    @if unsent.failed > 0 {
+                        dt { "Refused for good" }
+                        dd { (unsent.failed) @if let Some(why) = &unsent.failed_because { ": " (why) } }
+                    }
                 }
             }
             @if let Some(rules) = status["rules"].as_array() {
@@ -204,5 +221,23 @@ mod tests {
         let text = page(&house).into_string();
         assert!(!text.contains("<script") && text.contains("&lt;script&gt;"));
         assert_eq!(text.matches("does not answer").count(), 4);
+    }
+
+    /// Goal: alerts that do not leave are shown with the reason, and a clock without a source claims no bound.
+    #[test]
+    fn a_page_tells_what_does_not_leave() {
+        let part = |status: Value| Part { up: true, status: Some(status), error: None };
+        let text = alerts(&part(serde_json::json!({
+            "waiting": 1, "waiting_because": "cannot run sendmail", "failed": 2, "failed_because": "no such user",
+        })))
+        .into_string();
+        assert!(text.contains("1: cannot run sendmail") && text.contains("2: no such user"), "{text}");
+        assert!(text.contains("bad") && !alerts(&part(serde_json::json!({}))).into_string().contains("bad"));
+        let own = Clock { up: true, own_clock_only: true, stratum: 3, ..Clock::default() };
+        let text = clock(&own).into_string();
+        assert!(
+            text.contains("its own clock only (local stratum 3)") && !text.contains("ight within"),
+            "{text}"
+        );
     }
 }

@@ -277,9 +277,11 @@ impl Chain<'_> {
                 self.alert_id = mail["id"].as_str().unwrap_or_default().to_owned();
                 let mut held = Held::with(fill(texts.doctor_fired, &[("id", &self.alert_id)]));
                 let unsent = house_status::part(&self.given.layout(), "alertd", ANSWER_PATIENCE).unsent();
+                // The doctor's own mail is on its way; it is no trouble until an attempt failed.
+                let waiting = if unsent.waiting_because.is_some() { unsent.waiting } else { 0 };
                 if let Some(reason) = unsent.waiting_because.as_ref().or(unsent.failed_because.as_ref()) {
                     let values: [(&str, &dyn std::fmt::Display); 3] =
-                        [("waiting", &unsent.waiting), ("failed", &unsent.failed), ("reason", reason)];
+                        [("waiting", &waiting), ("failed", &unsent.failed), ("reason", reason)];
                     held.detail.push_str(&fill(texts.doctor_unsent, &values));
                     held.warning = Some(help);
                 }

@@ -407,6 +407,26 @@ fn what_was_synced_survives_kill_9() {
     assert_eq!(logd.running.end(), Some(0));
 }
 
+/// Goal: a reload says, in its answer and in the journal, what of journald.conf waits for a restart.
+#[test]
+fn a_reload_says_what_waits_for_a_restart() {
+    let logd = Logd::start();
+    assert_eq!(logd.ask("reload"), Ok(control::json!({})));
+    let conf = logd.folder.join("etc/journald.conf");
+    let old = std::fs::read_to_string(&conf).unwrap_or_default();
+    std::fs::write(&conf, format!("{old}\n[Journal]\nStorage=none\n")).expect("written");
+    let answer = logd.ask("reload").expect("taken");
+    let told = answer["restart"].as_str().unwrap_or_default();
+    assert!(told.contains("Storage=") && told.contains("restart"), "{answer}");
+    let said = || {
+        let mut journalctl = program(Side::Ours, "journalctl", logd.folder.path()).expect("ours");
+        let _ = logd.ask("sync");
+        let output = journalctl.args(["-o", "cat", "-x"]).output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).contains("a restart is needed for Storage=")
+    };
+    assert!(eventually(PATIENCE, said), "the journal does not say it");
+}
+
 /// Goal: a wrong configuration is told whole and refused, and a failed reload keeps the old one.
 #[test]
 fn a_wrong_configuration_is_refused() {

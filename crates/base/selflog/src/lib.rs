@@ -4,7 +4,7 @@
 //! native socket as a record with `MESSAGE`, `PRIORITY`, `SYSLOG_IDENTIFIER`, `SYSLOG_FACILITY`, `BANTO_EVENT` and the event's own
 //! fields, and shows the text on standard error where the daemon runs in the foreground.
 //!
-//! Always: saying something never blocks and never fails. While no log daemon listens (or it is busy) events wait in a ring of
+//! Always: saying something never blocks and never fails; only [`SelfLog::flush`] waits, for a bounded time. While no log daemon listens (or it is busy) events wait in a ring of
 //! [`RING_RECORDS_MAX`]; the oldest go first when it is full, and how many went is said as soon as somebody listens again.
 //!
 //! Never: it writes no file and reads no configuration.
@@ -15,11 +15,16 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 pub use record::{Facility, Severity};
 
 /// How many events wait while nobody listens: a busy mail daemon's ten seconds, and about 5 MB.
 pub const RING_RECORDS_MAX: usize = 10_000;
+
+/// How long [`SelfLog::flush`] may wait: long enough for thousands of events, short enough that a daemon which calls it once a
+/// second is not held up by a log daemon that stands still.
+pub const FLUSH_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The longest value of a field, bytes: what is longer is cut, so that a record always fits into a datagram.
 pub const VALUE_BYTES_MAX: usize = 16 * 1024;
@@ -137,10 +142,19 @@ impl SelfLog {
     }
 
     /// Tries again to send what waits; a daemon calls this now and then, and before it ends. Returns how many still wait.
+    ///
+    /// A datagram socket takes few at once (`net.unix.max_dgram_qlen`, often 10), so a burst would trickle away at ten a call:
+    /// here, and only here, up to [`FLUSH_PATIENCE`] is spent on waiting for the log daemon to take them.
     pub fn flush(&self) -> usize {
         let mut state = self.state();
-        self.send(&mut state);
-        state.waiting.len()
+        let end = Instant::now() + FLUSH_PATIENCE;
+        loop {
+            self.send(&mut state);
+            let left = end.saturating_duration_since(Instant::now());
+            if state.waiting.is_empty() || left.is_zero() || !wait_for_room(&mut state, left) {
+                return state.waiting.len();
+            }
+        }
     }
 
     /// How many events were lost so far because nobody listened for too long.
@@ -210,6 +224,21 @@ enum Sent {
     Never,
 }
 
+/// Sends the first that waits, waiting for room; false when there was none in time, or nobody listens.
+fn wait_for_room(state: &mut State, patience: Duration) -> bool {
+    let (Some(socket), Some(datagram)) = (&state.socket, state.waiting.front()) else { return false };
+    let blocking = socket.set_nonblocking(false).and_then(|()| socket.set_write_timeout(Some(patience)));
+    let sent = blocking.is_ok() && socket.send(datagram).is_ok();
+    let usable = socket.set_nonblocking(true).is_ok();
+    if sent {
+        state.waiting.pop_front();
+    }
+    if !usable {
+        state.socket = None;
+    }
+    sent && usable
+}
+
 /// "Message too long" (`errno(3)` on Linux).
 const EMSGSIZE: i32 = 90;
 
@@ -276,6 +305,27 @@ mod tests {
         }
     }
 
+    /// Goal: a burst far beyond the socket's queue is taken within few flushes, not ten a call.
+    #[test]
+    fn a_burst_does_not_trickle() {
+        let path = std::env::temp_dir().join(format!("selflog-burst-{}.socket", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixDatagram::bind(&path).unwrap();
+        listener.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let log = SelfLog::new("testd", Facility::DAEMON, &path);
+        for number in 0..2000 {
+            log.note("test.many", Severity::Info, number.to_string());
+        }
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0u8; 4096];
+            (0..2000).filter(|_| listener.recv(&mut buffer).is_ok()).count()
+        });
+        let flushes = (1..=100).find(|_| log.flush() == 0);
+        assert!(flushes.is_some(), "a hundred flushes were not enough");
+        assert_eq!(reader.join().unwrap(), 2000);
+        std::fs::remove_file(&path).unwrap();
+    }
+
     /// Goal: what falls out of the ring is counted and said.
     #[test]
     fn losses_are_counted_and_said() {
@@ -287,11 +337,16 @@ mod tests {
         }
         assert_eq!(log.lost(), 3);
         let listener = UnixDatagram::bind(&path).unwrap();
-        let mut got = Vec::new();
-        while log.flush() > 0 || log.lost() > 0 {
-            got.extend(receive_all(&listener));
-        }
-        got.extend(receive_all(&listener));
+        listener.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0u8; 4096];
+            // What waited, and the record that says how many went before.
+            let texts = (0..=RING_RECORDS_MAX)
+                .map_while(|_| listener.recv(&mut buffer).ok().map(|n| buffer[..n].to_vec()));
+            texts.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect::<Vec<_>>()
+        });
+        while log.flush() > 0 || log.lost() > 0 {}
+        let got = reader.join().unwrap();
         assert!(got.iter().any(|text| text.contains("BANTO_EVENTS_LOST=3\n")));
         assert!(got.iter().any(|text| text.contains(&format!("MESSAGE={}\n", RING_RECORDS_MAX + 2))));
         std::fs::remove_file(&path).unwrap();

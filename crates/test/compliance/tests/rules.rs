@@ -36,16 +36,31 @@ const LAST: &str = "the-last-message-of-this-way";
 /// Runs `rules` (with `@OUT@` for the folder of the files) over the messages on both sides, and compares.
 fn check(rules: &str, messages: &[(Way, Vec<u8>)]) {
     let Some(stock) = stock_or_skip("rsyslogd") else { return };
+    // A message without a stamp gets the second of its receipt, and a second may end between the two runs: what differs for that
+    // reason alone does not differ three times.
+    let mut found = Ok(());
+    for _ in 0..3 {
+        found = compare(&stock, rules, messages);
+        if found.is_ok() {
+            return;
+        }
+    }
+    found.unwrap_or_else(|report| panic!("{report}"));
+}
+
+fn compare(stock: &Path, rules: &str, messages: &[(Way, Vec<u8>)]) -> Result<(), String> {
     let folder = TempDir::new();
-    let mut command = Command::new(&stock);
+    let mut command = Command::new(stock);
     let theirs = run_daemon("stock", &mut command, &folder, rules, messages);
     assert!(!theirs.is_empty(), "the stock daemon wrote nothing: this test proves nothing");
     let ours = run_ours(&folder, rules, messages);
     let report = differences(&theirs, &ours);
-    assert!(report.is_empty(), "our rules in this process:\n{report}");
+    if !report.is_empty() {
+        return Err(format!("our rules in this process:\n{report}"));
+    }
     let ours = run_daemon("daemon", &mut compliance::ours("rsyslogd"), &folder, rules, messages);
     let report = differences(&theirs, &ours);
-    assert!(report.is_empty(), "our daemon:\n{report}");
+    if report.is_empty() { Ok(()) } else { Err(format!("our daemon:\n{report}")) }
 }
 
 /// What differs, told line by line.

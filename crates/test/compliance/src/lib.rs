@@ -224,6 +224,14 @@ pub fn free_port() -> u16 {
     for _ in 0..200 {
         let Ok(tcp) = TcpListener::bind("127.0.0.1:0") else { continue };
         let Ok(address) = tcp.local_addr() else { continue };
+        // Tests put ports in place of the default ones in texts: one that holds a piece of a default would be replaced again.
+        let text = address.port().to_string();
+        if ["112", "113", "123", "132", "323", "514", "551", "252", "525", "812", "125"]
+            .iter()
+            .any(|part| text.contains(part))
+        {
+            continue;
+        }
         if !given.contains(&address.port()) && UdpSocket::bind(address).is_ok() {
             given.push(address.port());
             return address.port();

@@ -38,6 +38,11 @@ pub enum CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            CallError::Unreachable(path, error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+            {
+                write!(f, "{} was reached and did not answer in time; does the daemon hang?", path.display())
+            }
             CallError::Unreachable(path, error) => {
                 write!(f, "nobody answers at {} ({error}); is the daemon running?", path.display())
             }

@@ -202,10 +202,7 @@ impl Chain<'_> {
         let clock = house_status::clock(&self.given.layout(), ANSWER_PATIENCE);
         if let Some(error) = clock.error {
             let help = fill(texts.doctor_clock_down_help, &[("command", &self.given.own_command())]);
-            return Err(Broken {
-                detail: fill(texts.status_clock_down, &[("error", &error)]).trim().to_owned(),
-                help,
-            });
+            return Err(Broken { detail: fill(texts.doctor_clock_down, &[("error", &error)]), help });
         }
         match (clock.reference, clock.error_bound_seconds) {
             (Some(reference), Some(bound)) => {

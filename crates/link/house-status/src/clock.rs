@@ -213,7 +213,7 @@ impl Daemon {
             loop {
                 let left = end.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the time daemon did not answer"));
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came in time"));
                 }
                 self.socket.set_read_timeout(Some(left))?;
                 let length = match self.socket.recv(&mut datagram) {

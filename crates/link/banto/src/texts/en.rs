@@ -113,6 +113,7 @@ banto keeps the clock, the log and the mail of this host, and links them.
     doctor_own_clock: "follows its own clock only (local stratum {stratum}): no source; the error is unknown",
     doctor_unsent: "; not sent: waiting {waiting}, refused {failed}: {reason}",
     doctor_unreachable_help: "see which: {command} chronyc sources    and name reachable servers in {file}",
+    doctor_clock_down: "the time daemon does not answer: {error}",
     doctor_clock_down_help: "is the house up? {command} status",
     doctor_logged: "sent to {socket}",
     doctor_log_help: "is the log daemon up? {command} status",

@@ -120,6 +120,7 @@ banto (番頭) は、このホストの時計・ログ・メールを預かり�
     doctor_own_clock: "自分の時計だけに従っています (local stratum {stratum}): 時刻源はなく、誤差はわかりません",
     doctor_unsent: "。送れていない通知: 待ち {waiting} 件、拒否 {failed} 件: {reason}",
     doctor_unreachable_help: "どれか調べるには: {command} chronyc sources    届くサーバーを {file} に書いてください",
+    doctor_clock_down: "時計のデーモンが応答しません: {error}",
     doctor_clock_down_help: "家は動いていますか: {command} status",
     doctor_logged: "{socket} へ送信",
     doctor_log_help: "ログのデーモンは動いていますか: {command} status",

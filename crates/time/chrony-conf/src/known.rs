@@ -1,8 +1,9 @@
-//! Directives of chrony that we know and do not act on.
+//! What we read and do not act on yet, by name. Whoever builds a feature removes its line here: from then on its
+//! configuration is taken without a word.
 
-/// Directives that chrony 4.8 has, with what we do instead. A line with one of them is a warning, so that a configuration
-/// that works with chrony works here, and its author knows what is different.
-pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
+/// Directives, with what we do instead. A line with one of them is read (a mistake in it is an error), and a warning says
+/// that it has no effect: a configuration that works with chrony works here, and its author knows what is different.
+pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("acquisitionport", "sources are asked from a free port"),
     ("authselectmode", "sources are selected whether they are authenticated or not"),
     ("bindacqaddress", "sources are asked from the address that the route gives"),
@@ -15,6 +16,7 @@ pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
     ("cmdratelimit", "commands are not limited by rate"),
     ("corrtimeratio", "the correction's duration follows from the offset"),
     ("dscp", "packets carry no service class"),
+    ("dumpdir", "measurements are not kept over a restart"),
     ("fallbackdrift", "the last frequency is kept while no source can be reached"),
     ("hwclockfile", "the real-time clock is left to the kernel"),
     ("hwtimestamp", "timestamps are the kernel's"),
@@ -60,6 +62,51 @@ pub(crate) const UNSUPPORTED: &[(&str, &str)] = &[
     ("sched_priority", "the daemon runs at normal priority"),
     ("smoothtime", "clients get the time as it is"),
     ("tempcomp", "the temperature is not read"),
+];
+
+/// Options of `server`, `pool` and `peer` without which a source is measured as well.
+pub(crate) const OPTIONS_NOT_ACTED_ON: &[&str] = &[
+    "burst",
+    "auto_offline",
+    "xleave",
+    "polltarget",
+    "minsamples",
+    "maxsamples",
+    "presend",
+    "maxdelayratio",
+    "maxdelaydevratio",
+    "maxdelayquant",
+    "mindelay",
+    "asymmetry",
+    "filter",
+    "maxunreach",
+    "copy",
+    "extfield",
+    "ntsport",
+    "certset",
+];
+
+/// Options of sources without which going on would be less than was asked for, and why.
+pub(crate) const OPTIONS_REFUSED: &[(&str, &str)] = &[(
+    "nts",
+    "Network Time Security is not built yet, and without it the source would not be authenticated",
+)];
+
+/// Options of `local`, with what holds instead.
+pub(crate) const LOCAL_NOT_ACTED_ON: &[(&str, &str)] = &[
+    ("orphan", "local works without it"),
+    ("activate", "local works without it"),
+    ("waitsynced", "local works without it"),
+    ("waitunsynced", "local works without it"),
+];
+
+/// Log files that are not written, with what is there in their place.
+pub(crate) const LOGS_NOT_WRITTEN: &[(&str, &str)] = &[
+    ("rawmeasurements", "good measurements are written to measurements.log, others are not"),
+    ("selection", "selection.log is not written; `chronyc selectdata` shows the selection"),
+    ("rtc", "rtc.log is not written: the real-time clock is left to the kernel"),
+    ("refclocks", "refclocks.log is not written: reference clocks are not read yet"),
+    ("tempcomp", "tempcomp.log is not written: the temperature is not read"),
 ];
 
 /// Directives that chrony itself gave up: it warns, and so do we.

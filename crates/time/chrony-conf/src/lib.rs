@@ -19,7 +19,13 @@ mod words;
 
 pub use directive::{DIRECTIVES, Directive};
 pub use read::{INCLUDE_DEPTH_MAX, LINE_BYTES_MAX, load, load_source_dirs, read};
-pub use settings::{AccessRule, AccessSubject, LocalReference, Logs, Makestep, Settings};
+pub use settings::{
+    AEADS_DEFAULT, AccessRule, AccessSubject, AuthSelectMode, Broadcast, CLIENT_LOG_LIMIT_DEFAULT,
+    FallbackDrift, HwTimestamp, InitStepSlew, LOG_BANNER_DEFAULT, LeapSecondMode, LocalReference, Logs,
+    MailOnChange, Makestep, MaxChange, Nts, OPEN_COMMANDS, OPEN_COMMANDS_DEFAULT, ORPHAN_WAIT_UNSYNCED,
+    REFRESH_DEFAULT, REFRESH_SECONDS_DEFAULT, ROTATE_SECONDS_DEFAULT, RateLimit, RealTimeClock, RefClock,
+    RefClockDriver, RxFilter, Settings, SmoothTime, TempComp, TempCurve,
+};
 pub use source::{
     AddressFamily, OPTIONS, Source, SourceKind, SourceOption, SourceOptions, parse_source_words,
 };

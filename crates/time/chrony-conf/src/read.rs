@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use conf_text::{Diagnostic, Diagnostics, Loader, SourceId, Sources, Span, nearest};
 
 use crate::directive::{DIRECTIVES, Does};
-use crate::known::{OBSOLETE, UNSUPPORTED};
+use crate::known::{NOT_ACTED_ON, OBSOLETE};
 use crate::settings::Settings;
 use crate::source::{self, Source, SourceKind};
 use crate::words::{Word, Words, split};
@@ -124,7 +124,7 @@ impl Reader<'_> {
         let Some(mut words) = Words::new(words, self.diagnostics) else { return };
         let name = words.directive.text.to_ascii_lowercase();
         let Some(directive) = DIRECTIVES.iter().find(|directive| directive.name == name) else {
-            not_supported(words.directive, &name, &text, words.diagnostics);
+            unknown(words.directive, &name, words.diagnostics);
             return;
         };
         words.syntax = directive.syntax;
@@ -132,7 +132,9 @@ impl Reader<'_> {
         match directive.does {
             Does::Set { parse, .. } => {
                 // What went wrong is among the diagnostics; the line has no effect then.
-                let _ = parse(&mut words, self.settings);
+                if parse(&mut words, self.settings).is_some() {
+                    not_acted_on(words.directive, &name, &text, words.diagnostics);
+                }
             }
             Does::Include => {
                 if let Some(pattern) = words.path("a file or a pattern")
@@ -214,16 +216,19 @@ fn files_of(folders: &[PathBuf], pattern: &str, loader: &mut dyn Loader) -> Vec<
     files
 }
 
-fn not_supported(word: Word<'_>, name: &str, line: &str, diagnostics: &mut Diagnostics) {
-    if let Some((_, instead)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) {
+/// Says by name what was read and has no effect yet.
+fn not_acted_on(word: Word<'_>, name: &str, line: &str, diagnostics: &mut Diagnostics) {
+    if let Some((_, instead)) = NOT_ACTED_ON.iter().find(|(known, _)| *known == name) {
         diagnostics.push(
             Diagnostic::warning(format!("directive '{name}' is known and has no effect here"))
                 .at(word.span, "left out")
                 .note(*instead)
                 .help(format!("# {line}")),
         );
-        return;
     }
+}
+
+fn unknown(word: Word<'_>, name: &str, diagnostics: &mut Diagnostics) {
     if OBSOLETE.contains(&name) {
         diagnostics.warning(
             word.span,
@@ -233,9 +238,7 @@ fn not_supported(word: Word<'_>, name: &str, line: &str, diagnostics: &mut Diagn
         );
         return;
     }
-    let every =
-        DIRECTIVES.iter().map(|directive| directive.name).chain(UNSUPPORTED.iter().map(|(name, _)| *name));
-    let help = match nearest(name, every) {
+    let help = match nearest(name, DIRECTIVES.iter().map(|directive| directive.name)) {
         Some(similar) => format!("did you mean '{similar}'?"),
         None => "the directives are listed in chrony.conf(5)".to_owned(),
     };

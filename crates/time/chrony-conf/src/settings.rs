@@ -1,10 +1,33 @@
 //! The settings as meant.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use crate::directive::{DIRECTIVES, rule_arguments};
 use crate::source::Source;
+
+mod clock;
+mod nts;
+mod refclock;
+mod server;
+
+pub use clock::{
+    FallbackDrift, InitStepSlew, LeapSecondMode, MailOnChange, Makestep, MaxChange, RealTimeClock,
+    SmoothTime, TempComp, TempCurve,
+};
+pub use nts::{AEADS_DEFAULT, Nts, REFRESH_SECONDS_DEFAULT, ROTATE_SECONDS_DEFAULT};
+pub use refclock::{HwTimestamp, RefClock, RefClockDriver, RxFilter};
+pub use server::{
+    AccessRule, AccessSubject, AuthSelectMode, Broadcast, LocalReference, OPEN_COMMANDS,
+    OPEN_COMMANDS_DEFAULT, ORPHAN_WAIT_UNSYNCED, RateLimit,
+};
+
+/// Seconds of `refresh` without it: two weeks.
+pub const REFRESH_DEFAULT: u32 = 1_209_600;
+/// Bytes of `clientloglimit` without it: 4096 clients of chrony's.
+pub const CLIENT_LOG_LIMIT_DEFAULT: u64 = 524_288;
+/// Lines of `logbanner` without it.
+pub const LOG_BANNER_DEFAULT: u32 = 32;
 
 /// Everything that the configuration decides. A directive that is not there leaves its default.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,51 +98,86 @@ pub struct Settings {
     pub user: Option<String>,
     /// `dumpdir`; none: histories are not kept over a restart.
     pub dump_dir: Option<PathBuf>,
-}
-
-/// `makestep`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Makestep {
-    /// Larger offsets are stepped, seconds.
-    pub threshold: f64,
-    /// Only in so many first updates; none (a negative number in the file): in all.
-    pub limit: Option<u32>,
-}
-
-/// `local`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LocalReference {
-    /// The stratum that is served, 1 to 15.
-    pub stratum: u8,
-    /// Only when the root distance is above this, seconds.
-    pub distance: f64,
-}
-
-/// `allow`, `deny`, `cmdallow` or `cmddeny`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessRule {
-    /// Allowed or denied.
-    pub allow: bool,
-    /// More specific rules before this one are void (`allow all`).
-    pub all: bool,
-    /// Who.
-    pub subject: AccessSubject,
-}
-
-/// Whom an access rule is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessSubject {
-    /// Every address of both families.
-    Everybody,
-    /// A subnet.
-    Net {
-        /// An address in it.
-        address: IpAddr,
-        /// How many leading bits count; at most 32 or 128.
-        bits: u8,
-    },
-    /// The addresses of a host name, which the daemon looks up.
-    Host(String),
+    /// `refclock`, in the order of the files.
+    pub refclocks: Vec<RefClock>,
+    /// `hwtimestamp`, in the order of the files; the first line that fits an interface counts.
+    pub hw_timestamps: Vec<HwTimestamp>,
+    /// `hwtstimeout`: how long a reply may wait for the hardware timestamp of its request, seconds.
+    pub hw_timestamp_timeout: f64,
+    /// `ptpport`: UDP port of NTP inside PTP; 0: none.
+    pub ptp_port: u16,
+    /// `ptpdomain` of it.
+    pub ptp_domain: u8,
+    /// `acquisitionport`: the port of one socket for all sources (0: any free one); none: each request has its own.
+    pub acquisition_port: Option<u16>,
+    /// `bindacqaddress` of IPv4.
+    pub bind_acquisition_v4: Option<Ipv4Addr>,
+    /// `bindacqaddress` of IPv6.
+    pub bind_acquisition_v6: Option<Ipv6Addr>,
+    /// `bindacqdevice`: the interface of the sockets that ask.
+    pub bind_acquisition_device: Option<String>,
+    /// `binddevice`: the interface of the server.
+    pub bind_device: Option<String>,
+    /// `bindcmddevice`: the interface of the command port.
+    pub command_bind_device: Option<String>,
+    /// `dscp` of NTP packets, 0 to 63.
+    pub dscp: u8,
+    /// `minsamples` of every source.
+    pub min_samples: u32,
+    /// `maxsamples` of every source; 0: no limit.
+    pub max_samples: u32,
+    /// `refresh`: seconds after which a name is looked up again; 0: never.
+    pub refresh: u32,
+    /// `manual`: `settime` is taken.
+    pub manual: bool,
+    /// `initstepslew`.
+    pub init_step_slew: Option<InitStepSlew>,
+    /// `authselectmode`.
+    pub auth_select_mode: AuthSelectMode,
+    /// `clockprecision`, seconds; none: measured.
+    pub clock_precision: Option<f64>,
+    /// `corrtimeratio`.
+    pub correction_time_ratio: f64,
+    /// `fallbackdrift`.
+    pub fallback_drift: Option<FallbackDrift>,
+    /// `leapsecmode`; none: what the clock can do best.
+    pub leap_second_mode: Option<LeapSecondMode>,
+    /// `leapsectz`: a time zone that knows the leap seconds, like `right/UTC`.
+    pub leap_second_zone: Option<String>,
+    /// `leapseclist`: a leap-seconds.list file.
+    pub leap_second_list: Option<PathBuf>,
+    /// `maxchange`.
+    pub max_change: Option<MaxChange>,
+    /// `tempcomp`.
+    pub temp_comp: Option<TempComp>,
+    /// `smoothtime`.
+    pub smooth_time: Option<SmoothTime>,
+    /// `broadcast`, in the order of the files.
+    pub broadcasts: Vec<Broadcast>,
+    /// `clientloglimit`, bytes.
+    pub client_log_limit: u64,
+    /// `noclientlog`.
+    pub no_client_log: bool,
+    /// `ntpsigndsocket`: the folder of Samba's socket.
+    pub ntp_signd_socket: Option<PathBuf>,
+    /// `ratelimit`; none: no limit.
+    pub rate_limit: Option<RateLimit>,
+    /// `cmdratelimit`; none: no limit.
+    pub command_rate_limit: Option<RateLimit>,
+    /// `opencommands`: reports that are given over UDP, words of [`OPEN_COMMANDS`].
+    pub open_commands: Vec<&'static str>,
+    /// Network Time Security.
+    pub nts: Nts,
+    /// The real-time clock.
+    pub rtc: RealTimeClock,
+    /// `logbanner`: lines between two headings of a log file; 0: no headings.
+    pub log_banner: u32,
+    /// `mailonchange`.
+    pub mail_on_change: Option<MailOnChange>,
+    /// `lock_all`: the daemon's memory is not paged out.
+    pub lock_all: bool,
+    /// `sched_priority`: priority of SCHED_FIFO, 1 to 100; 0: the usual scheduler.
+    pub sched_priority: u8,
 }
 
 /// `log`: which files are written.
@@ -180,6 +238,52 @@ impl Settings {
             pid_file: Some(layout.place("run/chronyd.pid", "/run/chrony/chronyd.pid")),
             user: None,
             dump_dir: None,
+            refclocks: Vec::new(),
+            hw_timestamps: Vec::new(),
+            hw_timestamp_timeout: 1e-3,
+            ptp_port: 0,
+            ptp_domain: 123,
+            acquisition_port: None,
+            bind_acquisition_v4: None,
+            bind_acquisition_v6: None,
+            bind_acquisition_device: None,
+            bind_device: None,
+            command_bind_device: None,
+            dscp: 0,
+            min_samples: 6,
+            max_samples: 0,
+            refresh: REFRESH_DEFAULT,
+            manual: false,
+            init_step_slew: None,
+            auth_select_mode: AuthSelectMode::Mix,
+            clock_precision: None,
+            correction_time_ratio: 3.0,
+            fallback_drift: None,
+            leap_second_mode: None,
+            leap_second_zone: None,
+            leap_second_list: None,
+            max_change: None,
+            temp_comp: None,
+            smooth_time: None,
+            broadcasts: Vec::new(),
+            client_log_limit: CLIENT_LOG_LIMIT_DEFAULT,
+            no_client_log: false,
+            ntp_signd_socket: None,
+            rate_limit: None,
+            command_rate_limit: None,
+            open_commands: OPEN_COMMANDS_DEFAULT.to_vec(),
+            nts: Nts::new(if layout.house_dir().is_some() { 14_460 } else { 4_460 }),
+            rtc: RealTimeClock {
+                file: None,
+                device: PathBuf::from("/dev/rtc"),
+                auto_trim: 0.0,
+                hwclock_file: Some(PathBuf::from("/etc/adjtime")),
+                on_utc: false,
+            },
+            log_banner: LOG_BANNER_DEFAULT,
+            mail_on_change: None,
+            lock_all: false,
+            sched_priority: 0,
         }
     }
 

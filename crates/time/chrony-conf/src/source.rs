@@ -2,6 +2,7 @@
 
 use conf_text::{Diagnostics, Sources};
 
+use crate::known::{OPTIONS_NOT_ACTED_ON, OPTIONS_REFUSED};
 use crate::words::{Words, split};
 
 /// What a source is asked as.
@@ -152,17 +153,6 @@ impl Default for SourceOptions {
     }
 }
 
-/// What the daemon makes of an option.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    /// It acts on it.
-    Acts,
-    /// It measures as well without; a warning says that the option is without effect.
-    NoEffect,
-    /// Going on without would be less than was asked for.
-    Refused(&'static str),
-}
-
 /// One option of a source.
 pub struct SourceOption {
     /// Its word.
@@ -171,7 +161,6 @@ pub struct SourceOption {
     pub syntax: &'static str,
     /// What it means.
     pub doc: &'static str,
-    status: Use,
     parse: fn(&mut Words<'_, '_>, &mut SourceOptions) -> Option<()>,
     /// The value as written, when it is not the default; an empty one for options without value.
     show: fn(&SourceOptions, &SourceOptions) -> Option<String>,
@@ -181,24 +170,26 @@ pub struct SourceOption {
 impl SourceOption {
     /// The daemon acts on it.
     pub(crate) fn acts(&self) -> bool {
-        self.status == Use::Acts
+        !OPTIONS_NOT_ACTED_ON.contains(&self.name)
+            && OPTIONS_REFUSED.iter().all(|(name, _)| *name != self.name)
     }
 }
 
 /// log2 seconds that chrony takes for a poll.
 const POLL_MIN: i64 = -7;
 const POLL_MAX: i64 = 24;
+/// Servers of one pool, as for chrony; a larger number counts as this one.
+const POOL_SOURCES_MAX: i64 = 16;
 
 macro_rules! flag {
-    ($field:ident, $status:expr, $doc:literal) => {
-        flag!(stringify!($field), $field, $status, $doc)
+    ($field:ident, $doc:literal) => {
+        flag!(stringify!($field), $field, $doc)
     };
-    ($name:expr, $field:ident, $status:expr, $doc:literal) => {
+    ($name:expr, $field:ident, $doc:literal) => {
         SourceOption {
             name: $name,
             syntax: $name,
             doc: $doc,
-            status: $status,
             parse: |_, o| {
                 o.$field = true;
                 Some(())
@@ -209,15 +200,14 @@ macro_rules! flag {
 }
 
 macro_rules! value {
-    ($field:ident, $value:literal, $status:expr, $doc:literal, |$w:ident| $parse:expr) => {
-        value!($field, $value, $status, $doc, |$w| $parse, |v| v.to_string())
+    ($field:ident, $value:literal, $doc:literal, |$w:ident| $parse:expr) => {
+        value!($field, $value, $doc, |$w| $parse, |v| v.to_string())
     };
-    ($field:ident, $value:literal, $status:expr, $doc:literal, |$w:ident| $parse:expr, |$v:ident| $show:expr) => {
+    ($field:ident, $value:literal, $doc:literal, |$w:ident| $parse:expr, |$v:ident| $show:expr) => {
         SourceOption {
             name: stringify!($field),
             syntax: concat!(stringify!($field), " ", $value),
             doc: $doc,
-            status: $status,
             parse: |$w, o| {
                 o.$field = $parse?;
                 Some(())
@@ -232,12 +222,11 @@ macro_rules! value {
 
 /// As [`value!`] for a field that may be unset.
 macro_rules! optional {
-    ($field:ident, $value:literal, $status:expr, $doc:literal, |$w:ident| $parse:expr) => {
+    ($field:ident, $value:literal, $doc:literal, |$w:ident| $parse:expr) => {
         SourceOption {
             name: stringify!($field),
             syntax: concat!(stringify!($field), " ", $value),
             doc: $doc,
-            status: $status,
             parse: |$w, o| {
                 o.$field = Some($parse?);
                 Some(())
@@ -247,64 +236,52 @@ macro_rules! optional {
     };
 }
 
-const NO_NTS: Use = Use::Refused(
-    "Network Time Security is not built yet, and without it the source would not be authenticated",
-);
-
 /// Every option that chrony 4.8 knows.
 pub const OPTIONS: &[SourceOption] = &[
-    value!(port, "PORT", Use::Acts, "UDP port", |w| w.integer("a UDP port", 1, 65_535).map(|v| v as u16)),
-    value!(minpoll, "LOG2", Use::Acts, "shortest interval, log2 seconds", |w| poll(w)),
-    value!(maxpoll, "LOG2", Use::Acts, "longest interval, log2 seconds", |w| poll(w)),
-    flag!(iburst, Use::Acts, "quick measurements at the start"),
-    flag!(burst, Use::NoEffect, "quick measurements while samples are wanting"),
-    flag!(prefer, Use::Acts, "preferred over others"),
-    flag!(noselect, Use::Acts, "never selected"),
-    flag!(trust, Use::Acts, "assumed to be right"),
-    flag!(require, Use::Acts, "needed for updates of the clock"),
-    flag!(offline, Use::Acts, "not asked until chronyc says online"),
-    flag!(auto_offline, Use::NoEffect, "offline by itself when sending fails"),
-    optional!(key, "ID", Use::Acts, "key of the key file", |w| w
+    value!(port, "PORT", "UDP port", |w| w.integer("a UDP port", 1, 65_535).map(|v| v as u16)),
+    value!(minpoll, "LOG2", "shortest interval, log2 seconds", |w| poll(w)),
+    value!(maxpoll, "LOG2", "longest interval, log2 seconds", |w| poll(w)),
+    flag!(iburst, "quick measurements at the start"),
+    flag!(burst, "quick measurements while samples are wanting"),
+    flag!(prefer, "preferred over others"),
+    flag!(noselect, "never selected"),
+    flag!(trust, "assumed to be right"),
+    flag!(require, "needed for updates of the clock"),
+    flag!(offline, "not asked until chronyc says online"),
+    flag!(auto_offline, "offline by itself when sending fails"),
+    optional!(key, "ID", "key of the key file", |w| w
         .integer("a key id", 1, i64::from(u32::MAX))
         .map(|v| v as u32)),
-    optional!(version, "VERSION", Use::Acts, "NTP version", |w| w
-        .integer("an NTP version", 1, 4)
-        .map(|v| v as u8)),
+    optional!(version, "VERSION", "NTP version", |w| w.integer("an NTP version", 1, 4).map(|v| v as u8)),
     family("ipv4", AddressFamily::V4),
     family("ipv6", AddressFamily::V6),
-    flag!(xleave, Use::NoEffect, "interleaved mode"),
-    value!(maxsources, "COUNT", Use::Acts, "servers of a pool", |w| w
-        .integer("a number of servers", 1, 16)
-        .map(|v| v as u8)),
-    value!(polltarget, "COUNT", Use::NoEffect, "wanted number of samples", |w| count(w, 60)),
-    optional!(minsamples, "COUNT", Use::NoEffect, "samples kept at least", |w| count(w, 64)),
-    optional!(maxsamples, "COUNT", Use::NoEffect, "samples kept at most", |w| count(w, 64)),
-    value!(presend, "LOG2", Use::NoEffect, "a packet ahead from this poll on", |w| w
-        .integer("log2 seconds", POLL_MIN, 100)
+    flag!(xleave, "interleaved mode"),
+    value!(maxsources, "COUNT", "servers of a pool", |w| w
+        .integer("a number of servers", 1, i64::from(i32::MAX))
+        .map(|v| v.min(POOL_SOURCES_MAX) as u8)),
+    value!(polltarget, "COUNT", "wanted number of samples", |w| count(w, 1)),
+    optional!(minsamples, "COUNT", "samples kept at least", |w| count(w, 0)),
+    optional!(maxsamples, "COUNT", "samples kept at most", |w| count(w, 0)),
+    value!(presend, "LOG2", "a packet ahead from this poll on", |w| w
+        .integer("log2 seconds", -32, 32)
         .map(|v| v as i8)),
-    value!(maxdelay, "SECONDS", Use::Acts, "longest round trip", |w| w.magnitude("seconds")),
-    value!(maxdelayratio, "RATIO", Use::NoEffect, "longest round trip over the shortest", |w| w
-        .magnitude("a ratio")),
-    value!(maxdelaydevratio, "RATIO", Use::NoEffect, "longest round trip in deviations", |w| w
-        .magnitude("a ratio")),
-    value!(maxdelayquant, "P", Use::NoEffect, "quantile of the round trip", |w| w.magnitude("a probability")),
-    value!(mindelay, "SECONDS", Use::NoEffect, "known shortest round trip", |w| w.magnitude("seconds")),
-    optional!(asymmetry, "RATIO", Use::NoEffect, "known asymmetry of the jitter", |w| w.number("a ratio")),
-    value!(offset, "SECONDS", Use::Acts, "correction of offsets", |w| w.number("seconds")),
-    value!(minstratum, "STRATUM", Use::Acts, "smaller strata count as this one", |w| w
-        .integer("a stratum", 0, 15)
+    value!(maxdelay, "SECONDS", "longest round trip", |w| w.magnitude("seconds")),
+    value!(maxdelayratio, "RATIO", "longest round trip over the shortest", |w| w.magnitude("a ratio")),
+    value!(maxdelaydevratio, "RATIO", "longest round trip in deviations", |w| w.magnitude("a ratio")),
+    value!(maxdelayquant, "P", "quantile of the round trip", |w| w.magnitude("a probability")),
+    value!(mindelay, "SECONDS", "known shortest round trip", |w| w.magnitude("seconds")),
+    optional!(asymmetry, "RATIO", "known asymmetry of the jitter", |w| w.number("a ratio")),
+    value!(offset, "SECONDS", "correction of offsets", |w| w.number("seconds")),
+    value!(minstratum, "STRATUM", "smaller strata count as this one", |w| w
+        .integer("a stratum", 0, 16)
         .map(|v| v as u8)),
-    value!(filter, "SAMPLES", Use::NoEffect, "median filter", |w| count(w, 64)),
-    value!(maxunreach, "POLLS", Use::NoEffect, "polls without answer before replacement", |w| count(
-        w,
-        i64::from(u32::MAX)
-    )),
-    flag!(copy, Use::NoEffect, "stratum and reference id are taken over"),
+    value!(filter, "SAMPLES", "median filter", |w| count(w, 0)),
+    value!(maxunreach, "POLLS", "polls without answer before replacement", |w| count(w, 0)),
+    flag!(copy, "stratum and reference id are taken over"),
     SourceOption {
         name: "extfield",
         syntax: "extfield TYPE",
         doc: "an extension field, by its hexadecimal type",
-        status: Use::NoEffect,
         parse: |w, o| {
             let word = w.required("a hexadecimal type")?;
             match u16::from_str_radix(word.text.trim_start_matches("0x"), 16) {
@@ -321,11 +298,11 @@ pub const OPTIONS: &[SourceOption] = &[
             (!words.is_empty()).then(|| words.join(" extfield "))
         },
     },
-    flag!(nts, NO_NTS, "Network Time Security"),
-    value!(ntsport, "PORT", Use::NoEffect, "TCP port of NTS-KE", |w| w
-        .integer("a TCP port", 1, 65_535)
-        .map(|v| v as u16)),
-    value!(certset, "ID", Use::NoEffect, "set of trusted certificates", |w| count(w, i64::from(u32::MAX))),
+    flag!(nts, "Network Time Security"),
+    value!(ntsport, "PORT", "TCP port of NTS-KE", |w| w.integer("a TCP port", 1, 65_535).map(|v| v as u16)),
+    value!(certset, "ID", "set of trusted certificates", |w| w
+        .integer("the number of a set", 0, i64::from(u32::MAX))
+        .map(|v| v as u32)),
 ];
 
 const fn family(name: &'static str, family: AddressFamily) -> SourceOption {
@@ -334,7 +311,6 @@ const fn family(name: &'static str, family: AddressFamily) -> SourceOption {
             name,
             syntax: name,
             doc: "only IPv4 addresses",
-            status: Use::Acts,
             parse: |_, o| {
                 o.family = Some(AddressFamily::V4);
                 Some(())
@@ -345,7 +321,6 @@ const fn family(name: &'static str, family: AddressFamily) -> SourceOption {
             name,
             syntax: name,
             doc: "only IPv6 addresses",
-            status: Use::Acts,
             parse: |_, o| {
                 o.family = Some(AddressFamily::V6);
                 Some(())
@@ -380,12 +355,13 @@ pub(crate) fn example(syntax: &str) -> String {
     }
 }
 
+/// chrony reads -32 to 32 and takes the nearest poll that it can do.
 fn poll(w: &mut Words<'_, '_>) -> Option<i8> {
-    w.integer("log2 seconds", POLL_MIN, POLL_MAX).map(|value| value as i8)
+    w.integer("log2 seconds", -32, 32).map(|value| value.clamp(POLL_MIN, POLL_MAX) as i8)
 }
 
-fn count(w: &mut Words<'_, '_>, max: i64) -> Option<u32> {
-    w.integer("a number", 0, max).map(|value| value as u32)
+fn count(w: &mut Words<'_, '_>, min: i64) -> Option<u32> {
+    w.integer("a number", min, i64::from(i32::MAX)).map(|value| value as u32)
 }
 
 impl Source {
@@ -423,24 +399,25 @@ pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> 
             whole = false;
             continue;
         }
-        match option.status {
-            _ if !ours => {}
-            Use::Acts => {}
-            Use::NoEffect => words.diagnostics.warning(
+        if !ours {
+            continue;
+        }
+        if OPTIONS_NOT_ACTED_ON.contains(&option.name) {
+            words.diagnostics.warning(
                 word.span,
                 format!("option '{}' is known and has no effect yet", option.name),
                 "measured without it",
                 format!("remove '{}', or leave it for the day it works", option.syntax),
-            ),
-            Use::Refused(cause) => {
-                whole = false;
-                words.diagnostics.push(
-                    conf_text::Diagnostic::error(format!("option '{}' is not supported", option.name))
-                        .at(word.span, "")
-                        .note(cause)
-                        .help(format!("remove '{}' if you trust the network to this source", option.name)),
-                );
-            }
+            );
+        }
+        if let Some((_, cause)) = OPTIONS_REFUSED.iter().find(|(name, _)| *name == option.name) {
+            whole = false;
+            words.diagnostics.push(
+                conf_text::Diagnostic::error(format!("option '{}' is not supported", option.name))
+                    .at(word.span, "")
+                    .note(*cause)
+                    .help(format!("remove '{}' if you trust the network to this source", option.name)),
+            );
         }
     }
     if options.minpoll > options.maxpoll {

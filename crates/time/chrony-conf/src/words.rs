@@ -61,6 +61,11 @@ impl<'a, 'd> Words<'a, 'd> {
         }
     }
 
+    /// The next word, which stays.
+    pub(crate) fn peek(&self) -> Option<Word<'a>> {
+        self.words.as_slice().first().copied()
+    }
+
     /// The next word, if there is one.
     pub(crate) fn next(&mut self) -> Option<Word<'a>> {
         self.words.next()

@@ -1,5 +1,6 @@
 //! `cargo xtask bench NAME`: ours and the stock program, measured in one run, told as ratios.
 
+mod clock;
 mod duel;
 mod first_light;
 mod house;
@@ -14,6 +15,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const HELP: &str = "\
+cargo xtask bench time [--json] [--each] [--seeds N] [--only SCENARIO,SCENARIO...]
+
+  the clock discipline in a simulated world, ten scenarios beside chrony's figures; it touches no clock of this machine
+
 cargo xtask bench first-light [--quick] [--only PART,PART...]
 
   --quick   fewer and shorter rounds: a first look, no measurement to quote
@@ -28,6 +33,7 @@ pub fn run(root: &Path, name: &str, words: &[&str]) -> ExitCode {
         "first-light" => {
             first_light::Options::parse(words).and_then(|options| first_light::run(root, &options))
         }
+        "time" => clock::run(root, words),
         other => Err(format!("unknown benchmark `{other}`\n\n{HELP}")),
     };
     match answer {

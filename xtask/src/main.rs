@@ -20,7 +20,8 @@ const HELP: &str = "\
 cargo xtask test          format, lints, house rules, all tests; ends with `N passed, N failed, N skipped`
 cargo xtask tidy          the house rules alone
 cargo xtask packages      install Debian's programs that the tests compare with (as root), none started as a service
-cargo xtask bench NAME    measure ours and the stock program in one run: first-light [--quick] [--only syslog,journal,smtp,house]
+cargo xtask bench NAME    measure ours and the stock program in one run: first-light [--quick] [--only syslog,journal,smtp,house],
+                          or the clock discipline beside chrony's figures: time [--json] [--each]
 ";
 
 fn main() -> ExitCode {

@@ -58,6 +58,9 @@ impl SimPath {
     }
 }
 
+/// The resolution of the kernel's frequency word: 2^-16 ppm (`adjtimex(2)`).
+const FREQUENCY_STEP: f64 = 1e-6 / 65_536.0;
+
 /// A clock whose error is known: an oscillator with a frequency error that walks randomly, read without noise.
 #[derive(Debug, Clone)]
 pub struct SimClock {
@@ -93,11 +96,16 @@ impl SimClock {
     pub fn advance(&mut self, seconds: f64) {
         let mut left = seconds.max(0.0);
         while left > 0.0 {
-            let part = left.min(1.0);
+            // The frequency's error steps at whole seconds of true time, as clknetsim's generators are evaluated.
+            let to_second = 1.0 - (self.true_ns.rem_euclid(1_000_000_000) as f64 * 1e-9 + self.true_rest);
+            let part = left.min(to_second.max(1e-9));
+            let second = self.true_ns.div_euclid(1_000_000_000);
             let rate = (1.0 + self.frequency_error) * (1.0 + self.correction);
             (self.true_ns, self.true_rest) = add(self.true_ns, self.true_rest, part);
             (self.local_ns, self.local_rest) = add(self.local_ns, self.local_rest, part * rate);
-            self.frequency_error += self.wander * part.sqrt() * self.random.normal();
+            if self.true_ns.div_euclid(1_000_000_000) != second {
+                self.frequency_error += self.wander * self.random.normal();
+            }
             left -= part;
         }
     }
@@ -139,8 +147,8 @@ impl Clock for SimClock {
     }
 
     fn set_frequency(&mut self, frequency: f64) -> Result<f64, ClockError> {
-        self.correction = frequency;
-        Ok(frequency)
+        self.correction = (frequency / FREQUENCY_STEP).round() * FREQUENCY_STEP;
+        Ok(self.correction)
     }
 
     fn step(&mut self, nanos: i64) -> Result<(), ClockError> {

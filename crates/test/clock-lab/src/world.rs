@@ -1,0 +1,376 @@
+//! The host, its servers and the packets between them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use ntp_proto::{
+    AccessList, Client, ClientConfig, Keys, Leap, Measurement, NtpTimestamp, ReferenceId, Server,
+    ServerSnapshot, Subnet,
+};
+use time_core::{
+    Clock, Event, Exchange, LeapStatus, LocalTime, SimClock, SimRandom, SourceId, SourceSettings, Timekeeper,
+    TimekeeperSettings,
+};
+
+/// 2026-11-22 00:00:00 UTC, nanoseconds.
+const START_NS: i64 = 1_795_305_600_000_000_000;
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// What the host and the servers say of their clocks, log2 s.
+const PRECISION: i8 = -24;
+/// A clock that moved by this much against the monotonic one was moved by somebody else, in seconds (the daemon's rule).
+const JUMP_MIN: f64 = 0.005;
+/// After such a jump every source is asked in a burst: good replies wanted, requests at most (the daemon's rule).
+const AFTER_JUMP: (u8, u8) = (4, 8);
+
+/// One direction of a path.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Path {
+    /// Least delay, in seconds.
+    pub delay: f64,
+    /// Mean of the exponential jitter, in seconds.
+    pub jitter: f64,
+    /// Part of the packets that are lost.
+    pub loss: f64,
+}
+
+/// Both directions, from a moment on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Route {
+    /// From this second on.
+    pub from: f64,
+    /// To the server.
+    pub there: Path,
+    /// From the server.
+    pub back: Path,
+}
+
+impl Route {
+    /// The same both ways, from the beginning.
+    pub fn even(delay: f64, jitter: f64) -> Self {
+        let path = Path { delay, jitter, loss: 0.0 };
+        Self { from: 0.0, there: path, back: path }
+    }
+}
+
+/// What a server adds to true time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Lie {
+    /// Nothing.
+    None,
+    /// So many seconds from a second on.
+    Step {
+        /// From this second on.
+        from: f64,
+        /// So much.
+        by: f64,
+    },
+    /// A lie that grows.
+    Ramp {
+        /// From this second on.
+        from: f64,
+        /// By so much a second.
+        rate: f64,
+    },
+}
+
+impl Lie {
+    fn at(self, second: f64) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Step { from, by } => {
+                if second >= from {
+                    by
+                } else {
+                    0.0
+                }
+            }
+            Self::Ramp { from, rate } => (second - from).max(0.0) * rate,
+        }
+    }
+}
+
+/// One time server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerSettings {
+    /// Its paths, by the moment from which each holds; the first from 0.
+    pub routes: Vec<Route>,
+    /// How wrong it is.
+    pub lie: Lie,
+    /// From when until when it cannot be reached, seconds.
+    pub outage: Option<(f64, f64)>,
+    /// The leap warning it gives.
+    pub leap: Leap,
+    /// How the client treats it.
+    pub source: SourceSettings,
+    /// `iburst`.
+    pub iburst: bool,
+}
+
+impl ServerSettings {
+    /// A truthful one that is asked as chrony's defaults say.
+    pub fn honest(route: Route) -> Self {
+        Self {
+            routes: vec![route],
+            lie: Lie::None,
+            outage: None,
+            leap: Leap::Normal,
+            source: SourceSettings { poll_min: 6, poll_max: 10, ..SourceSettings::default() },
+            iburst: false,
+        }
+    }
+}
+
+/// The host.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HostSettings {
+    /// The clock is ahead by this at the start, in seconds.
+    pub offset: f64,
+    /// It gains this, s/s.
+    pub frequency: f64,
+    /// The gain's random step each second, one sigma, s/s.
+    pub wander: f64,
+    /// Of the timekeeper.
+    pub keeper: TimekeeperSettings,
+}
+
+struct Peer {
+    client: Client,
+    server: Server,
+    settings: ServerSettings,
+    source: SourceId,
+    requests: u64,
+}
+
+/// A host among its servers.
+pub struct World {
+    /// The clock.
+    pub clock: SimClock,
+    /// What keeps it.
+    pub keeper: Timekeeper,
+    /// What it said.
+    pub events: Vec<(f64, Event)>,
+    random: SimRandom,
+    peers: Vec<Peer>,
+    /// Packets under way: when they arrive (true time), whose they are, whether to the server, and the bytes.
+    network: BTreeMap<(i64, u64), (usize, bool, Vec<u8>)>,
+    sent: u64,
+}
+
+impl World {
+    /// A world from its seed.
+    pub fn new(seed: u64, host: &HostSettings, servers: &[ServerSettings]) -> Self {
+        let mut clock = SimClock::new(seed, START_NS, host.offset, host.frequency, host.wander);
+        let mut keeper = match Timekeeper::new(host.keeper, &mut clock) {
+            Ok(keeper) => keeper,
+            Err(error) => panic!("a simulated clock can be set: {error}"),
+        };
+        let peers = servers
+            .iter()
+            .enumerate()
+            .map(|(index, settings)| {
+                let source = keeper.add_source(settings.source);
+                let config = ClientConfig {
+                    initial_burst: settings.iburst,
+                    poll_min: settings.source.poll_min,
+                    poll_max: settings.source.poll_max,
+                    precision: PRECISION,
+                    ..ClientConfig::default()
+                };
+                // The daemon's distance between its first requests.
+                let first = Duration::from_millis(200 * index as u64);
+                let mut access = AccessList::new();
+                if let Some(all) = Subnet::new(HOST, 0) {
+                    access.set(all, true, true);
+                }
+                Peer {
+                    client: Client::new(config, first),
+                    server: Server::new(access, Keys::new()),
+                    settings: settings.clone(),
+                    source,
+                    requests: 0,
+                }
+            })
+            .collect();
+        let random = SimRandom::new(seed ^ 0x6e65_7477_6f72_6b00);
+        Self { clock, keeper, events: Vec::new(), random, peers, network: BTreeMap::new(), sent: 0 }
+    }
+
+    /// True seconds since the beginning.
+    pub fn second(&self) -> f64 {
+        (self.clock.true_time() - START_NS) as f64 * 1e-9
+    }
+
+    /// Requests sent to a server so far.
+    pub fn requests(&self, index: usize) -> u64 {
+        self.peers.get(index).map_or(0, |peer| peer.requests)
+    }
+
+    /// The timekeeper's name of a server.
+    pub fn source(&self, index: usize) -> SourceId {
+        self.peers.get(index).map_or(SourceId(u32::MAX), |peer| peer.source)
+    }
+
+    /// The reach register of a server.
+    pub fn reach(&self, index: usize) -> u8 {
+        self.peers.get(index).map_or(0, |peer| peer.client.reach())
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.clock.true_time() - START_NS).unwrap_or(0))
+    }
+
+    /// Lets true time pass until second `end`, calling `look` at each whole second.
+    pub fn run(&mut self, end: u64, mut look: impl FnMut(&mut Self, u64)) {
+        let begin = self.second().floor() as u64;
+        for second in begin + 1..=end {
+            self.pass(START_NS + second as i64 * 1_000_000_000);
+            look(self, second);
+        }
+    }
+
+    fn pass(&mut self, until: i64) {
+        loop {
+            self.ask();
+            let packet = self.network.first_key_value().map(|((at, _), _)| *at);
+            let request = self.peers.iter().filter_map(|peer| peer.client.deadline()).min();
+            let request = request.map(|at| START_NS + i64::try_from(at.as_nanos()).unwrap_or(i64::MAX / 2));
+            let tick = self.keeper.deadline().map(|at| {
+                let left = at.since(self.clock.now()).max(0.0);
+                self.clock.true_time() + (left * 1e9) as i64 + 1
+            });
+            let next = [packet, request, tick].into_iter().flatten().min().unwrap_or(until).min(until);
+            self.clock.advance((next - self.clock.true_time()).max(0) as f64 * 1e-9);
+            while self.network.first_key_value().is_some_and(|((at, _), _)| *at <= self.clock.true_time()) {
+                if let Some((_, (peer, to_server, bytes))) = self.network.pop_first() {
+                    if to_server { self.serve(peer, &bytes) } else { self.hear(peer, &bytes) }
+                }
+            }
+            if self.keeper.deadline().is_some_and(|at| at <= self.clock.now()) {
+                let events = self.keeper.tick(&mut self.clock);
+                self.note(events);
+            }
+            if self.clock.true_time() >= until {
+                return;
+            }
+        }
+    }
+
+    fn note(&mut self, events: Vec<Event>) {
+        let second = self.second();
+        self.events.extend(events.into_iter().map(|event| (second, event)));
+    }
+
+    fn ask(&mut self) {
+        let now = self.monotonic();
+        for index in 0..self.peers.len() {
+            let Some(peer) = self.peers.get_mut(index) else { continue };
+            if peer.client.deadline().is_none_or(|at| at > now) {
+                continue;
+            }
+            let wall = self.clock.now().0;
+            let random = [self.random.next_u64(), self.random.next_u64()];
+            if let Some(known) = self.keeper.source(peer.source) {
+                peer.client.set_poll(known.poll());
+            }
+            let request = peer.client.request(now, random, wall);
+            peer.client.sent(wall);
+            peer.requests += 1;
+            let (reach, source) = (peer.client.reach(), peer.source);
+            let events = self.keeper.set_reach(source, reach, &mut self.clock);
+            self.note(events);
+            self.send(index, true, request);
+        }
+    }
+
+    fn send(&mut self, index: usize, to_server: bool, bytes: Vec<u8>) {
+        let second = self.second();
+        let Some(peer) = self.peers.get(index) else { return };
+        let Some(route) = peer.settings.routes.iter().rev().find(|route| route.from <= second) else {
+            return;
+        };
+        let path = if to_server { route.there } else { route.back };
+        let lost = self.random.uniform() < path.loss;
+        let delay = path.delay + path.jitter * self.random.exponential();
+        if lost || peer.settings.outage.is_some_and(|(from, until)| (from..until).contains(&second)) {
+            return;
+        }
+        self.sent += 1;
+        let at = self.clock.true_time() + (delay * 1e9) as i64;
+        self.network.insert((at, self.sent), (index, to_server, bytes));
+    }
+
+    fn serve(&mut self, index: usize, request: &[u8]) {
+        let second = self.second();
+        let true_time = self.clock.true_time();
+        let Some(peer) = self.peers.get_mut(index) else { return };
+        let lie = (peer.settings.lie.at(second) * 1e9) as i64;
+        let now = NtpTimestamp::from_unix_nanos(true_time + lie);
+        let snapshot = ServerSnapshot {
+            leap: peer.settings.leap,
+            stratum: 1,
+            precision: PRECISION,
+            root_delay: 0.0,
+            root_dispersion: 0.0,
+            dispersion_rate: 0.0,
+            reference_id: ReferenceId(*b"SIM\0"),
+            reference: now,
+        };
+        if let Ok(reply) = peer.server.respond(request, HOST, now, now, &snapshot) {
+            let bytes = reply.to_vec();
+            self.send(index, false, bytes);
+        }
+    }
+
+    fn hear(&mut self, index: usize, reply: &[u8]) {
+        let (now, wall) = (self.monotonic(), self.clock.now().0);
+        let Some(peer) = self.peers.get_mut(index) else { return };
+        let Ok(measured) = peer.client.receive(now, reply, wall) else { return };
+        let (source, reach) = (peer.source, peer.client.reach());
+        let events = self.keeper.exchange(source, &exchange(&measured), reach, &mut self.clock);
+        self.note(events);
+        if let (Some(known), Some(peer)) = (self.keeper.source(source), self.peers.get_mut(index)) {
+            peer.client.set_poll(known.poll());
+        }
+    }
+
+    /// The clock jumps by `seconds`, as when somebody sets it or the host slept while its clock stood: the daemon notices it
+    /// against the monotonic clock.
+    pub fn jump(&mut self, seconds: f64) {
+        let nanos = (seconds * 1e9) as i64;
+        let _ = self.clock.step(nanos);
+        if seconds.abs() < JUMP_MIN {
+            return;
+        }
+        self.keeper.clock_jumped(nanos);
+        let now = self.monotonic();
+        for peer in &mut self.peers {
+            peer.client.forget_pending();
+            peer.client.burst(now, AFTER_JUMP.0, AFTER_JUMP.1);
+        }
+    }
+
+    /// The bound of the clock's error that is published now, in seconds.
+    pub fn error_bound(&mut self) -> Option<f64> {
+        let now = self.clock.now();
+        self.keeper.error_bound(now)
+    }
+}
+
+fn exchange(measured: &Measurement) -> Exchange {
+    Exchange {
+        sent: LocalTime(measured.sent),
+        received: LocalTime(measured.received),
+        offset: measured.offset,
+        delay: measured.delay,
+        dispersion: measured.dispersion,
+        root_delay: measured.header.root_delay.seconds(),
+        root_dispersion: measured.header.root_dispersion.seconds(),
+        stratum: measured.header.stratum,
+        leap: match measured.header.leap {
+            Leap::Insert => LeapStatus::Insert,
+            Leap::Delete => LeapStatus::Delete,
+            Leap::Normal | Leap::Unsynchronised => LeapStatus::Normal,
+        },
+    }
+}

@@ -14,6 +14,16 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Whether `path` is a directory, through `stat(2)`'s own symbol, which simulators of the C library replace.
+pub fn is_dir(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: stat is a plain C structure for which zeroes are valid; both pointers are live during the call.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        libc::stat(path.as_ptr(), &mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFDIR
+    }
+}
+
 /// Replaces `path` by `content` so that after a power cut either the old or the new content is there: written beside it,
 /// synced, renamed, and the directory synced.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {

@@ -6,7 +6,9 @@ mod batch;
 mod pass;
 mod transmit;
 
-pub use address::{Listen, bind_tcp, bind_udp, bind_unix_datagram, bind_unix_stream};
+pub use address::{
+    Listen, bind_tcp, bind_udp, bind_unix_datagram, bind_unix_stream, connect_udp, connect_unix_datagram,
+};
 pub use batch::{Datagram, Outgoing, ReceiveBatch, send_batch};
 pub use pass::send_descriptor;
 pub use transmit::{take_transmit_time, transmit_timestamps};

@@ -102,14 +102,7 @@ impl Socket {
     fn open(place: &Place) -> io::Result<Self> {
         match place {
             Place::Unix(path) => Self::open_unix(path),
-            Place::Udp(address) => {
-                let any: SocketAddr =
-                    if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 8], 0).into() };
-                let socket = UdpSocket::bind(any)?;
-                socket.connect(address)?;
-                socket.set_nonblocking(true)?;
-                Ok(Self::Udp(socket))
-            }
+            Place::Udp(address) => sys::socket::connect_udp(*address).map(Self::Udp),
         }
     }
 
@@ -122,14 +115,15 @@ impl Socket {
         // The name bears our process id: what stands there is left over from a process that is gone.
         let _ = std::fs::remove_file(&own);
         let umask = sys::file::set_umask(0);
-        let bound = UnixDatagram::bind(&own);
+        let opened = sys::socket::connect_unix_datagram(&own, daemon);
         sys::file::set_umask(umask);
-        let socket = Self::Unix(bound?, own);
-        if let Self::Unix(datagrams, _) = &socket {
-            datagrams.connect(daemon)?;
-            datagrams.set_nonblocking(true)?;
+        match opened {
+            Ok(socket) => Ok(Self::Unix(socket, own)),
+            Err(error) => {
+                let _ = std::fs::remove_file(&own);
+                Err(error)
+            }
         }
-        Ok(socket)
     }
 
     fn send(&self, datagram: &[u8]) -> io::Result<usize> {

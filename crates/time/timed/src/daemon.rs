@@ -234,7 +234,8 @@ impl Daemon {
         }
         for peer in &self.peers {
             if let Some(socket) = &peer.socket {
-                wanted.push((socket.as_fd(), Interest::READ));
+                // What the kernel says of the request's leaving comes as exceptional data.
+                wanted.push((socket.as_fd(), Interest { readable: true, writable: false, priority: true }));
                 tokens.push(Token::Peer(peer.id));
             }
         }
@@ -272,7 +273,7 @@ impl Daemon {
             }
             match token {
                 Token::Server(index) => self.serve(index),
-                Token::Peer(id) => self.receive(id),
+                Token::Peer(id) => self.receive(id, readiness.priority),
                 Token::CommandUdp(index) => self.command_udp(index),
                 Token::CommandUnix => self.command_unix(),
                 Token::Resolver => self.resolved(),

@@ -69,7 +69,7 @@ pub(crate) struct CommandSocket {
 impl CommandSocket {
     /// Listens at `path`, making its folder when missing.
     pub(crate) fn bind(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
+        if let Some(folder) = path.parent().filter(|folder| !sys::file::is_dir(folder)) {
             std::fs::create_dir_all(folder)?;
         }
         let socket = sys::socket::bind_unix_datagram(path, 0o660)?;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
@@ -34,13 +35,19 @@ pub fn bind_tcp(address: SocketAddr, listen: Listen) -> io::Result<TcpListener> 
     Ok(TcpListener::from(socket))
 }
 
-fn bind(address: SocketAddr, kind: libc::c_int, listen: Listen) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+/// A socket that does not block and that children do not inherit.
+fn open(family: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
     // A plain type first and the flags afterwards: simulators of the C library refuse SOCK_CLOEXEC in the type.
     // SAFETY: no pointers; the new descriptor is ours.
     let socket = unsafe { OwnedFd::from_raw_fd(check(libc::socket(family, kind, 0))?) };
     crate::fd::set_cloexec(&socket, true)?;
     crate::fd::set_nonblocking(&socket, true)?;
+    Ok(socket)
+}
+
+fn bind(address: SocketAddr, kind: libc::c_int, listen: Listen) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let socket = open(family, kind)?;
     if kind == libc::SOCK_STREAM {
         set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     }
@@ -59,16 +66,60 @@ fn bind(address: SocketAddr, kind: libc::c_int, listen: Listen) -> io::Result<Ow
 /// A Unix datagram socket at `path` with permission bits `mode`. A socket that nobody listens on any more is replaced; a live
 /// one gives `AddrInUse`. It does not block.
 pub fn bind_unix_datagram(path: &Path, mode: u32) -> io::Result<UnixDatagram> {
-    let socket = match UnixDatagram::bind(path) {
+    let socket = open(libc::AF_UNIX, libc::SOCK_DGRAM)?;
+    match bind_path(&socket, path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_dead_datagram(path) => {
             std::fs::remove_file(path)?;
-            UnixDatagram::bind(path)?
+            bind_path(&socket, path)?;
         }
         other => other?,
-    };
+    }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    Ok(UnixDatagram::from(socket))
+}
+
+/// A Unix datagram socket that is bound to `own`, which must not exist and gets its mode from the umask, and connected to
+/// `peer`. When that fails, `own` may have been made. It does not block.
+pub fn connect_unix_datagram(own: &Path, peer: &Path) -> io::Result<UnixDatagram> {
+    let socket = open(libc::AF_UNIX, libc::SOCK_DGRAM)?;
+    bind_path(&socket, own)?;
+    let (storage, length) = unix_name(peer)?;
+    // SAFETY: pointer and length describe the live address.
+    check(unsafe { libc::connect(socket.as_raw_fd(), std::ptr::from_ref(&storage).cast(), length) })?;
+    Ok(UnixDatagram::from(socket))
+}
+
+/// A UDP socket connected to `peer` from a port that the kernel chooses. It does not block.
+pub fn connect_udp(peer: SocketAddr) -> io::Result<UdpSocket> {
+    let family = if peer.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let socket = open(family, libc::SOCK_DGRAM)?;
+    let (storage, length) = to_storage(&peer);
+    // SAFETY: pointer and length describe the live address.
+    check(unsafe { libc::connect(socket.as_raw_fd(), std::ptr::from_ref(&storage).cast(), length) })?;
+    Ok(UdpSocket::from(socket))
+}
+
+fn bind_path(socket: &OwnedFd, path: &Path) -> io::Result<()> {
+    let (storage, length) = unix_name(path)?;
+    // SAFETY: pointer and length describe the live address.
+    check(unsafe { libc::bind(socket.as_raw_fd(), std::ptr::from_ref(&storage).cast(), length) }).map(drop)
+}
+
+/// The kernel's structure of a path, and its length (`unix(7)`).
+fn unix_name(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
+    // SAFETY: sockaddr_un is a plain C structure for which zeroes are valid.
+    let mut name: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    name.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let bytes = path.as_os_str().as_bytes();
+    // The last byte stays zero.
+    if bytes.is_empty() || bytes.len() >= name.sun_path.len() || bytes.contains(&0) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is no name for a socket"));
+    }
+    for (to, from) in name.sun_path.iter_mut().zip(bytes) {
+        *to = from.cast_signed();
+    }
+    let length = std::mem::offset_of!(libc::sockaddr_un, sun_path) + bytes.len() + 1;
+    Ok((name, length as libc::socklen_t))
 }
 
 /// A listening Unix stream socket at `path` with permission bits `mode`; as for [`bind_unix_datagram`].

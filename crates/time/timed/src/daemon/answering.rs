@@ -1,6 +1,6 @@
 //! The server's side of the loop: NTP requests, commands, the control socket.
 
-use super::{BATCH, COMMAND_BYTES, Daemon, SERVER_PRECISION, WAIT_MAX, monotonic};
+use super::{COMMAND_BYTES, Daemon, SERVER_PRECISION, WAIT_MAX, monotonic};
 use crate::commands;
 use crate::config::Access;
 use crate::options::Family;
@@ -159,35 +159,32 @@ impl Daemon {
     }
 
     pub(super) fn command_udp(&mut self, index: usize) {
+        // One a round: `poll(2)` tells of the next, and what is due is not kept waiting.
         let mut buffer = [0; COMMAND_BYTES];
-        for _ in 0..BATCH {
-            let Some(socket) = self.command_sockets.get(index) else { return };
-            let Ok((length, from)) = socket.recv_from(&mut buffer) else { return };
-            if !self.command_access.allows(from.ip()) {
-                self.commands_dropped += 1;
-                continue;
-            }
-            let request = buffer.get(..length).unwrap_or_default();
-            if let Some(reply) = self.command(request, chrony_cmd::Peer::Udp)
-                && let Some(socket) = self.command_sockets.get(index)
-            {
-                let _ = socket.send_to(&reply, from);
-            }
+        let Some(socket) = self.command_sockets.get(index) else { return };
+        let Ok((length, from)) = socket.recv_from(&mut buffer) else { return };
+        if !self.command_access.allows(from.ip()) {
+            self.commands_dropped += 1;
+            return;
+        }
+        let request = buffer.get(..length).unwrap_or_default();
+        if let Some(reply) = self.command(request, chrony_cmd::Peer::Udp)
+            && let Some(socket) = self.command_sockets.get(index)
+        {
+            let _ = socket.send_to(&reply, from);
         }
     }
 
     pub(super) fn command_unix(&mut self) {
         let mut buffer = [0; COMMAND_BYTES];
-        for _ in 0..BATCH {
-            let Some(command) = &self.command_unix else { return };
-            let Ok((length, from)) = command.socket.recv_from(&mut buffer) else { return };
-            let Some(path) = from.as_pathname().map(std::path::Path::to_path_buf) else { continue };
-            let request = buffer.get(..length).unwrap_or_default();
-            if let Some(reply) = self.command(request, chrony_cmd::Peer::UnixSocket)
-                && let Some(command) = &self.command_unix
-            {
-                let _ = command.socket.send_to(&reply, path);
-            }
+        let Some(command) = &self.command_unix else { return };
+        let Ok((length, from)) = command.socket.recv_from(&mut buffer) else { return };
+        let Some(path) = from.as_pathname().map(std::path::Path::to_path_buf) else { return };
+        let request = buffer.get(..length).unwrap_or_default();
+        if let Some(reply) = self.command(request, chrony_cmd::Peer::UnixSocket)
+            && let Some(command) = &self.command_unix
+        {
+            let _ = command.socket.send_to(&reply, path);
         }
     }
 

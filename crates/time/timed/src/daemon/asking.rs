@@ -212,11 +212,12 @@ impl Daemon {
         self.handle(events);
     }
 
-    pub(super) fn receive(&mut self, id: SourceId) {
+    /// `stamped`: the kernel has told when the request left.
+    pub(super) fn receive(&mut self, id: SourceId, stamped: bool) {
         let Some(index) = self.peers.iter().position(|peer| peer.id == id) else { return };
         let Some(peer) = self.peers.get_mut(index) else { return };
         let Some(socket) = &peer.socket else { return };
-        if let Some(stamp) = sys::socket::take_transmit_time(socket) {
+        if stamped && let Some(stamp) = sys::socket::take_transmit_time(socket) {
             let left = self.clock.at(stamp);
             // A stamp that lies far from the call is another clock's, or another datagram's.
             if (0.0..TRANSMIT_DELAY_MAX).contains(&left.since(peer.sent)) {

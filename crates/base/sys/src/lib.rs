@@ -9,6 +9,7 @@
 //! Never: it knows no protocol, no file format and no service; it never sets the clock while the environment variable
 //! `BANTO_CLOCK_READ_ONLY` is set.
 
+pub mod calls;
 pub mod clock;
 pub mod fd;
 pub mod file;
@@ -20,8 +21,11 @@ pub mod names;
 pub mod poll;
 pub mod process;
 pub mod random;
+pub mod rtc;
+pub mod schedule;
 pub mod signal;
 pub mod socket;
+pub mod socket_scope;
 pub mod terminal;
 pub mod user;
 

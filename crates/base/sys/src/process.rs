@@ -56,6 +56,8 @@ pub fn no_new_privileges() -> io::Result<()> {
 pub const CAP_SYS_TIME: u32 = 25;
 /// The capability to bind ports below 1024 (`CAP_NET_BIND_SERVICE`).
 pub const CAP_NET_BIND_SERVICE: u32 = 10;
+/// May bind sockets to interfaces.
+pub const CAP_NET_RAW: u32 = 13;
 
 /// Keeps only `kept` of the capabilities, in the permitted and effective sets; empty gives all of them up.
 pub fn keep_capabilities(kept: &[u32]) -> io::Result<()> {

@@ -4,18 +4,12 @@
 /// Directives, with what we do instead. A line with one of them is read (a mistake in it is an error), and a warning says
 /// that it has no effect: a configuration that works with chrony works here, and its author knows what is different.
 pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
-    ("acquisitionport", "sources are asked from a free port"),
     ("authselectmode", "sources are selected whether they are authenticated or not"),
-    ("bindacqaddress", "sources are asked from the address that the route gives"),
-    ("bindacqdevice", "sources are asked over the interface that the route gives"),
-    ("bindcmddevice", "commands are taken at every interface"),
-    ("binddevice", "the server answers at every interface"),
     ("broadcast", "nothing is broadcast"),
     ("clientloglimit", "the table of clients has a fixed size"),
     ("clockprecision", "the clock's precision is measured"),
     ("cmdratelimit", "commands are not limited by rate"),
     ("corrtimeratio", "the correction's duration follows from the offset"),
-    ("dscp", "packets carry no service class"),
     ("dumpdir", "measurements are not kept over a restart"),
     ("fallbackdrift", "the last frequency is kept while no source can be reached"),
     ("hwclockfile", "the real-time clock is left to the kernel"),
@@ -25,8 +19,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("leapseclist", "leap seconds are announced by the sources"),
     ("leapsecmode", "leap seconds are left to the kernel"),
     ("leapsectz", "leap seconds are announced by the sources"),
-    ("lock_all", "the memory is not locked"),
-    ("logbanner", "log files have one heading"),
     ("mailonchange", "`banto.toml` sends mail on any log record, this one too"),
     ("manual", "the time is not taken by hand"),
     ("maxchange", "offsets of any size are corrected"),
@@ -49,7 +41,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("ntsservercert", "there is no NTS-KE server yet"),
     ("ntsserverkey", "there is no NTS-KE server yet"),
     ("ntstrustedcerts", "there is no NTS yet"),
-    ("opencommands", "the same commands are open over UDP as by default"),
     ("ptpdomain", "there is no NTP over PTP"),
     ("ptpport", "there is no NTP over PTP"),
     ("ratelimit", "clients are not limited by rate"),
@@ -59,7 +50,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("rtcdevice", "the real-time clock is left to the kernel"),
     ("rtcfile", "the real-time clock is left to the kernel"),
     ("rtconutc", "the real-time clock is left to the kernel"),
-    ("sched_priority", "the daemon runs at normal priority"),
     ("smoothtime", "clients get the time as it is"),
     ("tempcomp", "the temperature is not read"),
 ];

@@ -17,6 +17,32 @@ pub(crate) const LOCAL_REFERENCE_ID: [u8; 4] = [127, 127, 1, 1];
 /// "Never" in the protocol's seconds.
 const NEVER: u32 = u32::MAX;
 
+/// The requests behind the reports that `opencommands` names.
+pub(crate) fn open(names: &[&str]) -> chrony_cmd::OpenCommands {
+    use chrony_cmd::Command;
+    let mut open = chrony_cmd::OpenCommands::NONE;
+    for name in names {
+        let commands: &[Command] = match *name {
+            "activity" => &[Command::Activity],
+            "authdata" => &[Command::NSources, Command::AuthData],
+            "clients" => &[Command::ClientAccesses],
+            "manual" => &[Command::ManualList],
+            "ntpdata" => &[Command::NSources, Command::NtpData],
+            "rtcdata" => &[Command::RtcReport],
+            "selectdata" => &[Command::NSources, Command::SelectData],
+            "serverstats" => &[Command::ServerStats],
+            "smoothing" => &[Command::Smoothing],
+            "sourcename" => &[Command::SourceName],
+            "sources" => &[Command::NSources, Command::SourceData],
+            "sourcestats" => &[Command::NSources, Command::SourceStats],
+            "tracking" => &[Command::Tracking],
+            _ => &[],
+        };
+        open = commands.iter().fold(open, |open, command| open.with(*command));
+    }
+    open
+}
+
 /// Does what a request says.
 pub(crate) fn answer(daemon: &mut Daemon, request: Request, now: Duration) -> Result<Reply, Status> {
     Ok(match request {
@@ -508,5 +534,17 @@ fn followed(report: &Tracking) -> String {
         }
         Address::Unspecified => "nothing".to_owned(),
         address => address.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Goal: every report that `opencommands` may name opens something, and its default is the protocol's own.
+    #[test]
+    fn every_open_command_opens_something() {
+        for name in chrony_conf::OPEN_COMMANDS {
+            assert_ne!(super::open(&[name]), chrony_cmd::OpenCommands::NONE, "{name}");
+        }
+        assert_eq!(super::open(chrony_conf::OPEN_COMMANDS_DEFAULT), chrony_cmd::OpenCommands::default());
     }
 }

@@ -1,7 +1,7 @@
 //! The settings of a run, as meant: what the daemon's parts need, and nothing of the syntax.
 
 use crate::options::{Family, Options};
-use crate::records::{BANNER_LINES, Kind};
+use crate::records::Kind;
 use chrony_conf::{AccessRule, AccessSubject, AddressFamily, Settings, Source, SourceKind};
 use conf_text::{Diagnostics, FileLoader, Sources};
 use ntp_proto::Subnet;
@@ -203,7 +203,7 @@ fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
         command_socket: settings.command_socket.clone(),
         log_folder: settings.log_dir.clone(),
         records: kinds.into_iter().filter(|(asked, _)| *asked).map(|(_, kind)| kind).collect(),
-        banner_lines: BANNER_LINES,
+        banner_lines: settings.log_banner,
         log_change: settings.log_change,
         key_file: settings.key_file.clone(),
         pid_file: settings.pid_file.clone(),

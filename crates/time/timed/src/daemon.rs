@@ -2,18 +2,20 @@
 
 mod answering;
 mod asking;
+mod process;
 mod start;
 
 pub(crate) use start::start_in_background;
 
 use crate::clocks::DaemonClock;
+use crate::commands;
 use crate::config::Config;
 use crate::events::{Happened, Log};
 use crate::options::{Once, Options};
 use crate::peers::{Peer, Wanted};
 use crate::records::{self, Records};
 use crate::resolver::Resolver;
-use crate::sockets::CommandSocket;
+use crate::sockets::{AskFrom, CommandSocket};
 use ntp_proto::{AccessList, Keys, PACKET_BYTES_MAX, Server, ServerSnapshot};
 use std::io;
 use std::net::UdpSocket;
@@ -68,6 +70,8 @@ pub(crate) struct Daemon {
     command_unix: Option<CommandSocket>,
     control: Option<control::Server>,
     resolver: Option<Resolver>,
+    ask_from: AskFrom,
+    open_commands: chrony_cmd::OpenCommands,
     batch: ReceiveBatch,
     snapshot: (Duration, ServerSnapshot),
     log: Log,
@@ -123,6 +127,9 @@ impl Daemon {
             log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
             config.discipline.drift = Some(drift);
         }
+        if options.set_from_rtc {
+            process::set_from_rtc(&config.settings, &mut clock, &mut log);
+        }
         let settings = TimekeeperSettings { selection: config.selection, discipline: config.discipline };
         let keeper = Timekeeper::new(settings, &mut clock).map_err(|error| error.to_string())?;
         let now = monotonic();
@@ -146,6 +153,8 @@ impl Daemon {
             command_unix: None,
             control: None,
             resolver: None,
+            ask_from: AskFrom::new(&config.settings),
+            open_commands: commands::open(&config.settings.open_commands),
             batch: ReceiveBatch::new(BATCH, PACKET_BYTES_MAX + 4),
             snapshot: (Duration::ZERO, ServerSnapshot::unsynchronised(SERVER_PRECISION)),
             log,
@@ -168,7 +177,9 @@ impl Daemon {
             daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));
         }
         daemon.add_sources(now);
+        daemon.take_resources();
         daemon.drop_privileges()?;
+        daemon.filter_system_calls()?;
         Ok(daemon)
     }
 

@@ -39,12 +39,6 @@ pub fn run(call: &layout::Call) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // A child in the background has a parent that said it.
-    if !options::is_in_background() {
-        for warning in &options.warnings {
-            eprintln!("{}: warning: {warning}", call.name);
-        }
-    }
     let config = match config::load(&options, &call.layout) {
         Ok(config) => config,
         Err(report) => {

@@ -58,8 +58,16 @@ pub(crate) struct Options {
     pub restart: bool,
     /// Touch the clock also in a house.
     pub control_clock: bool,
-    /// What was asked for on the command line and is not done, in sentences.
-    pub warnings: Vec<String>,
+    /// `-r`: the histories in `dumpdir` are taken up.
+    pub reload: bool,
+    /// `-s`: the clock is set from the real-time clock, or from the age of the drift file.
+    pub set_from_rtc: bool,
+    /// `-P`: priority of SCHED_FIFO; none: what `sched_priority` says.
+    pub priority: Option<u8>,
+    /// `-m`: the memory is not paged out.
+    pub lock_memory: bool,
+    /// `-F`: the system call filter; 0: none.
+    pub filter_level: i32,
 }
 
 /// An address family.
@@ -169,70 +177,25 @@ const FLAGS: &[Flag] = &[
     Flag { name: "-u", value: "USER", help: "Specify user", apply: |o, value| set(&mut o.user, value) },
     Flag { name: "-U", value: "", help: "Don't check for root", apply: |o, _| on(&mut o.any_user) },
     Flag { name: "-x", value: "", help: "Don't control clock", apply: |o, _| on(&mut o.leave_clock) },
-    Flag {
-        name: "-R",
-        value: "",
-        help: "Restart: no makestep that is limited to the first updates",
-        apply: |o, _| on(&mut o.restart),
-    },
+    Flag { name: "-R", value: "", help: "Adapt configuration for restart", apply: |o, _| on(&mut o.restart) },
     Flag {
         name: "-F",
         value: "LEVEL",
-        help: "Accepted; there is no system call filter yet",
+        help: "Set system call filter level (0)",
         apply: |o, value| {
-            // Level 0 asks for no filter: that is what there is.
-            if number(&value, -2, 2)? != 0 {
-                o.warnings.push(format!(
-                    "-F {value}: there is no system call filter yet; this daemon runs without one\n\
-                     help: limit it from outside (SystemCallFilter= in the unit), or say so: chronyd -F 0"
-                ));
-            }
+            o.filter_level = number(&value, -2, 2)?;
             Ok(())
         },
     },
     Flag {
         name: "-P",
         value: "PRIORITY",
-        help: "Accepted; the scheduling priority is left to the service manager",
-        apply: |o, value| {
-            if number(&value, 0, 100)? != 0 {
-                o.warnings.push(format!(
-                    "-P {value}: the scheduling priority is left as it is\n\
-                     help: set it in the unit: CPUSchedulingPolicy=fifo and CPUSchedulingPriority={value}"
-                ));
-            }
-            Ok(())
-        },
+        help: "Set process priority (0)",
+        apply: |o, value| set(&mut o.priority, number(&value, 0, 100)?.unsigned_abs() as u8),
     },
-    Flag {
-        name: "-m",
-        value: "",
-        help: "Accepted; memory is not locked",
-        apply: |o, _| no_effect(o, "-m: memory is not locked\nhelp: leave the option out"),
-    },
-    Flag {
-        name: "-r",
-        value: "",
-        help: "Accepted; measurement histories are not kept over restarts",
-        apply: |o, _| {
-            no_effect(
-                o,
-                "-r: measurement histories are not kept over restarts; the driftfile is\nhelp: leave the option out",
-            )
-        },
-    },
-    Flag {
-        name: "-s",
-        value: "",
-        help: "Accepted; the kernel sets the clock from the real-time clock at boot",
-        apply: |o, _| {
-            no_effect(
-                o,
-                "-s: the clock is not set from the real-time clock: the kernel does that at boot where there is one\n\
-                 help: leave the option out; `makestep 1 3` corrects a clock that is far off",
-            )
-        },
-    },
+    Flag { name: "-m", value: "", help: "Lock memory", apply: |o, _| on(&mut o.lock_memory) },
+    Flag { name: "-r", value: "", help: "Reload dump files", apply: |o, _| on(&mut o.reload) },
+    Flag { name: "-s", value: "", help: "Set clock from RTC", apply: |o, _| on(&mut o.set_from_rtc) },
     Flag {
         name: "--control-clock",
         value: "",
@@ -240,11 +203,6 @@ const FLAGS: &[Flag] = &[
         apply: |o, _| on(&mut o.control_clock),
     },
 ];
-
-fn no_effect(options: &mut Options, what: &str) -> Result<(), String> {
-    options.warnings.push(what.to_owned());
-    Ok(())
-}
 
 fn set<T>(slot: &mut Option<T>, value: T) -> Result<(), String> {
     *slot = Some(value);
@@ -361,17 +319,11 @@ mod tests {
         check("-Q -t 5 -4", Ok(|o| o.once == Once::Print && o.timeout == Some(Duration::from_secs(5))));
         check("-x server\u{a0}a", Ok(|o| o.directives.len() == 1));
         // As Debian's unit starts it.
-        check(
-            "-F 1",
-            Ok(|o| {
-                o.warnings.len() == 1 && o.warnings[0].starts_with("-F 1: there is no system call filter")
-            }),
-        );
-        check("-F-1 -x", Ok(|o| o.leave_clock && o.warnings[0].contains("chronyd -F 0")));
-        check("-F 0 -P 0 -R", Ok(|o| o.restart && o.warnings.is_empty()));
-        check("-P 50", Ok(|o| o.warnings[0].starts_with("-P 50") && o.warnings[0].contains("help: ")));
-        check("-m", Ok(|o| o.warnings[0].starts_with("-m: ") && o.warnings[0].contains("help: ")));
-        check("-rs", Ok(|o| o.warnings[0].starts_with("-r: ") && o.warnings[1].starts_with("-s: ")));
+        check("-F 1", Ok(|o| o.filter_level == 1));
+        check("-F-1 -x", Ok(|o| o.leave_clock && o.filter_level == -1));
+        check("-P 50 -R", Ok(|o| o.restart && o.priority == Some(50)));
+        check("-mrs", Ok(|o| o.lock_memory && o.reload && o.set_from_rtc));
+        check("-P 101", Err("option -P"));
         check("-F x", Err("option -F"));
         check("-F 9", Err("option -F"));
         check("-S", Err("unknown option -S"));

@@ -7,9 +7,6 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use time_core::{Drift, LeapStatus, SourceStatistics, Tracking};
 
-/// Lines between two banners (`chrony.conf(5)`, `logbanner`).
-pub(crate) const BANNER_LINES: u32 = 32;
-
 /// Which records are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {

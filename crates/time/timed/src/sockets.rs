@@ -13,7 +13,7 @@ pub(crate) fn listen(
     addresses: &[IpAddr],
     defaults: (Ipv4Addr, Ipv6Addr),
     wants: impl Fn(IpAddr) -> bool,
-    kernel_stamps: bool,
+    marks: Marks<'_>,
 ) -> Result<Vec<UdpSocket>, (SocketAddr, io::Error)> {
     let wanted: Vec<IpAddr> = [IpAddr::V4(defaults.0), IpAddr::V6(defaults.1)]
         .into_iter()
@@ -27,12 +27,11 @@ pub(crate) fn listen(
     let mut failed = None;
     for address in wanted {
         let at = SocketAddr::new(address, port);
-        let opened = sys::socket::bind_udp(at, Listen::default()).and_then(|socket| {
-            if kernel_stamps {
-                sys::socket::receive_timestamps(&socket)?;
-            }
-            Ok(socket)
-        });
+        let opened = sys::socket::bind_udp(at, Listen { reused: marks.reused, ..Listen::default() })
+            .and_then(|socket| {
+                marks.set(&socket)?;
+                Ok(socket)
+            });
         match opened {
             Ok(socket) => sockets.push(socket),
             Err(error) => failed = failed.or(Some((at, error))),
@@ -44,18 +43,86 @@ pub(crate) fn listen(
     }
 }
 
-/// A socket for one exchange with a server: its own port, so that nobody can guess where replies are awaited.
-pub(crate) fn ask(server: SocketAddr) -> io::Result<UdpSocket> {
-    let local = match server {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    let socket = sys::socket::bind_udp(SocketAddr::new(local, 0), Listen::default())?;
-    sys::socket::receive_timestamps(&socket)?;
-    // Without transmit stamps the time of the call to send counts; that is the less exact, not the wrong time.
-    let _ = sys::socket::transmit_timestamps(&socket);
-    socket.connect(server)?;
-    Ok(socket)
+/// What is set on a socket beyond its address.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Marks<'a> {
+    /// Datagrams come with the kernel's time.
+    pub kernel_stamps: bool,
+    /// Only over this interface (`binddevice`, `bindacqdevice`, `bindcmddevice`).
+    pub device: Option<&'a str>,
+    /// `dscp`; 0: nothing is set.
+    pub dscp: u8,
+    /// Another socket has the same address: the server's port is the sources' too.
+    pub reused: bool,
+}
+
+impl Marks<'_> {
+    fn set(&self, socket: &UdpSocket) -> io::Result<()> {
+        if let Some(device) = self.device {
+            sys::socket_scope::bind_device(socket, device)?;
+        }
+        if self.dscp != 0 {
+            sys::socket_scope::set_dscp(socket, self.dscp)?;
+        }
+        if self.kernel_stamps {
+            sys::socket::receive_timestamps(socket)?;
+        }
+        Ok(())
+    }
+}
+
+/// From where sources are asked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AskFrom {
+    /// `acquisitionport`; none: each exchange has a port of its own, so that nobody can guess where replies are awaited. 0: any
+    /// free one, kept from the first exchange of a family on.
+    pub port: Option<u16>,
+    /// The ports that were free, of IPv4 and IPv6.
+    found: [Option<u16>; 2],
+    /// `bindacqaddress`.
+    pub v4: Option<Ipv4Addr>,
+    /// `bindacqaddress`.
+    pub v6: Option<Ipv6Addr>,
+    /// `bindacqdevice`.
+    pub device: Option<String>,
+    /// `dscp`.
+    pub dscp: u8,
+}
+
+impl AskFrom {
+    /// As the configuration says.
+    pub(crate) fn new(settings: &chrony_conf::Settings) -> Self {
+        Self {
+            port: settings.acquisition_port,
+            found: [None; 2],
+            v4: settings.bind_acquisition_v4,
+            v6: settings.bind_acquisition_v6,
+            device: settings.bind_acquisition_device.clone(),
+            dscp: settings.dscp,
+        }
+    }
+
+    /// A socket for one exchange with a server.
+    pub(crate) fn ask(&mut self, server: SocketAddr) -> io::Result<UdpSocket> {
+        let (local, family) = match server {
+            SocketAddr::V4(_) => (IpAddr::V4(self.v4.unwrap_or(Ipv4Addr::UNSPECIFIED)), 0),
+            SocketAddr::V6(_) => (IpAddr::V6(self.v6.unwrap_or(Ipv6Addr::UNSPECIFIED)), 1),
+        };
+        let found = self.found.get(family).copied().flatten();
+        let port = self.port.filter(|port| *port != 0).or(found).unwrap_or(0);
+        let reused = self.port.is_some();
+        let socket =
+            sys::socket::bind_udp(SocketAddr::new(local, port), Listen { reused, ..Listen::default() })?;
+        if reused && let Some(place) = self.found.get_mut(family) {
+            *place = Some(socket.local_addr()?.port());
+        }
+        let marks = Marks { kernel_stamps: true, device: self.device.as_deref(), dscp: self.dscp, reused };
+        marks.set(&socket)?;
+        // Without transmit stamps the time of the call to send counts; that is the less exact, not the wrong time.
+        let _ = sys::socket::transmit_timestamps(&socket);
+        socket.connect(server)?;
+        Ok(socket)
+    }
 }
 
 /// The Unix command socket, removed at the end.

@@ -16,6 +16,9 @@ use crate::check;
 pub struct Listen {
     /// Several sockets may bind the address (`SO_REUSEPORT`).
     pub shared: bool,
+    /// Other sockets of such kind may be bound to the same address; a datagram goes to the one that is connected to its sender
+    /// (`SO_REUSEADDR`).
+    pub reused: bool,
 }
 
 /// Longest queue of connections not yet accepted; the kernel cuts it to `net.core.somaxconn`.
@@ -48,7 +51,7 @@ fn open(family: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
 fn bind(address: SocketAddr, kind: libc::c_int, listen: Listen) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let socket = open(family, kind)?;
-    if kind == libc::SOCK_STREAM {
+    if kind == libc::SOCK_STREAM || listen.reused {
         set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     }
     if listen.shared {

@@ -4,8 +4,7 @@ use super::{COMMAND_BYTES, Daemon, SERVER_PRECISION, WAIT_MAX, monotonic};
 use crate::commands;
 use crate::config::Access;
 use crate::options::Family;
-use crate::sockets::{self, CommandSocket};
-use chrony_cmd::OpenCommands;
+use crate::sockets::{self, CommandSocket, Marks};
 use ntp_proto::{AccessList, Leap, NtpTimestamp, ReferenceId, ServerSnapshot, Subnet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -24,7 +23,7 @@ impl Daemon {
                 &self.config.bind_command,
                 defaults,
                 |address| Family::allows(self.options.family, address),
-                false,
+                Marks { device: self.config.settings.command_bind_device.as_deref(), ..Marks::default() },
             );
             match opened {
                 Ok(sockets) => self.command_sockets = sockets,
@@ -67,7 +66,14 @@ impl Daemon {
                 && self.server.access().allows_any(address.is_ipv4())
                 && !open.contains(&address.is_ipv4())
         };
-        let opened = sockets::listen(self.config.port, &self.config.bind, defaults, wants, true)?;
+        let settings = &self.config.settings;
+        let marks = Marks {
+            kernel_stamps: true,
+            device: settings.bind_device.as_deref(),
+            dscp: settings.dscp,
+            reused: settings.acquisition_port == Some(self.config.port),
+        };
+        let opened = sockets::listen(self.config.port, &self.config.bind, defaults, wants, marks)?;
         self.server_sockets.extend(opened);
         Ok(())
     }
@@ -191,9 +197,8 @@ impl Daemon {
     pub(super) fn command(&mut self, request: &[u8], peer: chrony_cmd::Peer) -> Option<Vec<u8>> {
         self.commands_received += 1;
         let now = monotonic();
-        let reply = chrony_cmd::serve(request, peer, OpenCommands::default(), |request| {
-            commands::answer(self, request, now)
-        });
+        let open = self.open_commands;
+        let reply = chrony_cmd::serve(request, peer, open, |request| commands::answer(self, request, now));
         if reply.is_err() {
             self.commands_dropped += 1;
         }

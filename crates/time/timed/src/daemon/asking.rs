@@ -6,7 +6,6 @@ use crate::events::Happened;
 use crate::options::Once;
 use crate::peers::{Peer, Wanted};
 use crate::resolver::Resolver;
-use crate::sockets;
 use ntp_proto::{KissCode, Leap, ReferenceId, ReplyError};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -174,7 +173,7 @@ impl Daemon {
         let opened = if peer.lacks_key {
             Err(io::Error::new(io::ErrorKind::NotFound, "the key file does not have its key any more"))
         } else {
-            sockets::ask(peer.address)
+            self.ask_from.ask(peer.address)
         };
         if let Some(poll) = self.keeper.source(peer.id).map(time_core::Source::poll) {
             peer.client.set_poll(poll.max(backed_off(peer)));

@@ -44,8 +44,13 @@ impl Daemon {
         if self.clock.is_kernel() {
             kept.push(sys::process::CAP_SYS_TIME);
         }
-        if self.config.port != 0 && self.config.port < 1024 {
+        let settings = &self.config.settings;
+        let is_low = |port: u16| port != 0 && port < 1024;
+        if is_low(self.config.port) || settings.acquisition_port.is_some_and(is_low) {
             kept.push(sys::process::CAP_NET_BIND_SERVICE);
+        }
+        if settings.bind_acquisition_device.is_some() || settings.bind_device.is_some() {
+            kept.push(sys::process::CAP_NET_RAW);
         }
         // Whoever named the user, on the command line or in chrony.conf: the rest of root's rights goes, and what the clock
         // needs is effective again.

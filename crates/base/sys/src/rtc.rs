@@ -1,0 +1,91 @@
+//! The real-time clock, read-only: `rtc(4)`.
+
+use crate::check;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+/// `RTC_RD_TIME`: `_IOR('p', 0x09, struct rtc_time)`, a structure of nine integers.
+const RTC_RD_TIME: libc::c_ulong = 0x8024_7009;
+
+/// What the clock shows, broken down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RtcTime {
+    /// Like 2026.
+    pub year: i32,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 59.
+    pub second: u8,
+}
+
+/// Reads the clock at `device`.
+pub fn read(device: &Path) -> io::Result<RtcTime> {
+    let file = File::open(device)?;
+    let mut fields = [0 as libc::c_int; 9];
+    // SAFETY: struct rtc_time is nine C integers; the pointer is to so many live ones of ours.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), RTC_RD_TIME as _, fields.as_mut_ptr()) })?;
+    let [second, minute, hour, day, month, year, ..] = fields;
+    let small = |value: libc::c_int| u8::try_from(value).unwrap_or(0);
+    Ok(RtcTime {
+        year: year + 1900,
+        month: small(month + 1),
+        day: small(day),
+        hour: small(hour),
+        minute: small(minute),
+        second: small(second),
+    })
+}
+
+/// Seconds since the Unix epoch of a moment in local time; none when there is no such moment (`mktime(3)`).
+pub fn from_local(time: RtcTime) -> Option<i64> {
+    // SAFETY: tm is a plain C structure, for which all zeroes is a valid value.
+    let mut broken: libc::tm = unsafe { std::mem::zeroed() };
+    broken.tm_year = time.year - 1900;
+    broken.tm_mon = i32::from(time.month) - 1;
+    broken.tm_mday = i32::from(time.day);
+    broken.tm_hour = i32::from(time.hour);
+    broken.tm_min = i32::from(time.minute);
+    broken.tm_sec = i32::from(time.second);
+    broken.tm_isdst = -1;
+    // SAFETY: the pointer is to a live structure of ours.
+    let seconds = unsafe { libc::mktime(&mut broken) };
+    (seconds != -1).then_some(seconds)
+}
+
+/// Seconds since the Unix epoch of a moment in UTC.
+pub fn from_utc(time: RtcTime) -> i64 {
+    let month = i64::from(time.month.clamp(1, 12));
+    let year = i64::from(time.year) - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + i64::from(time.day) - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = era * 146_097 + day_of_era - 719_468;
+    days * 86_400 + i64::from(time.hour) * 3_600 + i64::from(time.minute) * 60 + i64::from(time.second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: broken-down moments become seconds. The expected values are from `date -u -d ... +%s`.
+    #[test]
+    fn moments_become_seconds() {
+        let at = |year, month, day, hour, minute, second| RtcTime { year, month, day, hour, minute, second };
+        for (time, expected) in [
+            (at(1970, 1, 1, 0, 0, 0), 0),
+            (at(2000, 2, 29, 23, 59, 59), 951_868_799),
+            (at(2026, 11, 22, 16, 17, 34), 1_795_364_254),
+        ] {
+            assert_eq!(from_utc(time), expected, "{time:?}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The process before the loop: its scheduling, its memory, its system calls, and the clock that it finds.
+
+use super::Daemon;
+use crate::clocks::DaemonClock;
+use crate::events::{Happened, Log};
+use chrony_conf::Settings;
+use seccompiler::{SeccompAction, SeccompFilter};
+use std::collections::BTreeMap;
+use std::time::UNIX_EPOCH;
+use sys::calls;
+use time_core::Clock;
+
+/// A clock that is off by less is left to the sources, in seconds: the real-time clock is read to the second.
+const RTC_STEP_MIN: i64 = 1;
+
+/// System calls that this daemon has no use for and an intruder has, at `-F 1` and `-F 2`: other programs, other processes.
+const FORBIDDEN: &[i64] = &[
+    calls::EXECVE,
+    calls::EXECVEAT,
+    calls::FORK,
+    calls::VFORK,
+    calls::PTRACE,
+    calls::PROCESS_VM_READV,
+    calls::PROCESS_VM_WRITEV,
+];
+
+/// At `-F 1` also: other file systems, other kernels, other identities.
+const FORBIDDEN_AT_LEVEL_1: &[i64] = &[
+    calls::MOUNT,
+    calls::UMOUNT2,
+    calls::PIVOT_ROOT,
+    calls::CHROOT,
+    calls::INIT_MODULE,
+    calls::FINIT_MODULE,
+    calls::DELETE_MODULE,
+    calls::KEXEC_LOAD,
+    calls::BPF,
+    calls::PERF_EVENT_OPEN,
+    calls::UNSHARE,
+    calls::SETNS,
+    calls::SETUID,
+    calls::SETRESUID,
+    calls::REBOOT,
+    calls::SWAPON,
+    calls::ADD_KEY,
+    calls::KEYCTL,
+    calls::USERFAULTFD,
+];
+
+impl Daemon {
+    /// `sched_priority`, `-P`, `lock_all`, `-m`: what needs the rights that are given up next. That it could not be had is
+    /// said; the clock is kept all the same.
+    pub(super) fn take_resources(&mut self) {
+        let priority = self.options.priority.unwrap_or(self.config.settings.sched_priority);
+        if priority > 0
+            && let Err(error) = sys::schedule::real_time(priority)
+        {
+            self.trouble(format!("Could not set scheduling priority {priority}: {error}"));
+        }
+        if (self.options.lock_memory || self.config.settings.lock_all)
+            && let Err(error) = sys::schedule::lock_memory()
+        {
+            self.trouble(format!("Could not lock memory: {error}"));
+        }
+    }
+
+    /// `-F`: the calls above kill the process from here on, or with a negative level send it SIGSYS. Unlike chrony's level 1
+    /// this one is a list of what is forbidden too, only longer: a list of what is allowed would end the daemon with the next
+    /// version of the C library.
+    pub(super) fn filter_system_calls(&mut self) -> Result<(), String> {
+        let level = self.options.filter_level;
+        if level == 0 {
+            return Ok(());
+        }
+        let mut forbidden: Vec<i64> = FORBIDDEN.to_vec();
+        if level.abs() == 1 {
+            forbidden.extend(FORBIDDEN_AT_LEVEL_1);
+        }
+        let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
+            forbidden.into_iter().filter(|number| *number >= 0).map(|number| (number, Vec::new())).collect();
+        let action = if level < 0 { SeccompAction::Trap } else { SeccompAction::KillProcess };
+        let failed = |error: &dyn std::fmt::Display| {
+            format!("cannot load the system call filter: {error}\nhelp: run without one: chronyd -F 0")
+        };
+        let architecture =
+            std::env::consts::ARCH.try_into().map_err(|error| failed(&format!("{error:?}")))?;
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, architecture)
+            .map_err(|error| failed(&error))?;
+        let program: seccompiler::BpfProgram =
+            filter.try_into().map_err(|error: seccompiler::BackendError| failed(&error))?;
+        seccompiler::apply_filter_all_threads(&program).map_err(|error| failed(&error))?;
+        self.log.say(&Happened::FilterLoaded { level });
+        Ok(())
+    }
+}
+
+/// `-s`: the clock is set from the real-time clock; where that stands before the drift file's last writing, from the file's
+/// age, so that time does not go back over a restart of a machine without a battery.
+pub(super) fn set_from_rtc(settings: &Settings, clock: &mut DaemonClock, log: &mut Log) {
+    let now = clock.now().0.div_euclid(1_000_000_000);
+    let rtc = match sys::rtc::read(&settings.rtc.device) {
+        Ok(time) if keeps_utc(settings) => Some(sys::rtc::from_utc(time)),
+        Ok(time) => sys::rtc::from_local(time),
+        Err(error) => {
+            let what = format!("Could not read RTC {}: {error}", settings.rtc.device.display());
+            log.say(&Happened::Trouble { what });
+            None
+        }
+    };
+    let modified =
+        settings.drift_file.as_ref().and_then(|path| std::fs::metadata(path).ok()?.modified().ok());
+    let drift = modified
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_secs()).ok());
+    let Some(wanted) = wanted(now, rtc, drift) else { return };
+    match clock.step((wanted - now).saturating_mul(1_000_000_000)) {
+        Ok(()) => log.say(&Happened::RtcRead { seconds: (wanted - now) as f64 }),
+        Err(error) => log.say(&Happened::ClockFailed { why: error.to_string() }),
+    }
+}
+
+/// What the clock is set to; none when it stays.
+fn wanted(now: i64, rtc: Option<i64>, drift: Option<i64>) -> Option<i64> {
+    let latest = rtc.unwrap_or(now).max(now);
+    match (rtc, drift) {
+        (_, Some(drift)) if drift > latest => Some(drift),
+        (Some(rtc), _) if (rtc - now).abs() > RTC_STEP_MIN => Some(rtc),
+        _ => None,
+    }
+}
+
+/// `hwclockfile` says it in its third line; without one, `rtconutc` does.
+fn keeps_utc(settings: &Settings) -> bool {
+    let text = settings.rtc.hwclock_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+    match text.as_deref().and_then(|text| text.lines().nth(2)) {
+        Some("LOCAL") => false,
+        Some("UTC") => true,
+        _ => settings.rtc.on_utc,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: the real-time clock counts, unless the drift file was written later than both clocks say that it is.
+    #[test]
+    fn the_clock_is_set_from_what_is_latest() {
+        for (now, rtc, drift, expected) in [
+            (100, Some(200), None, Some(200)),
+            (100, Some(50), Some(60), Some(50)),
+            (100, Some(101), None, None),
+            (100, Some(0), Some(500), Some(500)),
+            (100, None, Some(500), Some(500)),
+            (100, None, Some(50), None),
+            (100, None, None, None),
+        ] {
+            assert_eq!(wanted(now, rtc, drift), expected, "{now} {rtc:?} {drift:?}");
+        }
+    }
+}

@@ -12,6 +12,7 @@
 mod configuration;
 mod log;
 mod mail;
+mod nts;
 mod time;
 
 /// A target's name, which is its corpus folder's and its libFuzzer binary's, and its function.
@@ -23,6 +24,11 @@ pub const TARGETS: &[Target] = &[
     ("ntp_server", time::ntp_server),
     ("ntp_client", time::ntp_client),
     ("ntp_keys", time::ntp_keys),
+    ("ntp_nts_client", nts::client),
+    ("ntp_nts_server", nts::server),
+    ("ntp_nts_cookie", nts::cookie),
+    ("ntp_nts_records", nts::records),
+    ("ntp_nts_dump", nts::dump),
     ("chronyc_request", time::chronyc_request),
     ("chronyc_reply", time::chronyc_reply),
     ("syslog_message", log::syslog_message),

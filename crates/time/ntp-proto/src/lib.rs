@@ -14,6 +14,7 @@ mod client;
 mod extension;
 mod keys;
 mod kiss;
+pub mod nts;
 mod packet;
 mod server;
 mod timestamp;

@@ -2,9 +2,11 @@
 
 use crate::access::AccessList;
 use crate::keys::{Keys, MAC_BYTES_MAX, MacError};
+use crate::nts::CookieKeys;
 use crate::packet::{HEADER_BYTES, Header, Leap, Mode, Packet, PacketError, ReferenceId};
 use crate::timestamp::{NtpShort, NtpTimestamp};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What the server says of its clock. The daemon makes a new one whenever the clock's state changes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +43,26 @@ impl ServerSnapshot {
             reference: NtpTimestamp::UNKNOWN,
         }
     }
+
+    /// The header of the reply to `request`.
+    pub(crate) fn header(&self, request: &Header, received: NtpTimestamp, transmit: NtpTimestamp) -> Header {
+        let age = if self.reference.is_unknown() { 0.0 } else { transmit.since(self.reference).max(0.0) };
+        Header {
+            leap: self.leap,
+            version: request.version,
+            mode: Mode::Server,
+            stratum: self.stratum,
+            poll: request.poll,
+            precision: self.precision,
+            root_delay: NtpShort::from_seconds(self.root_delay),
+            root_dispersion: NtpShort::from_seconds(self.root_dispersion + age * self.dispersion_rate),
+            reference_id: self.reference_id,
+            reference: self.reference,
+            origin: request.transmit,
+            receive: received,
+            transmit,
+        }
+    }
 }
 
 /// What became of the datagrams that arrived.
@@ -69,6 +91,8 @@ pub enum Refusal {
     Access,
     /// Its authentication failed.
     Mac(MacError),
+    /// Its fields of NTS are missing, doubled or malformed.
+    Nts,
 }
 
 /// A reply's bytes.
@@ -91,13 +115,14 @@ impl std::ops::Deref for Reply {
 pub struct Server {
     access: AccessList,
     keys: Keys,
-    counters: ServerCounters,
+    pub(crate) cookie_keys: Option<Arc<CookieKeys>>,
+    pub(crate) counters: ServerCounters,
 }
 
 impl Server {
     /// A server that answers those whom `access` allows.
     pub fn new(access: AccessList, keys: Keys) -> Self {
-        Self { access, keys, counters: ServerCounters::default() }
+        Self { access, keys, cookie_keys: None, counters: ServerCounters::default() }
     }
 
     /// The rules in force.
@@ -158,26 +183,7 @@ impl Server {
         if !self.access.allows(from) {
             return Err(Refusal::Access);
         }
-        let age =
-            if snapshot.reference.is_unknown() { 0.0 } else { transmit.since(snapshot.reference).max(0.0) };
-        let header = Header {
-            leap: snapshot.leap,
-            version: packet.header.version,
-            mode: Mode::Server,
-            stratum: snapshot.stratum,
-            poll: packet.header.poll,
-            precision: snapshot.precision,
-            root_delay: NtpShort::from_seconds(snapshot.root_delay),
-            root_dispersion: NtpShort::from_seconds(
-                snapshot.root_dispersion + age * snapshot.dispersion_rate,
-            ),
-            reference_id: snapshot.reference_id,
-            reference: snapshot.reference,
-            origin: packet.header.transmit,
-            receive: received,
-            transmit,
-        };
-        let head = header.to_bytes();
+        let head = snapshot.header(&packet.header, received, transmit).to_bytes();
         let mut reply = Reply { bytes: [0; HEADER_BYTES + 4 + MAC_BYTES_MAX], length: HEADER_BYTES };
         reply.bytes[..HEADER_BYTES].copy_from_slice(&head);
         if let Some(mac) = packet.mac {

@@ -1,0 +1,118 @@
+//! The extension fields of NTS (RFC 8915 section 5), written and taken apart.
+
+use super::aead::{AeadKey, NONCE_BYTES_MAX, TAG_BYTES};
+use crate::extension::FIELD_BYTES_MIN;
+
+/// Unique identifier (RFC 8915 section 7.5).
+pub const FIELD_UNIQUE_IDENTIFIER: u16 = 0x0104;
+/// Cookie.
+pub const FIELD_COOKIE: u16 = 0x0204;
+/// Cookie placeholder.
+pub const FIELD_COOKIE_PLACEHOLDER: u16 = 0x0304;
+/// Authenticator and encrypted extension fields.
+pub const FIELD_AUTHENTICATOR: u16 = 0x0404;
+
+/// The shortest identifier, in bytes (RFC 8915 section 5.3: "MUST be at least 32 octets long").
+pub(super) const UNIQUE_IDENTIFIER_BYTES: usize = 32;
+/// Type and length of a field, in bytes.
+const FIELD_HEAD_BYTES: usize = 4;
+/// Lengths of nonce and ciphertext in an authenticator, in bytes.
+const AUTHENTICATOR_HEAD_BYTES: usize = 4;
+
+/// The length of a field with a body of `length` bytes.
+pub(super) fn field_bytes(length: usize) -> usize {
+    (FIELD_HEAD_BYTES + padded(length)).max(FIELD_BYTES_MIN)
+}
+
+/// Appends a field; the body is padded with zeroes to a multiple of four bytes and the least length (RFC 7822 section 3).
+pub(super) fn push_field(out: &mut Vec<u8>, kind: u16, body: &[u8]) {
+    let end = out.len() + field_bytes(body.len());
+    out.extend(kind.to_be_bytes());
+    out.extend((field_bytes(body.len()) as u16).to_be_bytes());
+    out.extend(body);
+    out.resize(end, 0);
+}
+
+/// Appends the authenticator that covers all of `packet` so far and holds `plain`; at least `least` bytes long. False when
+/// `nonce` has not the length that the key wants.
+pub(super) fn push_authenticator(
+    packet: &mut Vec<u8>,
+    key: &AeadKey,
+    nonce: &[u8],
+    plain: &[u8],
+    least: usize,
+) -> bool {
+    let Some(sealed) = key.seal(nonce, packet, plain) else { return false };
+    let mut body = Vec::with_capacity(AUTHENTICATOR_HEAD_BYTES + NONCE_BYTES_MAX + sealed.len() + 4);
+    body.extend((nonce.len() as u16).to_be_bytes());
+    body.extend((sealed.len() as u16).to_be_bytes());
+    body.extend(nonce);
+    body.resize(AUTHENTICATOR_HEAD_BYTES + padded(nonce.len()), 0);
+    body.extend(&sealed);
+    body.resize((padded(body.len())).max(least.saturating_sub(FIELD_HEAD_BYTES)), 0);
+    push_field(packet, FIELD_AUTHENTICATOR, &body);
+    true
+}
+
+/// How long an authenticator with a text of `plain` bytes is.
+pub(super) fn authenticator_bytes(key: &AeadKey, plain: usize) -> usize {
+    let nonce = padded(key.algorithm().nonce_bytes());
+    field_bytes(AUTHENTICATOR_HEAD_BYTES + nonce + padded(plain + TAG_BYTES))
+}
+
+/// What an authenticator's body holds, if `key` made it over `covered`.
+pub(super) fn open_authenticator(key: &AeadKey, covered: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = split_authenticator(body, key.algorithm().nonce_bytes())?;
+    key.open(nonce, covered, sealed)
+}
+
+/// Nonce and ciphertext.
+fn split_authenticator(body: &[u8], nonce_bytes: usize) -> Option<(&[u8], &[u8])> {
+    let (head, rest) = body.split_first_chunk::<AUTHENTICATOR_HEAD_BYTES>()?;
+    let [nonce_high, nonce_low, sealed_high, sealed_low] = *head;
+    let nonce_length = usize::from(u16::from_be_bytes([nonce_high, nonce_low]));
+    let sealed_length = usize::from(u16::from_be_bytes([sealed_high, sealed_low]));
+    let nonce = rest.get(..nonce_length)?;
+    let sealed = rest.get(padded(nonce_length)..)?.get(..sealed_length)?;
+    // RFC 8915 section 5.6: room for the nonce of the answer, so that it is not longer than the question.
+    if rest.len() < nonce_bytes.min(NONCE_BYTES_MAX) + padded(sealed_length) {
+        return None;
+    }
+    Some((nonce, sealed))
+}
+
+fn padded(length: usize) -> usize {
+    length.next_multiple_of(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::aead::AeadAlgorithm;
+    use super::*;
+
+    /// Goal: an authenticator is read back, covers what stands before it, and no cut or changed length of it is read past its
+    /// end or taken for good.
+    #[test]
+    fn an_authenticator_is_read_back_and_nothing_else() {
+        for algorithm in AeadAlgorithm::PREFERRED {
+            let key = AeadKey::new(algorithm, &vec![1; algorithm.key_bytes()]).expect("it fits");
+            for plain in [0, 1, 16, 101, 400] {
+                let mut packet = vec![5; 48];
+                let nonce = vec![2; algorithm.nonce_bytes()];
+                assert!(push_authenticator(&mut packet, &key, &nonce, &vec![3; plain], 0));
+                assert_eq!(packet.len(), 48 + authenticator_bytes(&key, plain));
+                let body = &packet[52..];
+                assert_eq!(open_authenticator(&key, &[5; 48], body), Some(vec![3; plain]));
+                assert_eq!(open_authenticator(&key, &[6; 48], body), None);
+                for cut in 0..body.len().saturating_sub(3) {
+                    assert_eq!(open_authenticator(&key, &[5; 48], &body[..cut]), None);
+                }
+                for at in 0..4 {
+                    let mut changed = body.to_vec();
+                    changed[at] ^= 0x41;
+                    assert_eq!(open_authenticator(&key, &[5; 48], &changed), None);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! libFuzzer's entry to the target `ntp_nts_dump`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_targets::target("ntp_nts_dump").expect("a known target")(data));

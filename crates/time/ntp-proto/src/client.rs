@@ -386,9 +386,9 @@ impl Client {
         let interval = if self.burst_requests > 0 {
             BURST_INTERVAL.min(self.interval())
         } else {
-            // Up to 1/64 longer, so that many clients do not stay in step.
+            // Up to 1/50 longer, so that many clients do not stay in step.
             let interval = self.interval();
-            interval + interval.mul_f64((random >> 11) as f64 / (1_u64 << 53) as f64 / 64.0)
+            interval + interval.mul_f64((random >> 11) as f64 / (1_u64 << 53) as f64 / 50.0)
         };
         self.next = Some(now + interval);
     }

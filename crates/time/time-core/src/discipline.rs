@@ -281,6 +281,11 @@ impl Discipline {
         })
     }
 
+    /// The estimate that the clock follows.
+    pub(crate) fn target(&self) -> Option<&TimeEstimate> {
+        self.target.as_ref()
+    }
+
     /// One sigma of the offset at `now`, in seconds.
     pub fn sigma(&self, now: LocalTime) -> f64 {
         let uncorrected = self.timeline.uncorrected(now);

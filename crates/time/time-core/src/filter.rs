@@ -6,6 +6,7 @@
 //! only when the path's least delay is.
 
 use crate::clock::LocalTime;
+use crate::law::{self, ASYMMETRIES, Law, Noise};
 use std::collections::VecDeque;
 
 /// Samples that are kept and weighed anew: long enough to know the least delay, short enough to follow a change of route.
@@ -20,6 +21,8 @@ const NOISE_SCALES: [f64; 3] = [0.3, 1.0, 4.0];
 const PHASE_NOISE: f64 = 1e-18;
 /// How much of what the dropped samples said about the models is kept with each sample.
 const MEMORY: f64 = 0.97;
+/// A model whose log likelihood is this much below the best one's is given up until the filter starts anew.
+const HOPELESS: f64 = 40.0;
 /// Innovations beyond this many standard deviations count as no more than that, so that one outlier moves little.
 const OUTLIER_SIGMAS: f64 = 4.0;
 /// Consecutive outliers on one side after which the filter believes them and starts again.
@@ -99,6 +102,8 @@ struct State {
 struct Model {
     wander: f64,
     noise_scale: f64,
+    /// Which of [`ASYMMETRIES`].
+    asymmetry: usize,
     log_weight: f64,
     state: State,
     at: LocalTime,
@@ -147,13 +152,15 @@ impl Filter {
         }
         self.judge(&sample);
         if self.samples.len() == FILTER_SAMPLES_MAX {
-            let noise = Noise::of(self.samples.make_contiguous());
+            let noise = Noise::of(self.samples.iter());
             let disturbance = self.disturbances.pop_front().unwrap_or(0.0);
             if let Some(oldest) = self.samples.pop_front() {
+                let laws = noise.laws(&oldest);
                 for model in &mut self.base {
                     model.log_weight *= MEMORY;
-                    model.absorb(&oldest, noise.variance(&oldest), disturbance);
+                    model.absorb(&oldest, &laws, disturbance);
                 }
+                forget_the_hopeless(&mut self.base);
             }
         }
         self.samples.push_back(sample);
@@ -169,7 +176,7 @@ impl Filter {
     /// Counts outliers on one side of what was expected.
     fn judge(&mut self, sample: &FilterSample) {
         let Some(expected) = self.estimate(sample.time) else { return };
-        let noise = Noise::of(self.samples.make_contiguous());
+        let noise = Noise::of(self.samples.iter());
         let innovation = sample.offset - expected.offset;
         let sigma = (expected.offset_variance + 4.0 * noise.variance(sample)).sqrt();
         self.last_innovation = innovation;
@@ -202,18 +209,17 @@ impl Filter {
 
     /// Filters the kept samples anew and mixes the models.
     fn run(&mut self) {
-        let samples = self.samples.make_contiguous();
-        let Some(last) = samples.last() else {
+        let Some(last) = self.samples.back() else {
             self.estimate = None;
             return;
         };
-        let noise = Noise::of(samples);
+        let noise = Noise::of(self.samples.iter());
         self.last_variance = noise.variance(last);
         let mut models = self.base.clone();
-        for (sample, disturbance) in samples.iter().zip(&self.disturbances) {
-            let variance = noise.variance(sample);
+        for (sample, disturbance) in self.samples.iter().zip(&self.disturbances) {
+            let laws = noise.laws(sample);
             for model in &mut models {
-                model.absorb(sample, variance, *disturbance);
+                model.absorb(sample, &laws, *disturbance);
             }
         }
         self.estimate = Some((last.time, mix(&models)));
@@ -251,6 +257,11 @@ impl Filter {
         }
     }
 
+    /// The samples kept, the oldest first.
+    pub fn samples(&self) -> impl Iterator<Item = &FilterSample> {
+        self.samples.iter()
+    }
+
     /// Samples kept.
     pub fn len(&self) -> usize {
         self.samples.len()
@@ -281,9 +292,8 @@ impl Filter {
 
     /// The middle one of the kept samples' standard deviations: what a typical measurement is worth, in seconds.
     pub fn typical_sigma(&self) -> f64 {
-        let samples: Vec<FilterSample> = self.samples.iter().copied().collect();
-        let noise = Noise::of(&samples);
-        let mut variances: Vec<f64> = samples.iter().map(|sample| noise.variance(sample)).collect();
+        let noise = Noise::of(self.samples.iter());
+        let mut variances: Vec<f64> = self.samples.iter().map(|sample| noise.variance(sample)).collect();
         variances.sort_by(f64::total_cmp);
         variances.get(variances.len() / 2).map_or(0.0, |variance| variance.sqrt())
     }
@@ -313,44 +323,27 @@ impl Filter {
     }
 }
 
-/// What the kept samples say of the path's noise (`docs/algorithm.md` section 2.1).
-struct Noise {
-    delay_min: f64,
-    /// How far the least delay seen may be above the path's.
-    uncertainty: f64,
-}
-
-impl Noise {
-    fn of(samples: &[FilterSample]) -> Self {
-        let count = samples.len().max(1) as f64;
-        let delay_min = samples.iter().map(|sample| sample.delay).fold(f64::INFINITY, f64::min);
-        let delay_min = if delay_min.is_finite() { delay_min } else { 0.0 };
-        let excess: f64 = samples.iter().map(|sample| sample.delay - delay_min).sum::<f64>() / count;
-        // Of n delays whose excess is a sum of two exponentials with mean m in all, the least is about 0.63 m / sqrt(n) above
-        // the path's. With few samples the delay itself bounds what we do not know.
-        let uncertainty = 0.63 * excess / count.sqrt() + 0.1 * delay_min / (count * count);
-        Self { delay_min, uncertainty }
-    }
-
-    /// An excess of s leaves the offset's error anywhere within +-s/2: a variance of s^2/12.
-    fn variance(&self, sample: &FilterSample) -> f64 {
-        let excess = (sample.delay - self.delay_min).max(0.0) + self.uncertainty;
-        excess * excess / 12.0 + sample.dispersion * sample.dispersion
-    }
-}
-
 fn models(frequency: f64, sigma: f64) -> Vec<Model> {
     let state = State { offset: 0.0, frequency, p00: 0.0, p01: 0.0, p11: sigma * sigma, count: 0 };
-    let mut models = Vec::with_capacity(WANDERS.len() * NOISE_SCALES.len());
+    let mut models = Vec::with_capacity(WANDERS.len() * NOISE_SCALES.len() * ASYMMETRIES.len());
     for wander in WANDERS {
         for noise_scale in NOISE_SCALES {
             // Before any sample: a usual crystal's wander, and the law as it stands.
             let distance = wander.log10() + 17.5;
             let log_weight = -distance * distance / 8.0 - noise_scale.ln().abs() / 2.0;
-            models.push(Model { wander, noise_scale, log_weight, state, at: LocalTime(0) });
+            for asymmetry in 0..ASYMMETRIES.len() {
+                let log_weight = log_weight + law::prior(asymmetry);
+                models.push(Model { wander, noise_scale, asymmetry, log_weight, state, at: LocalTime(0) });
+            }
         }
     }
     models
+}
+
+/// Models that nothing can bring back cost time only.
+fn forget_the_hopeless(models: &mut Vec<Model>) {
+    let best = models.iter().map(|model| model.log_weight).fold(f64::NEG_INFINITY, f64::max);
+    models.retain(|model| model.log_weight > best - HOPELESS);
 }
 
 /// The models' mean and variance, by their weights.
@@ -374,17 +367,19 @@ fn mix(models: &[Model]) -> Estimate {
 }
 
 impl Model {
-    fn absorb(&mut self, sample: &FilterSample, variance: f64, disturbance: f64) {
-        let noise = (variance * self.noise_scale).max(1e-20);
+    fn absorb(&mut self, sample: &FilterSample, laws: &[Law; ASYMMETRIES.len()], disturbance: f64) {
+        let law = laws.get(self.asymmetry).copied().unwrap_or_default();
+        let noise = (law.variance * self.noise_scale + law.reading).max(1e-20);
+        let measured = sample.offset - law.bias;
         if self.state.count == 0 {
-            self.state.offset = sample.offset;
+            self.state.offset = measured;
             self.state.p00 = noise;
             self.state.p01 = 0.0;
         } else {
             let seconds = sample.time.since(self.at);
             self.state.predict(seconds, self.wander);
             self.state.p00 += disturbance;
-            let innovation = sample.offset - self.state.offset;
+            let innovation = measured - self.state.offset;
             let mut spread = self.state.p00 + noise;
             if self.state.count < LEARNING_SAMPLES && innovation * innovation > 25.0 * spread && seconds > 0.0
             {

@@ -12,6 +12,7 @@
 mod clock;
 mod discipline;
 mod filter;
+mod law;
 mod selection;
 mod sim;
 mod source;

@@ -1,6 +1,7 @@
 //! One source: its filter, what its server says of itself, and how often to ask it.
 
 use crate::clock::LocalTime;
+use crate::discipline::TimeEstimate;
 use crate::filter::{Estimate, Filter, FilterSample};
 use crate::timekeeper::LeapStatus;
 use crate::timeline::Timeline;
@@ -13,6 +14,8 @@ const SAMPLES_BEFORE_POLL_CHANGE: u32 = 4;
 const SIGMAS: f64 = 2.0;
 /// How much the part of a path's asymmetry that nobody can see is assumed to be, against its least delay.
 const ASYMMETRY: f64 = 0.05;
+/// Sigmas of the oscillator's random walk that a bound allows for.
+const WANDER_SIGMAS: f64 = 4.0;
 /// How fast a source's offset may drift from the estimate beyond what the filter says, s/s (RFC 5905 PHI).
 const DISPERSION_RATE: f64 = 15e-6;
 
@@ -189,6 +192,35 @@ impl Source {
         Some(estimate)
     }
 
+    /// How far the line through `target` may be from true time at uncorrected time `now`, in seconds (`docs/algorithm.md` section
+    /// 4.3). No law of the jitter is assumed: each exchange bounds the truth by half its own delay, whatever its way; only
+    /// the oscillator since then is a matter of belief. The exchange that says most counts.
+    pub(crate) fn bound(&self, target: &TimeEstimate, now: LocalTime, clock_error_max: f64) -> f64 {
+        let Some(last) = &self.last else { return f64::INFINITY };
+        let line = &target.estimate;
+        let freedom = self.filter.len().saturating_sub(2);
+        // The filter believes in a law of the jitter. A plain regression believes in nothing but the residuals' size.
+        let residual =
+            |sample: &FilterSample| line.after_signed(sample.time.since(target.at)) - sample.offset;
+        let square_sum: f64 = self.filter.samples().map(|sample| residual(sample).powi(2)).sum();
+        let ages = || self.filter.samples().map(|sample| now.since(sample.time));
+        let mean_age = ages().sum::<f64>() / self.filter.len().max(1) as f64;
+        let spread: f64 = ages().map(|age| (age - mean_age).powi(2)).sum();
+        let regression = (square_sum / freedom.max(1) as f64 / spread.max(1e-9)).sqrt();
+        let skew = line.frequency_variance.max(0.0).sqrt().max(regression);
+        let drift = |seconds: f64| {
+            (student_t_999(freedom) * skew + clock_error_max) * seconds
+                + WANDER_SIGMAS * (line.wander.max(0.0) * seconds.powi(3) / 3.0).sqrt()
+        };
+        let bounds = self.filter.samples().map(|sample| {
+            residual(sample).abs()
+                + sample.delay.max(0.0) / 2.0
+                + sample.dispersion
+                + drift(now.since(sample.time).max(0.0))
+        });
+        bounds.fold(f64::INFINITY, f64::min) + last.root_delay / 2.0 + last.root_dispersion
+    }
+
     /// Half the width of the interval in which true time surely is: the root distance (RFC 5905 section 11.2.2), in seconds.
     pub(crate) fn distance(&self, now: LocalTime, uncorrected: LocalTime) -> f64 {
         let Some(last) = &self.last else { return f64::INFINITY };
@@ -200,5 +232,22 @@ impl Source {
             + last.dispersion
             + SIGMAS * sigma
             + DISPERSION_RATE * age
+    }
+}
+
+/// Student's t for 99.9% (two sides): few samples know little of their own spread, and a bound must hold all the same. A line
+/// through n samples leaves n - 2 degrees of freedom.
+fn student_t_999(freedom: usize) -> f64 {
+    match freedom {
+        0 | 1 => 636.6,
+        2 => 31.6,
+        3 => 12.9,
+        4 => 8.61,
+        5 => 6.87,
+        6 => 5.96,
+        7 | 8 => 5.41,
+        9..=14 => 4.78,
+        15..=29 => 4.07,
+        _ => 3.65,
     }
 }

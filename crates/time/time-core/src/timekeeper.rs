@@ -393,9 +393,10 @@ impl Timekeeper {
         if self.discipline.updates() == 0 || self.discipline.slew_rate().abs() > KERNEL_GROWTH {
             return None;
         }
-        let tracking = self.tracking(now);
-        let sigmas = student_t_999(source.filter.len().saturating_sub(2)) * self.discipline.sigma(now);
-        Some(tracking.offset.abs() + tracking.root_delay / 2.0 + tracking.root_dispersion + sigmas)
+        let uncorrected = self.discipline.timeline.uncorrected(now);
+        let bound =
+            source.bound(self.discipline.target()?, uncorrected, self.settings.discipline.clock_error_max);
+        Some(self.discipline.offset(now).abs() + bound)
     }
 
     /// What `sourcestats` shows of a source.
@@ -435,23 +436,6 @@ fn combine<'a>(estimates: impl Iterator<Item = &'a Estimate> + Clone) -> Option<
     let (offset, offset_variance) = weighted(|one| one.offset, |one| one.offset_variance);
     let (frequency, frequency_variance) = weighted(|one| one.frequency, |one| one.frequency_variance);
     Some(Estimate { offset, frequency, offset_variance, frequency_variance, ..first })
-}
-
-/// Student's t for 99.9% (two sides): few samples know little of their own spread, and a bound must hold all the same. A line
-/// through n samples leaves n - 2 degrees of freedom.
-fn student_t_999(freedom: usize) -> f64 {
-    match freedom {
-        0 | 1 => 636.6,
-        2 => 31.6,
-        3 => 12.9,
-        4 => 8.61,
-        5 => 6.87,
-        6 => 5.96,
-        7 | 8 => 5.41,
-        9..=14 => 4.78,
-        15..=29 => 4.07,
-        _ => 3.65,
-    }
 }
 
 #[cfg(test)]

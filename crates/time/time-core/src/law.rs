@@ -1,0 +1,106 @@
+//! What a measurement is worth: the law of its error, given by how much its delay exceeds the path's least one
+//! (`docs/algorithm.md` section 2.1).
+
+use crate::filter::FilterSample;
+
+/// Assumed asymmetries of the jitter: k, such that the part of a sample's excess that arose on the way to the server has a density
+/// falling by `exp(-k)` over the mean excess. 0 is the same jitter both ways; 36 is nearly all of it on one of them.
+pub(crate) const ASYMMETRIES: [f64; 7] = [0.0, -3.0, 3.0, -10.0, 10.0, -36.0, 36.0];
+/// How much less an asymmetry is believed before any sample, as a natural logarithm.
+const ASYMMETRY_PENALTY: [f64; 7] = [0.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0];
+
+/// The log of the belief in [`ASYMMETRIES`]`[index]` before any sample.
+pub(crate) fn prior(index: usize) -> f64 {
+    -ASYMMETRY_PENALTY.get(index).copied().unwrap_or(0.0)
+}
+
+/// Mean and variance of a measured offset's error.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Law {
+    /// The mean, in seconds.
+    pub(crate) bias: f64,
+    /// The variance by the jitter, s^2.
+    pub(crate) variance: f64,
+    /// The variance by reading the clocks, s^2.
+    pub(crate) reading: f64,
+}
+
+/// What the kept samples say of the path's noise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Noise {
+    delay_min: f64,
+    /// How far the least delay seen may be above the path's.
+    uncertainty: f64,
+    /// Mean of the excess.
+    mean: f64,
+}
+
+impl Noise {
+    pub(crate) fn of<'a>(samples: impl Iterator<Item = &'a FilterSample> + Clone) -> Self {
+        let count = samples.clone().count().max(1) as f64;
+        let delay_min = samples.clone().map(|sample| sample.delay).fold(f64::INFINITY, f64::min);
+        let delay_min = if delay_min.is_finite() { delay_min } else { 0.0 };
+        let excess: f64 = samples.map(|sample| sample.delay - delay_min).sum::<f64>() / count;
+        // Of n delays whose excess is a sum of two exponentials with mean m in all, the least is about 0.63 m / sqrt(n) above
+        // the path's. With few samples the delay itself bounds what we do not know.
+        let uncertainty = 0.63 * excess / count.sqrt() + 0.1 * delay_min / (count * count);
+        Self { delay_min, uncertainty, mean: excess + uncertainty }
+    }
+
+    fn excess(&self, sample: &FilterSample) -> f64 {
+        (sample.delay - self.delay_min).max(0.0) + self.uncertainty
+    }
+
+    /// An excess of s leaves the offset's error anywhere within +-s/2: a variance of s^2/12.
+    pub(crate) fn variance(&self, sample: &FilterSample) -> f64 {
+        let excess = self.excess(sample);
+        excess * excess / 12.0 + sample.dispersion * sample.dispersion
+    }
+
+    /// The laws under each of [`ASYMMETRIES`].
+    pub(crate) fn laws(&self, sample: &FilterSample) -> [Law; ASYMMETRIES.len()] {
+        let half = self.excess(sample) / 2.0;
+        let reading = sample.dispersion * sample.dispersion;
+        ASYMMETRIES.map(|asymmetry| {
+            let (mean, variance) = truncated_exponential(asymmetry * half / self.mean.max(1e-12));
+            Law { bias: half * mean, variance: half * half * variance, reading }
+        })
+    }
+}
+
+/// Mean and variance of the law on [-1, 1] whose density goes as `exp(-x u)`: evenly where x is 0. (`x` is half the exponent's
+/// change over the whole.) The mean is -L(x), L being Langevin's function coth x - 1/x.
+fn truncated_exponential(x: f64) -> (f64, f64) {
+    let size = x.abs();
+    if size < 0.05 {
+        return (-x / 3.0, 1.0 / 3.0 - x * x / 15.0);
+    }
+    let langevin = 1.0 / size.tanh() - 1.0 / size;
+    let sinh = size.min(300.0).sinh();
+    (-langevin * x.signum(), 1.0 / (size * size) - 1.0 / (sinh * sinh))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: mean and variance are those of the density, by summing it up.
+    #[test]
+    fn the_moments_are_those_of_the_density() {
+        for x in [0.0, 0.01, -0.049, 0.051, 0.5, -2.0, 7.0, -30.0] {
+            let steps = 200_000;
+            let (mut weight, mut first, mut second) = (0.0, 0.0, 0.0);
+            for index in 0..steps {
+                let u = (f64::from(index) + 0.5) / f64::from(steps) * 2.0 - 1.0;
+                let density = (-x * u - f64::abs(x)).exp();
+                weight += density;
+                first += density * u;
+                second += density * u * u;
+            }
+            let (mean, variance) = (first / weight, second / weight - (first / weight).powi(2));
+            let (found_mean, found_variance) = truncated_exponential(x);
+            assert!((mean - found_mean).abs() < 1e-4, "{x}: {found_mean} for {mean}");
+            assert!((variance - found_variance).abs() < 1e-4, "{x}: {found_variance} for {variance}");
+        }
+    }
+}

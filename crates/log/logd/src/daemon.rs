@@ -131,6 +131,10 @@ fn start(options: &Options) -> Result<Daemon, String> {
     }
     // The last lines before the loop: what the daemon gives up.
     if let Some((name, uid, gid)) = &daemon.privilege {
+        daemon
+            .outputs
+            .give_queues_to(*uid, *gid)
+            .map_err(io("cannot give the queues to the configured user"))?;
         sys::process::become_user(name, *uid, *gid).map_err(io("cannot become the configured user"))?;
     }
     sys::process::no_new_privileges().map_err(io("cannot give up new privileges"))?;
@@ -282,8 +286,7 @@ impl Daemon {
             }
             // The journal's signals (systemd-journald.service(8)): sync, rotate. Alone, the rules part has no use for them.
             if sys::signal::take(sys::signal::USR1) {
-                let _ = self.shared.drain_local()
-                    && self.shared.journal.as_ref().is_some_and(|journal| journal.sync().is_ok());
+                let _ = self.shared.drain_local() && self.sync().is_ok();
             }
             if sys::signal::take(sys::signal::USR2) {
                 let _ = self.shared.journal.as_ref().map(|journal| journal.rotate());
@@ -425,12 +428,22 @@ impl Daemon {
                 if !self.shared.drain_local() {
                     return Err(Refusal::new("the sockets could not be read in time").help("ask again"));
                 }
-                self.outputs.files.barrier();
-                journal()?.sync().map(|()| json!({})).map_err(Refusal::new)
+                self.sync().map_err(Refusal::new)
             }
             "rotate" => journal()?.rotate().map(|()| json!({})).map_err(Refusal::new),
             _ => Err(request.unknown(&VERBS)),
         }
+    }
+
+    /// Everything handed over so far is written, and on disk in the journal and in the forwards' queues. Says what could only be kept in
+    /// memory.
+    fn sync(&self) -> Result<Value, String> {
+        let forwards = self.outputs.begin_sync();
+        self.outputs.files.barrier();
+        let journal = self.shared.journal.as_ref().map_or(Ok(()), |journal| journal.sync());
+        let in_memory = forwards.wait()?;
+        journal?;
+        Ok(if in_memory == 0 { json!({}) } else { json!({ "in_memory": in_memory }) })
     }
 
     fn status(&self) -> Value {

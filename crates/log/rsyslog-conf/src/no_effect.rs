@@ -93,6 +93,7 @@ fn in_place_of_forward(parameter: &str, kind: &str, on: bool, owner: Owner) -> O
             "queue.filename"
             | "queue.spooldirectory"
             | "queue.maxdiskspace"
+            | "queue.maxfilesize"
             | "queue.saveonshutdown"
             | "queue.syncqueuefiles",
             Owner::UdpForward,
@@ -106,10 +107,14 @@ fn in_place_of_forward(parameter: &str, kind: &str, on: bool, owner: Owner) -> O
         ("queue.saveonshutdown", _) => {
             on.then_some("there is no directory for it: what waits at the end is lost (set $WorkDirectory)")
         }
-        ("queue.filename" | "queue.spooldirectory" | "queue.maxdiskspace" | "queue.syncqueuefiles", _) => {
-            None
-        }
-        ("queue.maxfilesize", _) => Some("a queue on disk is one file; queue.maxDiskSpace bounds it"),
+        (
+            "queue.filename"
+            | "queue.spooldirectory"
+            | "queue.maxdiskspace"
+            | "queue.maxfilesize"
+            | "queue.syncqueuefiles",
+            _,
+        ) => None,
         ("queue.dequeuebatchsize", _) => Some("what waits is sent as the connection takes it"),
         ("queue.timeoutenqueue", _) => Some("nobody waits for room in it: what does not fit is counted"),
         _ => Some(BY_BYTES),

@@ -13,7 +13,7 @@ use mail_core::route::Route;
 use mail_core::{Address, QueueId};
 use postfix_conf::Settings;
 use selflog::{SelfLog, Severity};
-use spool::{Envelope, Limits, Recipient, Spool, SpoolError, State, StateKind, disk::Directory};
+use spool::{Directory, Envelope, Limits, Recipient, Spool, SpoolError, State, StateKind};
 use sys::poll::Interest;
 
 use crate::channel::Channel;

@@ -6,20 +6,17 @@
 //! failed append leaves the queue as it was; a change or a removal never fails, it is owed until it could be written.
 //!
 //! Never: it knows no SMTP, no clock and no random source (the seed of its salts is an argument); it touches files only
-//! through [`Storage`], whose real implementation is [`disk::Directory`].
+//! through [`Storage`], whose real implementation is [`Directory`].
 #![forbid(unsafe_code)]
 
-pub mod crash;
-pub mod disk;
 mod envelope;
 mod format;
 mod log;
-mod storage;
 
 pub use envelope::{Change, Envelope, Recipient, State, StateKind};
 pub use format::BODY_OCTETS_MAX;
 pub use log::{Damage, Entry, Limits, Report, Spool, SpoolError, Statistics, Ticket};
-pub use storage::Storage;
+pub use segments::{CrashDisk, Directory, Storage};
 
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 //! disk in memory; a model keeps what was acknowledged; the story is cut before each of its disk operations in turn.
 use std::collections::BTreeMap;
 
-use spool::crash::CrashDisk;
+use spool::CrashDisk;
 use spool::{Change, Envelope, Limits, Recipient, Spool, SpoolError, State, StateKind, Storage};
 
 /// Small, so that a short story has many segments and compactions.

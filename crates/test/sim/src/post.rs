@@ -10,7 +10,7 @@ use mail_core::life::{Action as LifeAction, Life, Outcome};
 use mail_core::retry::Schedule;
 use record::UnixMicros;
 use smtp_proto::{Client, ClientConfig, ClientEvent, Envelope, Event, Mailbox, Reply, Server, ServerConfig};
-use spool::crash::CrashDisk;
+use spool::CrashDisk;
 use spool::{Envelope as Queued, Limits, Recipient, Spool, SpoolError};
 use time_core::SimRandom;
 

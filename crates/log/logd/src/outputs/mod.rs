@@ -3,16 +3,16 @@
 
 mod file;
 mod forward;
-mod spill;
 mod terminals;
 
 pub(crate) use file::FileThread;
 pub(crate) use forward::ForwardThread;
 pub(crate) use terminals::{PipeThread, UsersThread};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use log_core::{Action, ActionKind, Framing, Protocol};
 
@@ -120,6 +120,8 @@ impl Outputs {
             }
             used
         });
+        let mut folders: HashSet<PathBuf> =
+            self.forwards.values().filter_map(|thread| thread.folder().cloned()).collect();
         let mut used_forwards = HashMap::new();
         let mut used_pipes = HashMap::new();
         let mut used_users = HashMap::new();
@@ -148,10 +150,12 @@ impl Outputs {
                             target,
                             &action.queue,
                             work_directory,
+                            &folders,
                             Arc::clone(&counters),
                             Arc::clone(&self.say),
                         )?),
                     };
+                    folders.extend(thread.folder().cloned());
                     used_forwards.insert(key, Arc::clone(&thread));
                     (OutletKind::Forward(thread), shape)
                 }
@@ -185,6 +189,23 @@ impl Outputs {
         Ok(outlets)
     }
 
+    /// What was handed over to the forwards and their receivers' kernels have not confirmed is on disk, synced, when the answers of this
+    /// are there: [`Syncing::wait`].
+    pub(crate) fn begin_sync(&self) -> Syncing {
+        Syncing(self.forwards.values().map(|thread| thread.ask_sync()).collect())
+    }
+
+    /// Gives the queues' folders to the user that the daemon becomes.
+    pub(crate) fn give_queues_to(&self, uid: u32, gid: u32) -> std::io::Result<()> {
+        for folder in self.forwards.values().filter_map(|thread| thread.folder()) {
+            for entry in std::fs::read_dir(folder)? {
+                std::os::unix::fs::lchown(entry?.path(), Some(uid), Some(gid))?;
+            }
+            std::os::unix::fs::lchown(folder, Some(uid), Some(gid))?;
+        }
+        Ok(())
+    }
+
     /// Everything that was handed over is written, or kept on disk for the next start, and the threads end.
     pub(crate) fn finish(self) {
         self.files.finish();
@@ -197,6 +218,19 @@ impl Outputs {
         for thread in self.users.into_values() {
             thread.finish();
         }
+    }
+}
+
+/// A sync of the forwards' queues under way.
+pub(crate) struct Syncing(Vec<Receiver<Result<u64, String>>>);
+
+impl Syncing {
+    /// Waits for all; how many messages wait in memory only, because their forward has no place on disk.
+    pub(crate) fn wait(self) -> Result<u64, String> {
+        let gone = || "a forward's thread has ended".to_owned();
+        let results = self.0.into_iter().map(|answer| answer.recv().unwrap_or_else(|_| Err(gone())));
+        // All are waited for, whatever the first says.
+        results.collect::<Vec<_>>().into_iter().sum()
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) const PARAMETERS: &[Entry<QueueSettings>] = &[
     entry("queue.discardSeverity", "0-8", "8 (none)", "From which severity on they go.", |queue, value| {
         values::severity(&value.value).map(|severity| queue.discard_severity = Some(severity))
     }),
-    entry("queue.maxFileSize", "SIZE", "1m", "Bytes of one file.", |queue, value| {
+    entry("queue.maxFileSize", "SIZE", "8m", "Bytes of one file.", |queue, value| {
         values::size(&value.value).map(|size| queue.file_bytes_max = Some(size))
     }),
     entry("queue.maxDiskSpace", "SIZE", "no limit", "Bytes of all its files.", |queue, value| {

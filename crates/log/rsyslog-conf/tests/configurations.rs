@@ -568,6 +568,7 @@ fn what_has_no_effect_is_said_by_name() {
         "filename",
         "spoolDirectory",
         "maxDiskSpace",
+        "maxFileSize",
         "syncQueueFiles",
         "saveOnShutdown",
         "timeoutShutdown",

@@ -1,6 +1,6 @@
 //! Kill -9 of any daemon at any moment loses nothing that was acknowledged, and the next start repairs without help.
 //!
-//! Method: real daemons in a house of the test's own are killed 200 times at seeded random moments, while clients go on sending;
+//! Method: real daemons in a house of the test's own are killed 300 times at seeded random moments, while clients go on sending;
 //! some kills fall into the start after the last kill. Afterwards what was acknowledged is looked for: a message that got `250` (or
 //! that `sendmail` took) in the mailbox, a record that a successful `sync` covered in the journal and in the rules' file, a matching
 //! record in the counts of the alert mails. What comes twice must be explained by a kill.
@@ -26,7 +26,7 @@ use compliance::{Running, TempDir, banto, eventually, free_port, stock_or_skip};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client waits for an answer: a daemon that was killed gives none.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
-/// Kills in each of the four tests.
+/// Kills in each test.
 const KILLS: usize = 50;
 
 /// Random numbers of a seed that is printed (splitmix64).
@@ -572,6 +572,121 @@ fn alertd_tells_of_every_record() {
     assert_eq!(told.sum(), records, "the digests count");
     assert_eq!(extra(&each), 0, "a record has two mails of different ids");
     assert!(told.twice <= KILLS, "{} mails came twice", told.twice);
+}
+
+/// A receiver of plain TCP syslog on a port, which is there from time to time; the complete lines that it has read. It ends each
+/// connection in order: it says that it will read no more, reads what is on its way, and closes.
+fn receiver(
+    port: u16,
+    mut open_for: impl FnMut() -> Option<Duration> + Send,
+) -> impl FnOnce(&AtomicBool) -> Vec<u8> + Send {
+    move |stop| {
+        let mut lines = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let Some(open) = open_for() else {
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            };
+            let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) else { continue };
+            listener.set_nonblocking(true).expect("a listener");
+            let end = Instant::now() + open;
+            let mut streams: Vec<(TcpStream, Vec<u8>)> = Vec::new();
+            let take = |stream: &mut TcpStream, got: &mut Vec<u8>| {
+                let mut buffer = [0; 16384];
+                loop {
+                    match std::io::Read::read(stream, &mut buffer) {
+                        Ok(0) => return false,
+                        Ok(count) => got.extend_from_slice(&buffer[..count]),
+                        Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+                    }
+                }
+            };
+            while Instant::now() < end && !stop.load(Ordering::Relaxed) {
+                if let Ok((stream, _)) = listener.accept() {
+                    stream.set_nonblocking(true).expect("a stream");
+                    streams.push((stream, Vec::new()));
+                }
+                for (stream, got) in &mut streams {
+                    take(stream, got);
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // Who has connected and was not accepted yet would be reset; nothing of his is confirmed for long.
+            while let Ok((stream, _)) = listener.accept() {
+                stream.set_nonblocking(true).expect("a stream");
+                streams.push((stream, Vec::new()));
+            }
+            drop(listener);
+            for (mut stream, mut got) in streams {
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+                eventually(CLIENT_PATIENCE, || !take(&mut stream, &mut got));
+                got.truncate(got.iter().rposition(|octet| *octet == b'\n').map_or(0, |last| last + 1));
+                lines.extend_from_slice(&got);
+            }
+        }
+        lines
+    }
+}
+
+/// Kills logd while it forwards to a receiver that is there when `open_for` says so, then lets everything arrive.
+fn forwards_through_kills(test: &str, open_for: impl FnMut() -> Option<Duration> + Send + 'static) {
+    let mut random = Random::new(test);
+    let house = House::furnished("", "");
+    let port = free_port();
+    let rules = format!(
+        "{}$WorkDirectory {}\n$ActionResumeInterval 1\n:programname, isequal, \"kill\" @@127.0.0.1:{port};shape\n",
+        house.text("etc/rsyslog.conf"),
+        house.file("log/work").display()
+    );
+    house.dir.write("h/etc/rsyslog.conf", rules);
+    let (mut senders, mut receivers) = (Clients::new(), Clients::new());
+    senders.start(native_client(house.root(), Duration::ZERO));
+    receivers.start(receiver(port, open_for));
+    let mut logd = house.kill_and_restart("logd", &mut random, || {});
+    let synced = senders.end().concat();
+    let mut lines = receivers.end().concat();
+    assert!(synced.len() > 100, "hardly a sync was answered");
+    let before = numbers(&String::from_utf8_lossy(&lines)).len();
+    // Now the receiver stays until nothing waits any more.
+    let mut receivers = Clients::new();
+    receivers.start(receiver(port, || Some(PATIENCE)));
+    let queue = house.file(&format!("log/work/forward-127.0.0.1-{port}.queue"));
+    let empty = || {
+        let files = std::fs::read_dir(&queue).into_iter().flatten().flatten();
+        files.filter(|file| file.path().extension().is_some_and(|end| end == "seg")).count() == 0
+    };
+    let emptied = eventually(PATIENCE, empty);
+    assert_eq!(logd.end(), Some(0), "{}", house.said());
+    lines.extend(receivers.end().concat());
+    assert!(emptied && empty(), "the queue does not empty: {}", house.said());
+    let found = numbers(&String::from_utf8_lossy(&lines));
+    println!(
+        "{test}: {} records synced, {before} received between kills, {} in all, {} twice in {} runs",
+        synced.len(),
+        found.len(),
+        extra(&found),
+        runs_of_repeats(&found)
+    );
+    complete("receiver", &synced, &found);
+    let mut seen = BTreeSet::new();
+    let first: Vec<u64> = found.iter().copied().filter(|number| seen.insert(*number)).collect();
+    assert!(first.windows(2).all(|pair| pair[0] < pair[1]), "lines are out of order: {first:?}");
+    assert!(!house.said().contains("panicked"), "{}", house.said());
+}
+
+/// Goal: what a sync covered waits for a receiver that is down through 50 kills, and arrives in order when it is up.
+#[test]
+fn a_forward_queue_keeps_what_was_synced() {
+    forwards_through_kills("queue", || None);
+}
+
+/// Goal: the same with a receiver that comes and goes meanwhile.
+#[test]
+fn a_forward_to_a_receiver_that_comes_and_goes_keeps_what_was_synced() {
+    let mut random = Random(11);
+    forwards_through_kills("come-and-go", move || {
+        (random.below(3) > 0).then(|| Duration::from_millis(random.below(120)))
+    });
 }
 
 /// Goal: the whole house under `banto up`: its daemons, `up` itself and everything at once are killed, 50 processes in all; mail, log

@@ -70,6 +70,7 @@ pub fn run(layout: &Layout, settings: Settings, ends: Ends, log: SelfLog) -> Res
         log,
         counters: Counters::default(),
         listening: Vec::new(),
+        is_listening: false,
         waiting: Vec::new(),
         reports_due: Vec::new(),
         reports_unsynced: Vec::new(),
@@ -87,7 +88,10 @@ pub fn run(layout: &Layout, settings: Settings, ends: Ends, log: SelfLog) -> Res
             return Err("a part of the daemon ended unexpectedly".to_owned());
         }
         let mut wanted = vec![(wake, Interest::READ), queue.smtp.interest(), queue.deliver.interest()];
-        wanted.extend(control.descriptors());
+        // Whoever asks for the first time wants to know whether mail can be handed in: until it can, the question waits.
+        if queue.is_listening {
+            wanted.extend(control.descriptors());
+        }
         match sys::poll::poll(&wanted, &mut ready, Some(queue.patience())) {
             Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e.to_string()),
             _ => {}
@@ -101,7 +105,9 @@ pub fn run(layout: &Layout, settings: Settings, ends: Ends, log: SelfLog) -> Res
         {
             queue.log.note("configuration.refused", Severity::Err, refusal.error);
         }
-        control.serve(|request| queue.answer(request));
+        if queue.is_listening {
+            control.serve(|request| queue.answer(request));
+        }
     }
 }
 
@@ -118,6 +124,8 @@ struct Queue {
     log: SelfLog,
     counters: Counters,
     listening: Vec<String>,
+    /// The role `smtp` has said that it listens.
+    is_listening: bool,
     /// Submissions that wait for the sync.
     waiting: Vec<Waiting>,
     /// Messages whose reports have to be written.
@@ -255,7 +263,10 @@ impl Queue {
                 }
                 self.schedule(id);
             }
-            ToQueue::Listening(addresses) => self.listening = addresses,
+            ToQueue::Listening(addresses) => {
+                self.listening = addresses;
+                self.is_listening = true;
+            }
             ToQueue::Malformed(count) => self.counters.malformed += count,
         }
     }

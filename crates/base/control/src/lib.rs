@@ -7,7 +7,8 @@
 //! Always: whatever bytes a peer sends cost at most its own connection; the daemon knows its peer (`SO_PEERCRED`), and only
 //! the user who runs the daemon, or root, may use verbs that change something.
 //!
-//! Never: it knows no verb but `ping`, which every server answers by itself.
+//! Never: it knows no verb but `ping`, which every server answers by itself, and `status`, whose answer gets the server's own
+//! [`Counts`] as `control`.
 #![forbid(unsafe_code)]
 
 mod client;
@@ -16,7 +17,7 @@ mod server;
 
 pub use client::{CallError, Client};
 pub use serde_json::{Value, json};
-pub use server::{Refusal, Request, Server};
+pub use server::{Counts, Refusal, Request, Server};
 
 use std::path::PathBuf;
 

@@ -20,6 +20,18 @@ pub struct Server {
     listener: UnixListener,
     path: PathBuf,
     connections: Vec<Connection>,
+    counts: Counts,
+}
+
+/// What peers sent that could not be done, since the start. Every `status` reply carries it as `control`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames that were none, cut off, no JSON, of another version, without a verb or with one that nobody knows.
+    pub malformed: u64,
+    /// Requests of peers that may not make them.
+    pub refused: u64,
+    /// Connections that were ended to make room for others.
+    pub displaced: u64,
 }
 
 #[derive(Debug)]
@@ -49,13 +61,14 @@ impl Request {
 
     /// The refusal for a peer that may not; use with `if !request.may_change()`.
     pub fn not_allowed(&self) -> Refusal {
-        Refusal::new(format!("user {} may not do `{}`", self.peer.uid, self.verb))
+        let refusal = Refusal::new(format!("user {} may not do `{}`", self.peer.uid, self.verb));
+        Refusal { fault: Fault::NotAllowed, ..refusal }
             .help("call it as root or as the user who runs the daemon")
     }
 
     /// The refusal for a verb that nobody knows.
     pub fn unknown(&self, known: &[&str]) -> Refusal {
-        Refusal::new(format!("unknown verb `{}`", self.verb))
+        Refusal::malformed(format!("unknown verb `{}`", self.verb))
             .help(format!("known verbs: ping {}", known.join(" ")))
     }
 }
@@ -67,12 +80,26 @@ pub struct Refusal {
     pub error: String,
     /// What to do.
     pub help: Option<String>,
+    fault: Fault,
+}
+
+/// Which counter a refusal belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// None: the request was good, and could not be done.
+    None,
+    Malformed,
+    NotAllowed,
 }
 
 impl Refusal {
     /// Says why.
     pub fn new(error: impl Into<String>) -> Self {
-        Self { error: error.into(), help: None }
+        Self { error: error.into(), help: None, fault: Fault::None }
+    }
+
+    fn malformed(error: impl Into<String>) -> Self {
+        Self { fault: Fault::Malformed, ..Self::new(error) }
     }
 
     /// Says what to do.
@@ -90,7 +117,7 @@ impl Server {
             std::fs::create_dir_all(folder)?;
         }
         let listener = bind_patiently(path)?;
-        Ok(Self { listener, path: path.to_path_buf(), connections: Vec::new() })
+        Ok(Self { listener, path: path.to_path_buf(), connections: Vec::new(), counts: Counts::default() })
     }
 
     /// What to wait for. Call again after each [`Server::serve`]: connections come and go.
@@ -114,7 +141,13 @@ impl Server {
                 self.connections.push(Connection { stream, peer, received: Vec::new(), unsent: Vec::new() });
             }
         }
-        self.connections.retain_mut(|connection| connection.advance(&mut answer));
+        let counts = &mut self.counts;
+        self.connections.retain_mut(|connection| connection.advance(counts, &mut answer));
+    }
+
+    /// What could not be done so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Ends the oldest connection of the user who holds the most: whoever keeps connections open and asks nothing takes their own
@@ -127,6 +160,7 @@ impl Server {
         if let Some(oldest) = self.connections.iter().position(|connection| held(connection.peer.uid) == most)
         {
             self.connections.remove(oldest);
+            self.counts.displaced += 1;
         }
     }
 
@@ -174,7 +208,11 @@ impl Drop for Server {
 
 impl Connection {
     /// Whether the connection lives on.
-    fn advance(&mut self, answer: &mut impl FnMut(&Request) -> Result<Value, Refusal>) -> bool {
+    fn advance(
+        &mut self,
+        counts: &mut Counts,
+        answer: &mut impl FnMut(&Request) -> Result<Value, Refusal>,
+    ) -> bool {
         let mut chunk = [0u8; 16 * 1024];
         loop {
             if !self.flush() {
@@ -186,18 +224,22 @@ impl Connection {
             match frame::decode(&self.received) {
                 Front::Frame(length, value) => {
                     self.received.drain(..length);
-                    self.unsent = frame::encode(&reply(value, self.peer, answer));
+                    self.unsent = frame::encode(&reply(value, self.peer, counts, answer));
                     continue;
                 }
                 Front::Broken(why) => {
-                    self.unsent = frame::encode(&refusal(Refusal::new(why)));
+                    self.unsent = frame::encode(&refusal(Refusal::malformed(why), counts));
                     self.flush();
                     return false;
                 }
                 Front::Incomplete => {}
             }
             match self.stream.read(&mut chunk) {
-                Ok(0) => return false,
+                Ok(0) => {
+                    // A frame that is cut off is none.
+                    counts.malformed += u64::from(!self.received.is_empty());
+                    return false;
+                }
                 Ok(count) => self.received.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -223,30 +265,43 @@ impl Connection {
 fn reply(
     request: Value,
     peer: Credentials,
+    counts: &mut Counts,
     answer: &mut impl FnMut(&Request) -> Result<Value, Refusal>,
 ) -> Value {
     if request["banto"] != json!(VERSION) {
-        return refusal(
-            Refusal::new(format!(
-                "this daemon speaks version {VERSION} of the control protocol, not {}",
-                request["banto"]
-            ))
-            .help("use the commands of the same release as the daemon"),
-        );
+        let error =
+            format!("this daemon speaks version {VERSION} of the control protocol, not {}", request["banto"]);
+        let help = "use the commands of the same release as the daemon";
+        return refusal(Refusal::malformed(error).help(help), counts);
     }
     let Some(verb) = request["verb"].as_str() else {
-        return refusal(Refusal::new("the request names no verb"));
+        return refusal(Refusal::malformed("the request names no verb"), counts);
     };
     if verb == "ping" {
         return json!({ "ok": true, "value": { "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") } });
     }
     match answer(&Request { verb: verb.to_owned(), args: request["args"].clone(), peer }) {
-        Ok(value) => json!({ "ok": true, "value": value }),
-        Err(no) => refusal(no),
+        Ok(mut value) => {
+            if verb == "status"
+                && let Some(fields) = value.as_object_mut()
+            {
+                let Counts { malformed, refused, displaced } = *counts;
+                let own = json!({ "malformed": malformed, "refused": refused, "displaced": displaced });
+                fields.insert("control".to_owned(), own);
+            }
+            json!({ "ok": true, "value": value })
+        }
+        Err(no) => refusal(no, counts),
     }
 }
 
-fn refusal(no: Refusal) -> Value {
+/// A refusal as a reply, counted.
+fn refusal(no: Refusal, counts: &mut Counts) -> Value {
+    match no.fault {
+        Fault::None => {}
+        Fault::Malformed => counts.malformed += 1,
+        Fault::NotAllowed => counts.refused += 1,
+    }
     match no.help {
         Some(help) => json!({ "ok": false, "error": no.error, "help": help }),
         None => json!({ "ok": false, "error": no.error }),

@@ -20,6 +20,9 @@ fn with_server(name: &str, with: impl FnOnce(&std::path::Path)) {
         move || {
             let answer = |request: &Request| match request.verb.as_str() {
                 "echo" => Ok(json!({ "args": request.args, "uid": request.peer.uid })),
+                "status" => Ok(json!({ "well": true })),
+                "change" => Err(request.not_allowed()),
+                "full" => Err(Refusal::new("no room")),
                 _ => Err(request.unknown(&["echo"])),
             };
             server.run(answer, || on.load(Ordering::SeqCst)).unwrap();
@@ -52,6 +55,8 @@ fn idle_connections_make_room() {
             (0..3 * CONNECTIONS_MAX).map(|_| UnixStream::connect(path).unwrap()).collect();
         let mut client = Client::connect(path, PATIENCE).unwrap();
         assert_eq!(client.call("ping", Value::Null).unwrap()["pid"], json!(std::process::id()));
+        let status = client.call("status", Value::Null).unwrap();
+        assert!(status["control"]["displaced"].as_u64() >= Some(2 * CONNECTIONS_MAX as u64), "{status}");
         drop(idle);
     });
 }
@@ -72,6 +77,43 @@ fn garbage_costs_only_its_own_connection() {
         }
         let mut client = Client::connect(path, PATIENCE).unwrap();
         assert!(client.call("ping", Value::Null).is_ok());
+    });
+}
+
+/// Goal: what cannot be done is counted by its cause, and `status` tells it; what is good and fails is no fault of the peer's.
+#[test]
+fn faults_are_counted() {
+    with_server("counts", |path| {
+        let counted = |faults: u64, refused: u64| {
+            let value = Client::connect(path, PATIENCE).unwrap().call("status", Value::Null).unwrap();
+            let control = json!({ "malformed": faults, "refused": refused, "displaced": 0 });
+            assert_eq!(value, json!({ "well": true, "control": control }));
+        };
+        counted(0, 0);
+        let garbage: [&[u8]; 7] = [
+            b"\xff\xff\xff\xff",
+            b"\0\0\0\x02{]",
+            b"\0\0\0\x02{}",
+            b"\0\0\0\x0b{\"banto\":1}",
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"\0\0",
+            b"\0\0\0\x09{\"banto\"",
+        ];
+        for (before, bytes) in garbage.iter().enumerate() {
+            counted(before as u64, 0);
+            let mut stream = UnixStream::connect(path).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.write_all(bytes).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            // The end of the connection is the end of its handling.
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+        counted(7, 0);
+        let mut client = Client::connect(path, PATIENCE).unwrap();
+        for (verb, faults, refused) in [("nosuch", 8, 0), ("change", 8, 1), ("full", 8, 1), ("ping", 8, 1)] {
+            let _ = client.call(verb, Value::Null);
+            counted(faults, refused);
+        }
     });
 }
 

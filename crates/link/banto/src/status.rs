@@ -229,6 +229,19 @@ fn text(texts: &Texts, house: &HouseStatus, control_clock: bool) -> String {
         Some(address) => line(fill(texts.status_web, &[("address", &address)])),
         None => line(down("webd", &house.web)),
     }
+    let bad_input = house.bad_input();
+    if !bad_input.is_empty() {
+        line(texts.status_bad_input.to_owned());
+    }
+    for bad in bad_input {
+        let values: [(&str, &dyn std::fmt::Display); 4] = [
+            ("daemon", &bad.daemon),
+            ("way", &bad.way),
+            ("malformed", &bad.malformed),
+            ("refused", &bad.refused),
+        ];
+        line(fill(texts.status_bad_input_of, &values));
+    }
     out
 }
 

@@ -15,6 +15,19 @@ pub struct Input {
     pub lost: u64,
 }
 
+/// Input of one way in that a daemon could not take or did not allow, since its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadInput {
+    /// The daemon.
+    pub daemon: &'static str,
+    /// The way in: `control`, `chronyc`, `ntp`, `smtp` or `http`.
+    pub way: &'static str,
+    /// What was no request, or one that makes no sense.
+    pub malformed: u64,
+    /// What its sender may not ask for.
+    pub refused: u64,
+}
+
 /// The latest delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -47,6 +60,22 @@ impl Unsent {
 }
 
 impl Part {
+    /// What this daemon counted of bad input, ways without any left out.
+    pub(crate) fn bad_input(&self, daemon: &'static str) -> Vec<BadInput> {
+        let count = |object: &Value, name: &str| object[name].as_u64().unwrap_or(0);
+        let pair = |object: &Value, refused: &str| (count(object, "malformed"), count(object, refused));
+        let ways = [
+            ("control", pair(self.value("control"), "refused")),
+            ("chronyc", pair(self.value("commands"), "refused")),
+            ("ntp", pair(self.value("ntp"), "denied")),
+            ("smtp", (self.number("malformed"), 0)),
+            // Requests that come by a name which is not the page's.
+            ("http", (0, if daemon == "webd" { self.number("refused") } else { 0 })),
+        ];
+        let seen = ways.into_iter().filter(|(_, counts)| *counts != (0, 0));
+        seen.map(|(way, (malformed, refused))| BadInput { daemon, way, malformed, refused }).collect()
+    }
+
     /// The alerts that did not leave.
     pub fn unsent(&self) -> Unsent {
         let reason = |name: &str| self.value(name).as_str().map(str::to_owned);

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use clock::{Clock, Kernel, Source, ask_chronyd, clock};
-pub use figures::{Delivery, Input, Unsent};
+pub use figures::{BadInput, Delivery, Input, Unsent};
 pub use text::{bound_text, seconds_text};
 
 /// How the house is.
@@ -31,6 +31,8 @@ pub struct HouseStatus {
     pub dir: Option<String>,
     /// The clock, as the kernel and the time daemon have it.
     pub clock: Clock,
+    /// The time daemon's own answer; none of a stock chronyd, which has no control socket of ours.
+    pub time: Part,
     /// The log daemon's answer.
     pub log: Part,
     /// The mail daemon's answer.
@@ -55,6 +57,18 @@ pub struct Part {
 }
 
 impl HouseStatus {
+    /// What each daemon was sent and could not take or did not allow; only what has been counted.
+    pub fn bad_input(&self) -> Vec<BadInput> {
+        let daemons = [
+            ("timed", &self.time),
+            ("logd", &self.log),
+            ("maild", &self.mail),
+            ("alertd", &self.alerts),
+            ("webd", &self.web),
+        ];
+        daemons.into_iter().flat_map(|(name, part)| part.bad_input(name)).collect()
+    }
+
     /// Whether every daemon answered.
     pub fn all_up(&self) -> bool {
         self.clock.up && self.log.up && self.mail.up && self.alerts.up && self.web.up
@@ -67,6 +81,7 @@ pub fn look(layout: &Layout, patience: Duration) -> HouseStatus {
         host: sys::host::hostname(),
         dir: layout.house_dir().map(|dir| dir.display().to_string()),
         clock: clock::clock(layout, patience),
+        time: part(layout, "timed", patience),
         log: part(layout, "logd", patience),
         mail: part(layout, "maild", patience),
         alerts: part(layout, "alertd", patience),

@@ -213,6 +213,7 @@ mod tests {
             host: "shop".to_owned(),
             dir: Some("/h".to_owned()),
             clock: Clock { error: Some("nobody".to_owned()), ..Clock::default() },
+            time: down.clone(),
             log: down.clone(),
             mail: down.clone(),
             alerts: down.clone(),

@@ -448,6 +448,23 @@ fn malformed_bytes_cost_only_themselves() {
     let counted = || house.ask("maild", "status").is_ok_and(|status| status["malformed"].as_u64() > Some(0));
     assert!(eventually(PATIENCE, counted), "malformed SMTP is not counted");
 
+    // chronyc's protocol, over UDP and over the Unix socket; a command that only the Unix socket may send.
+    let counts = |name: &str| house.ask("timed", "status").expect("timed answers")["commands"][name].as_u64();
+    let before = counts("malformed");
+    let to_commands = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let to_daemon = UnixDatagram::bind(house.dir.join("client.sock")).expect("a socket");
+    let mut no_command = vec![6, 1, 0, 0, 0xFF, 0xFF];
+    no_command.resize(100, 0);
+    for bad in [&b"x"[..], &[0; 100], &[0xFF; 600], &no_command] {
+        to_commands.send_to(bad, ("127.0.0.1", house.command)).expect("sent");
+        to_daemon.send_to(bad, house.file("run/chronyd.sock")).expect("sent");
+    }
+    let counted = || counts("malformed") >= before.map(|count| count + 8);
+    assert!(eventually(PATIENCE, counted), "malformed commands: {before:?}, then {:?}", counts("malformed"));
+    let output = house.call("chronyc", &["-h", "127.0.0.1", "-p", &house.command.to_string(), "makestep"]);
+    assert!(words_of(&output).contains("501 Not authorised"), "{output:?}");
+    assert!(counts("refused") >= Some(1), "{:?}", counts("refused"));
+
     // Control sockets and the page.
     for name in DAEMONS {
         let path = control::socket_path(&layout::Layout::house(house.root()), name);
@@ -462,8 +479,12 @@ fn malformed_bytes_cost_only_themselves() {
             let mut stream = UnixStream::connect(&path).expect("it listens");
             let _ = stream.write_all(evil);
         }
-        let status = house.ask(name, "status");
-        assert!(status.is_ok(), "{name}: {status:?}");
+        // The four of above at least; junk may be a good request.
+        let counted = || {
+            let status = house.ask(name, "status").unwrap_or_else(|error| panic!("{name}: {error}"));
+            status["control"]["malformed"].as_u64() >= Some(4)
+        };
+        assert!(eventually(PATIENCE, counted), "{name}: bad frames are not counted");
         let refused = house.ask(name, "nosuch").expect_err("it is refused");
         assert!(refused.contains("nosuch") && refused.contains("status"), "{name}: {refused}");
     }
@@ -471,6 +492,22 @@ fn malformed_bytes_cost_only_themselves() {
         let mut page = TcpStream::connect(("127.0.0.1", house.web)).expect("webd listens");
         let _ =
             page.write_all(&junk(round, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"));
+    }
+    // All of it is told: in numbers always, in words because it is not nothing.
+    let status = words_of(&house.call("status", &[]));
+    for part in [
+        "timed control: malformed",
+        "timed chronyc: malformed",
+        "logd control:",
+        "maild smtp:",
+        "webd control:",
+    ] {
+        assert!(status.contains(part), "{part} is missing in:\n{status}");
+    }
+    let status = String::from_utf8_lossy(&house.call("status", &["--json"]).stdout).into_owned();
+    let status: Value = status.parse().expect("JSON");
+    for part in ["time", "log", "mail", "alerts", "web"] {
+        assert!(status[part]["status"]["control"]["malformed"].as_u64() >= Some(4), "{part}: {status}");
     }
     let mut page = TcpStream::connect(("127.0.0.1", house.web)).expect("webd listens");
     write!(page, "GET / HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n", house.web)

@@ -39,7 +39,7 @@ pub use request::{
     AccessRule, Burst, ClientPage, LocalMode, LocalModeShort, MakestepRule, NewSource, Request,
     SelectOptionsChange, SourceFlags, SourceFloat, SourceInteger, SourceKind, SourceOffset, Subnet,
 };
-pub use serve::{Dropped, OpenCommands, Peer, serve};
+pub use serve::{Dropped, OpenCommands, Peer, serve, status_of};
 pub use status::Status;
 pub use wire::{Address, Float, Name, Timespec};
 

@@ -100,6 +100,13 @@ pub fn serve(
     Ok(out)
 }
 
+/// The status that a reply of [`serve`] carries: for counters. None for bytes that are no reply.
+pub fn status_of(reply: &[u8]) -> Option<Status> {
+    let input = &mut Reader::new(reply);
+    let _version_to_reply: (u32, u32) = (input.take()?, input.take()?);
+    input.take()
+}
+
 struct Header {
     version: u8,
     packet_type: u8,
@@ -188,6 +195,7 @@ mod tests {
             assert_eq!(reply[4..6], datagram[4..6]);
             assert_eq!(reply[6..8], [0, 1]);
             assert_eq!(reply[8..10], expected.code().to_be_bytes());
+            assert_eq!(status_of(&reply), Some(expected));
             assert_eq!(reply[16..20], [1, 2, 3, 4]);
         };
         check(Peer::UnixSocket, datagram(5, 1, 0, 33, 28), Status::BadVersion);

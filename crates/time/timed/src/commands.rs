@@ -511,6 +511,7 @@ pub(crate) fn status(daemon: &Daemon) -> control::Value {
             })
         })
         .collect();
+    let ntp = daemon.server.counters();
     control::json!({
         "synchronised": report.leap != LeapStatus::Unsynchronised,
         "follows": followed(&report),
@@ -521,6 +522,13 @@ pub(crate) fn status(daemon: &Daemon) -> control::Value {
         "controls_clock": daemon.clock.is_kernel(),
         "listening": daemon.listening(),
         "server_precision": SERVER_PRECISION,
+        "ntp": {
+            "received": ntp.received, "answered": ntp.answered, "denied": ntp.denied, "malformed": ntp.malformed,
+        },
+        "commands": {
+            "received": daemon.commands_received, "refused": daemon.commands_refused,
+            "malformed": daemon.commands_malformed,
+        },
         "sources": sources,
         "unresolved": daemon.wanted.iter().filter(|one| one.missing > 0).map(|one| one.line.name.clone()).collect::<Vec<_>>(),
     })

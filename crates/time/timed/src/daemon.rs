@@ -60,6 +60,10 @@ pub(crate) struct Daemon {
     pub(crate) command_access: AccessList,
     pub(crate) commands_received: u64,
     pub(crate) commands_dropped: u64,
+    /// Command datagrams that were no request, or one that makes no sense: unanswered ones among them.
+    pub(crate) commands_malformed: u64,
+    /// Command datagrams of peers that may not send them.
+    pub(crate) commands_refused: u64,
     pub(crate) kernel_stamps: u64,
     keys: Keys,
     /// Lines that were left out because the key file has no such key.
@@ -144,6 +148,8 @@ impl Daemon {
             command_access: answering::command_rules(&config.command_access),
             commands_received: 0,
             commands_dropped: 0,
+            commands_malformed: 0,
+            commands_refused: 0,
             kernel_stamps: 0,
             keys: Keys::new(),
             without_key: Vec::new(),

@@ -90,6 +90,8 @@ banto keeps the clock, the log and the mail of this host, and links them.
     status_alerts_failed: "         refused for good: {failed} ({reason})",
     status_rule: "           {name}: matched {matched}, fired {fired}, suppressed {suppressed}",
     status_web: "Web      http://{address}/",
+    status_bad_input: "Bad input since each daemon's start, refused:",
+    status_bad_input_of: "           {daemon} {way}: malformed {malformed}, not allowed {refused}",
 
     doctor_title: "The chain from the clock to the mailbox, with the nonce {nonce}:",
     doctor_ok: "ok",

@@ -97,6 +97,8 @@ banto (番頭) は、このホストの時計・ログ・メールを預かり�
     status_alerts_failed: "         拒否された通知: {failed} 件 ({reason})",
     status_rule: "           {name}: 一致 {matched}、送信 {fired}、抑制 {suppressed}",
     status_web: "画面     http://{address}/",
+    status_bad_input: "退けた入力 (各デーモンの起動から):",
+    status_bad_input_of: "           {daemon} {way}: 壊れたもの {malformed}、許されないもの {refused}",
 
     doctor_title: "時計から郵便受けまでを、合言葉 {nonce} で確かめます:",
     doctor_ok: "よし",

@@ -86,6 +86,8 @@ pub struct Texts {
     pub status_alerts_failed: &'static str,
     pub status_rule: &'static str,
     pub status_web: &'static str,
+    pub status_bad_input: &'static str,
+    pub status_bad_input_of: &'static str,
 
     // doctor
     pub doctor_title: &'static str,

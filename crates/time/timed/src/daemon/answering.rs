@@ -5,6 +5,7 @@ use crate::commands;
 use crate::config::Access;
 use crate::options::Family;
 use crate::sockets::{self, CommandSocket, Marks};
+use chrony_cmd::Status;
 use ntp_proto::{AccessList, Leap, NtpTimestamp, ReferenceId, ServerSnapshot, Subnet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -171,6 +172,7 @@ impl Daemon {
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { return };
         if !self.command_access.allows(from.ip()) {
             self.commands_dropped += 1;
+            self.commands_refused += 1;
             return;
         }
         let request = buffer.get(..length).unwrap_or_default();
@@ -199,8 +201,18 @@ impl Daemon {
         let now = monotonic();
         let open = self.open_commands;
         let reply = chrony_cmd::serve(request, peer, open, |request| commands::answer(self, request, now));
-        if reply.is_err() {
-            self.commands_dropped += 1;
+        match &reply {
+            Err(_) => {
+                self.commands_dropped += 1;
+                self.commands_malformed += 1;
+            }
+            Ok(bytes) => match chrony_cmd::status_of(bytes) {
+                Some(Status::Unauthorised) => self.commands_refused += 1,
+                Some(Status::Invalid | Status::BadVersion | Status::BadLength) => {
+                    self.commands_malformed += 1;
+                }
+                _ => {}
+            },
         }
         reply.ok()
     }

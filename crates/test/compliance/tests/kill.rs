@@ -706,7 +706,7 @@ fn forwards_through_kills(test: &str, open_for: impl FnMut() -> Option<Duration>
     let (mut senders, mut receivers) = (Clients::new(), Clients::new());
     senders.start(native_client(house.root(), Duration::ZERO));
     receivers.start(receiver(port, open_for));
-    let mut logd = house.kill_and_restart("logd", &mut random, || {});
+    let mut logd = house.kill_and_restart("logd", &mut random, |_| {});
     let synced = senders.end().concat();
     let mut lines = receivers.end().concat();
     assert!(synced.len() > 100, "hardly a sync was answered");

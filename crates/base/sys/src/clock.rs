@@ -91,6 +91,42 @@ pub fn step(offset_ns: i64) -> io::Result<()> {
     call(&mut timex).map(drop)
 }
 
+/// Whether this process may set the clock, found out by writing back what the kernel says: `EPERM` when it may not. Changes nothing.
+pub fn may_set() -> io::Result<()> {
+    refuse_when_read_only()?;
+    let mut timex = zeroed_timex();
+    call(&mut timex)?;
+    timex.modes = libc::ADJ_MAXERROR;
+    call(&mut timex).map(drop)
+}
+
+/// Ends corrections that other programs left to the kernel and that it would go on making: the phase-locked loop's
+/// (`ADJ_OFFSET`) and `adjtime(3)`'s. The frequency stays. Asks for nothing where there is none.
+pub fn end_foreign_corrections() -> io::Result<()> {
+    refuse_when_read_only()?;
+    let mut timex = zeroed_timex();
+    call(&mut timex)?;
+    if timex.offset != 0 {
+        // An offset is taken only while the loop is on; held, it leaves the frequency alone.
+        timex.modes = libc::ADJ_STATUS | libc::ADJ_OFFSET;
+        timex.status = libc::STA_PLL | libc::STA_FREQHOLD | libc::STA_UNSYNC;
+        timex.offset = 0;
+        call(&mut timex)?;
+        timex.modes = libc::ADJ_STATUS;
+        timex.status = libc::STA_UNSYNC;
+        call(&mut timex)?;
+    }
+    let mut timex = zeroed_timex();
+    timex.modes = libc::ADJ_OFFSET_SS_READ;
+    call(&mut timex)?;
+    if timex.offset != 0 {
+        timex.modes = libc::ADJ_OFFSET_SINGLESHOT;
+        timex.offset = 0;
+        call(&mut timex)?;
+    }
+    Ok(())
+}
+
 /// Tells the kernel whether the clock is synchronised, and the error bound and estimate, which `ntp_gettime(3)` passes on.
 /// With `STA_UNSYNC` clear the kernel also copies the time to the RTC every eleven minutes.
 pub fn set_sync_status(synced: bool, max_error_usec: u64, estimated_error_usec: u64) -> io::Result<()> {
@@ -158,6 +194,8 @@ mod tests {
         // The guard is tested through its own function: a test must never come near the real calls.
         if std::env::var_os(READ_ONLY_VARIABLE).is_some() {
             assert_eq!(refuse_when_read_only().unwrap_err().raw_os_error(), Some(libc::EPERM));
+            assert_eq!(may_set().unwrap_err().raw_os_error(), Some(libc::EPERM));
+            assert_eq!(end_foreign_corrections().unwrap_err().raw_os_error(), Some(libc::EPERM));
         }
     }
 }

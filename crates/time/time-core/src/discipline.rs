@@ -14,6 +14,9 @@ const LEFTOVER_MIN: f64 = 2e-6;
 const RMS_WEIGHT: f64 = 0.1;
 /// Without a drift file: how far off a usual oscillator is, s/s, one sigma.
 const FREQUENCY_SIGMA_UNKNOWN: f64 = 1e-4;
+/// No oscillator of a computer that works is off by more, s/s (it is what a kernel's loops take, `adjtimex(2)`): a larger
+/// correction in force is a slew's, left by a daemon that was killed in the middle of it.
+const FREQUENCY_LEFT_MAX: f64 = 500e-6;
 
 /// `makestep THRESHOLD LIMIT`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -107,13 +110,14 @@ struct Slew {
 }
 
 impl Discipline {
-    /// Takes charge of the clock: the drift file's frequency is set, or the one in force is kept.
+    /// Takes charge of the clock: the drift file's frequency is set, or the one in force is kept unless it can only be a slew.
     pub fn new(settings: DisciplineSettings, clock: &mut impl Clock) -> Result<Self, ClockError> {
         let now = clock.now();
         let base = match settings.drift {
             Some(drift) => {
                 clock.set_frequency(drift.frequency.clamp(-settings.drift_max, settings.drift_max))?
             }
+            None if clock.frequency().abs() > FREQUENCY_LEFT_MAX => clock.set_frequency(0.0)?,
             None => clock.frequency(),
         };
         Ok(Self {
@@ -138,7 +142,8 @@ impl Discipline {
                 (target.estimate.frequency, (3.0 * target.estimate.frequency_variance.sqrt()).max(1e-8))
             }
             (None, Some(drift)) => (drift.frequency, drift.skew.max(1e-6)),
-            (None, None) => (self.base, FREQUENCY_SIGMA_UNKNOWN),
+            // A part of a correction found in force may be a slow slew's.
+            (None, None) => (self.base, FREQUENCY_SIGMA_UNKNOWN.max(self.base.abs())),
         }
     }
 

@@ -309,14 +309,19 @@ impl Timekeeper {
     }
 
     /// The clock jumped by `nanos` against a monotonic one: somebody stepped it, or the machine slept. Either way what was
-    /// known of its offset is void; the oscillator's frequency is still what it was.
-    pub fn clock_jumped(&mut self, nanos: i64) {
+    /// known of its offset is void, so nothing is followed until it was measured again; the oscillator's frequency is still what
+    /// it was.
+    pub fn clock_jumped(&mut self, nanos: i64) -> Vec<Event> {
         self.discipline.moved(nanos);
         self.discipline.forget_offset();
         let (frequency, sigma) = self.discipline.prior();
         for source in self.sources.values_mut() {
             source.forget(frequency, sigma);
         }
+        self.verdicts.clear();
+        self.lost = Some(NoSelection::NoneSelectable);
+        let lost = self.selected.take().map(|_| Event::Lost(NoSelection::NoneSelectable));
+        lost.into_iter().collect()
     }
 
     /// Before the daemon ends: a slew in progress would otherwise go on for ever.
@@ -621,10 +626,42 @@ mod tests {
         world.run(3000.0, |_, _| ());
         let frequency = world.keeper.discipline().frequency();
         world.clock.step(50_000_000_000).expect("a simulated clock can be set");
-        world.keeper.clock_jumped(50_000_000_000);
+        assert!(world.keeper.error_bound(world.clock.now()).is_some());
+        assert_eq!(
+            world.keeper.clock_jumped(50_000_000_000),
+            [Event::Lost(NoSelection::NoneSelectable)],
+            "what was followed was followed by another time"
+        );
+        // Until it was measured anew nobody may be told that the clock is right, however long that takes.
+        for _ in 0..100 {
+            assert_eq!(world.keeper.error_bound(world.clock.now()), None);
+            assert_eq!(world.keeper.tracking(world.clock.now()).selected, None);
+            world.clock.advance(10.0);
+        }
         let (_, max) = world.rms_after(5000.0, 8000.0);
         assert!(max < 1e-3, "{max}");
         assert!((world.keeper.discipline().frequency() - frequency).abs() < 1e-6);
+    }
+
+    /// Goal: a daemon that was killed in the middle of a fast slew left its rate in the kernel; without a drift file the next one
+    /// does not take that for the oscillator's, and one that it may take for it is unlearnt within a few updates.
+    #[test]
+    fn a_rate_that_a_killed_daemon_left_is_given_up() {
+        for (left, expected_at_once) in
+            [(0.0833, 0.0), (-0.05, 0.0), (501e-6, 0.0), (400e-6, 400e-6), (-30e-6, -30e-6)]
+        {
+            let mut clock = SimClock::new(6, START, 0.0, 2e-5, 1e-9);
+            clock.set_frequency(left).expect("a simulated clock can be set");
+            let settings = TimekeeperSettings::default();
+            let keeper = Timekeeper::new(settings, &mut clock).expect("a simulated clock can be set");
+            assert_eq!(clock.frequency(), expected_at_once, "{left}");
+            let mut world = World::new(6, 0.0, 0.0, None, &[0.0], 1e-5);
+            (world.clock, world.keeper) = (clock, keeper);
+            let source = SourceSettings { poll_min: 6, poll_max: 10, ..SourceSettings::default() };
+            world.servers[0].0 = world.keeper.add_source(source);
+            let (_, max) = world.rms_after(600.0, 3000.0);
+            assert!(max < 1e-3, "{left}: {max}");
+        }
     }
 
     /// Goal: a daemon that ends leaves no slew behind.

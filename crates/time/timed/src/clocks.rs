@@ -10,6 +10,10 @@ const FREQUENCY_WORD_PPM_MAX: f64 = 500.0;
 const TICK_NOMINAL_USEC: i64 = 10_000;
 /// One microsecond of tick, in parts per million.
 const TICK_STEP_PPM: f64 = 100.0;
+/// The kernel's frequency word counts this much of a part per million (`adjtimex(2)`: a 16-bit fraction).
+const FREQUENCY_WORD_UNITS: f64 = 65_536.0;
+/// From this error on the kernel calls its clock unsynchronised by itself (`NTP_PHASE_LIMIT`), in seconds.
+const ERROR_UNSYNCHRONISED: f64 = 16.0;
 /// The longest time until a change of rate is in force: the kernel's own tick at 250 Hz, in seconds.
 const TICK_SECONDS: f64 = 0.004;
 
@@ -38,10 +42,10 @@ pub(crate) struct VirtualClock {
 impl DaemonClock {
     /// Takes charge of the kernel's clock: its own loops are switched off and the correction in force is kept.
     pub(crate) fn kernel() -> Result<Self, ClockError> {
+        sys::clock::end_foreign_corrections().map_err(refused)?;
         let state = sys::clock::state().map_err(refused)?;
-        sys::clock::set_sync_status(false, 16_000_000, 16_000_000).map_err(refused)?;
-        let tick = (state.tick_usec - TICK_NOMINAL_USEC) as f64 * TICK_STEP_PPM;
-        Ok(Self::Kernel { frequency: (state.frequency_ppm + tick) * 1e-6 })
+        KernelStatus::new(None, 0.0, false).tell().map_err(refused)?;
+        Ok(Self::Kernel { frequency: correction(state.frequency_ppm, state.tick_usec) })
     }
 
     /// A clock beside the kernel's, with the kernel's present time.
@@ -82,6 +86,45 @@ impl DaemonClock {
     }
 }
 
+/// What the kernel is told of its clock, and tells every reader of `ntp_gettime(3)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KernelStatus {
+    synced: bool,
+    max_error_usec: u64,
+    estimated_error_usec: u64,
+}
+
+impl KernelStatus {
+    /// `bound` of the error and one `sigma` of it, in seconds; no bound means that the clock is not synchronised. As chronyd, it
+    /// is called synchronised only with `rtcsync` (`chrony.conf(5)`), and the error is told either way.
+    pub(crate) fn new(bound: Option<f64>, sigma: f64, rtc_sync: bool) -> Self {
+        let microseconds = |seconds: f64| (seconds.clamp(0.0, ERROR_UNSYNCHRONISED) * 1e6).ceil() as u64;
+        let bound = bound.filter(|bound| *bound < ERROR_UNSYNCHRONISED);
+        Self {
+            synced: bound.is_some() && rtc_sync,
+            max_error_usec: microseconds(bound.unwrap_or(ERROR_UNSYNCHRONISED)),
+            estimated_error_usec: microseconds(bound.map_or(ERROR_UNSYNCHRONISED, |bound| sigma.min(bound))),
+        }
+    }
+
+    /// Tells the kernel.
+    pub(crate) fn tell(self) -> std::io::Result<()> {
+        sys::clock::set_sync_status(self.synced, self.max_error_usec, self.estimated_error_usec)
+    }
+}
+
+/// A correction, parts per million, as the kernel takes it: units of its frequency word, and microseconds of its tick.
+fn kernel_words(ppm: f64) -> (f64, i64) {
+    // The tick takes what the frequency word cannot; small corrections leave it alone.
+    let steps = if ppm.abs() > FREQUENCY_WORD_PPM_MAX { (ppm / TICK_STEP_PPM).round() } else { 0.0 };
+    (((ppm - steps * TICK_STEP_PPM) * FREQUENCY_WORD_UNITS).round(), TICK_NOMINAL_USEC + steps as i64)
+}
+
+/// The correction that the kernel's words mean, s/s.
+fn correction(word_ppm: f64, tick_usec: i64) -> f64 {
+    (word_ppm + (tick_usec - TICK_NOMINAL_USEC) as f64 * TICK_STEP_PPM) * 1e-6
+}
+
 impl VirtualClock {
     fn at(&self, kernel: i64) -> LocalTime {
         let elapsed = kernel.saturating_sub(self.kernel);
@@ -109,13 +152,11 @@ impl Clock for DaemonClock {
     fn set_frequency(&mut self, wanted: f64) -> Result<f64, ClockError> {
         match self {
             Self::Kernel { frequency } => {
-                let ppm = wanted * 1e6;
-                // The tick takes what the frequency word cannot; small corrections leave it alone.
-                let steps =
-                    if ppm.abs() > FREQUENCY_WORD_PPM_MAX { (ppm / TICK_STEP_PPM).round() } else { 0.0 };
-                let rest = ppm - steps * TICK_STEP_PPM;
-                sys::clock::set_frequency(rest, TICK_NOMINAL_USEC + steps as i64).map_err(refused)?;
-                *frequency = wanted;
+                let (units, tick_usec) = kernel_words(wanted * 1e6);
+                let word_ppm = units / FREQUENCY_WORD_UNITS;
+                sys::clock::set_frequency(word_ppm, tick_usec).map_err(refused)?;
+                *frequency = correction(word_ppm, tick_usec);
+                return Ok(*frequency);
             }
             Self::Virtual(clock) => {
                 let kernel = sys::clock::realtime_ns();
@@ -149,6 +190,53 @@ impl Clock for DaemonClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: every correction up to the largest is put into words that the kernel takes, and means what was wanted to within
+    /// the word's resolution.
+    #[test]
+    fn corrections_are_put_into_the_kernels_words() {
+        let check = |ppm: f64, expected_tick: i64| {
+            let (units, tick) = kernel_words(ppm);
+            let word = units / FREQUENCY_WORD_UNITS;
+            assert_eq!(tick, expected_tick, "{ppm}");
+            assert!(
+                word.abs() <= FREQUENCY_WORD_PPM_MAX && (9_000..=11_000).contains(&tick),
+                "{ppm}: {word}"
+            );
+            assert!((correction(word, tick) * 1e6 - ppm).abs() <= 0.5 / FREQUENCY_WORD_UNITS + 1e-9, "{ppm}");
+        };
+        check(0.0, 10_000);
+        check(-12.345_678, 10_000);
+        check(500.0, 10_000);
+        check(-500.0, 10_000);
+        check(500.1, 10_005);
+        check(-49_973.6, 9_500);
+        check(83_369.4, 10_834);
+        check(FREQUENCY_MAX * 1e6, 11_000);
+        check(-FREQUENCY_MAX * 1e6, 9_000);
+    }
+
+    /// Goal: the kernel is told "synchronised" only with rtcsync and a bound that it accepts as one; the errors are told rounded
+    /// up, the estimate never above the bound, and both are the kernel's "unknown" without a bound.
+    #[test]
+    fn the_kernel_is_told_what_is_known() {
+        let check = |bound, sigma, rtc_sync, expected: (bool, u64, u64)| {
+            let found = KernelStatus::new(bound, sigma, rtc_sync);
+            let expected = KernelStatus {
+                synced: expected.0,
+                max_error_usec: expected.1,
+                estimated_error_usec: expected.2,
+            };
+            assert_eq!(found, expected);
+        };
+        check(Some(1.5e-3), 20.1e-6, true, (true, 1500, 21));
+        check(Some(1.5e-3), 20.1e-6, false, (false, 1500, 21));
+        check(Some(1e-3), 2.0, true, (true, 1000, 1000));
+        check(Some(15.9), f64::INFINITY, true, (true, 15_900_000, 15_900_000));
+        check(Some(16.0), 1e-3, true, (false, 16_000_000, 16_000_000));
+        check(None, 1e-3, true, (false, 16_000_000, 16_000_000));
+        check(None, 0.0, false, (false, 16_000_000, 16_000_000));
+    }
 
     /// Goal: the clock beside the kernel's keeps its own corrections over changes of rate and steps, exactly.
     #[test]

@@ -7,7 +7,7 @@ mod start;
 
 pub(crate) use start::start_in_background;
 
-use crate::clocks::DaemonClock;
+use crate::clocks::{DaemonClock, KernelStatus};
 use crate::commands;
 use crate::config::Config;
 use crate::events::{Happened, Log};
@@ -39,6 +39,9 @@ const JUMP_MIN_NANOS: i64 = 5_000_000;
 const AFTER_JUMP: (u8, u8) = (4, 8);
 /// Between two reports of the error bound to the kernel, which lets it grow by 500 ppm meanwhile.
 const KERNEL_STATUS_INTERVAL: Duration = Duration::from_secs(16);
+/// A drift file is written this long after the start, and then in its interval: a machine that loses its power within the first
+/// hour has learnt something too.
+const FIRST_DRIFT_AFTER: Duration = Duration::from_secs(300);
 /// Good replies that `-q` and `-Q` wait for: the least with which one that is off shows.
 const ONCE_SAMPLES: u64 = 3;
 /// How long `-q` and `-Q` wait for that, unless `-t` says otherwise: an initial burst takes 14 s at most.
@@ -86,6 +89,8 @@ pub(crate) struct Daemon {
     /// The kernel's realtime minus its monotonic clock: it changes only when somebody steps.
     epoch: i64,
     stopping: Option<ExitCode>,
+    /// `-q`, and nothing forbids to set the clock.
+    sets_once: bool,
 }
 
 /// Which descriptor is ready.
@@ -113,9 +118,17 @@ impl Daemon {
         )
         .map_err(|error| format!("cannot open the log file: {error}"))?;
         log.say(&Happened::Starting);
-        let leaves_clock =
-            options.leave_clock || (in_house && !options.control_clock) || options.once != Once::No;
-        let mut clock = if leaves_clock {
+        let may_not_set = options.leave_clock || (in_house && !options.control_clock);
+        let sets_once = options.once == Once::Set && !may_not_set;
+        if sets_once {
+            // Before twenty seconds of measuring, not after them.
+            sys::clock::may_set().map_err(|error| {
+                format!(
+                    "the clock cannot be changed: {error}\nhelp: as root: chronyd -q (to measure only: chronyd -Q)"
+                )
+            })?;
+        }
+        let mut clock = if may_not_set || options.once != Once::No {
             DaemonClock::beside()
         } else {
             DaemonClock::kernel().map_err(|error| {
@@ -165,14 +178,20 @@ impl Daemon {
             snapshot: (Duration::ZERO, ServerSnapshot::unsynchronised(SERVER_PRECISION)),
             log,
             records,
-            drift_due: now + config.drift_interval,
+            drift_due: now + config.drift_interval.min(FIRST_DRIFT_AFTER),
             kernel_status_due: now,
             ends_at: options.timeout.map(|timeout| now + timeout),
             epoch: epoch(),
             stopping: None,
+            sets_once,
             options,
             config,
         };
+        if daemon.options.once == Once::Set && in_house && !daemon.options.control_clock {
+            let what =
+                "-q does not set the clock of a house\nhelp: say that it may: chronyd -q --control-clock";
+            daemon.log.say(&Happened::Warning { what: what.to_owned() });
+        }
         for what in std::mem::take(&mut daemon.config.warnings) {
             daemon.log.say(&Happened::Warning { what });
         }
@@ -328,7 +347,10 @@ impl Daemon {
         self.epoch = epoch;
         self.log.say(&Happened::Jumped { seconds: jump as f64 * 1e-9 });
         let moved = self.clock.kernel_was_moved(jump);
-        self.keeper.clock_jumped(moved);
+        let events = self.keeper.clock_jumped(moved);
+        self.handle(events);
+        // Whoever stepped it, the kernel has called it unsynchronised; nobody must be told otherwise before it is measured again.
+        self.tell_kernel();
         self.forget_requests();
         let now = monotonic();
         for peer in &mut self.peers {
@@ -349,6 +371,8 @@ impl Daemon {
         if self.keeper.deadline().is_some_and(|at| self.local_now() >= at) {
             let events = self.keeper.tick(&mut self.clock);
             self.handle(events);
+            // After a fast slew the clock may be called synchronised again.
+            self.tell_kernel();
         }
         self.resolve(now);
         for index in 0..self.peers.len() {
@@ -375,6 +399,7 @@ impl Daemon {
     // What follows from events.
 
     fn handle(&mut self, events: Vec<Event>) {
+        let something_happened = !events.is_empty();
         for event in events {
             match event {
                 Event::Selected(id) => {
@@ -395,7 +420,6 @@ impl Daemon {
                         self.log.say(&Happened::Wrong { seconds: offset, how: "" });
                     }
                     self.record_tracking();
-                    self.tell_kernel();
                 }
                 Event::Stepped(seconds) => {
                     self.forget_requests();
@@ -408,6 +432,9 @@ impl Daemon {
             }
         }
         self.snapshot.0 = Duration::ZERO;
+        if something_happened {
+            self.tell_kernel();
+        }
     }
 
     fn label(&self, id: SourceId) -> String {
@@ -429,17 +456,15 @@ impl Daemon {
         self.record_failed(written);
     }
 
-    /// With `rtcsync` the kernel is told that its clock is synchronised, and how well (`chrony.conf(5)`).
+    /// Tells the kernel how well its clock is known, and with `rtcsync` that it is synchronised.
     fn tell_kernel(&mut self) {
-        if !self.clock.is_kernel() || !self.config.rtc_sync {
+        if !self.clock.is_kernel() {
             return;
         }
         let now = self.local_now();
-        let microseconds = |seconds: f64| (seconds * 1e6).ceil().clamp(0.0, 16e6) as u64;
-        let bound = self.keeper.error_bound(now);
-        let estimate = microseconds(self.keeper.discipline().sigma(now));
-        let stated = microseconds(bound.unwrap_or(16.0));
-        if let Err(error) = sys::clock::set_sync_status(bound.is_some(), stated, estimate) {
+        let (bound, sigma) = (self.keeper.error_bound(now), self.keeper.discipline().sigma(now));
+        let status = KernelStatus::new(bound, sigma, self.config.rtc_sync);
+        if let Err(error) = status.tell() {
             self.log.say(&Happened::ClockFailed { why: error.to_string() });
         }
     }
@@ -540,10 +565,12 @@ impl Daemon {
             return;
         }
         let seconds = tracking.offset + self.clock.ahead_of_kernel();
-        let sets = self.options.once == Once::Set && !self.options.leave_clock;
-        self.log.say(&Happened::Wrong { seconds, how: if sets { " (step)" } else { " (ignored)" } });
+        let how = if self.sets_once { " (step)" } else { " (ignored)" };
+        self.log.say(&Happened::Wrong { seconds, how });
         self.stopping = Some(ExitCode::SUCCESS);
-        if sets && let Err(error) = sys::clock::step((seconds * 1e9).round() as i64) {
+        if self.sets_once
+            && let Err(error) = sys::clock::step((seconds * 1e9).round() as i64)
+        {
             self.log.say(&Happened::ClockFailed { why: error.to_string() });
             self.stopping = Some(ExitCode::FAILURE);
         }

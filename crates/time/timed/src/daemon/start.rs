@@ -3,7 +3,9 @@
 use super::Daemon;
 use crate::options::BACKGROUND_VARIABLE;
 use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use sys::user::User;
 
 impl Daemon {
     pub(super) fn write_pid_file(&self) -> Result<(), String> {
@@ -27,18 +29,45 @@ impl Daemon {
             .map_err(|error| format!("cannot write {}: {error}", path.display()))
     }
 
+    /// Whom the daemon becomes before its loop, by `-u` or `user`; none when it stays who it is.
+    pub(super) fn becomes(&self) -> Result<Option<User>, String> {
+        let name = self.options.user.as_ref().or(self.config.user.as_ref());
+        let Some(name) = name.filter(|name| *name != "root" && sys::process::effective_uid() == 0) else {
+            return Ok(None);
+        };
+        match sys::user::by_name(name) {
+            Ok(Some(user)) => Ok(Some(user)),
+            Ok(None) => Err(format!("there is no user {name}\nhelp: adduser --system {name}")),
+            Err(error) => Err(format!("cannot become user {name}: {error}")),
+        }
+    }
+
+    /// Makes the folders that are missing and that the daemon writes in after it became `user`, so that they are that user's:
+    /// what it puts there it can replace, and take away at its end. One that cannot be made is told where it is used.
+    pub(super) fn make_folders_of(&self, user: &User) {
+        let parent = |path: &Option<PathBuf>| path.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+        let folders = [
+            parent(&self.config.pid_file),
+            parent(&self.config.command_socket),
+            parent(&self.config.drift_file),
+            self.config.log_folder.clone(),
+        ];
+        for folder in folders.into_iter().flatten() {
+            if !folder.exists() && std::fs::create_dir_all(&folder).is_ok() {
+                let _ = std::os::unix::fs::lchown(&folder, Some(user.uid), Some(user.gid));
+            }
+        }
+    }
+
     /// The last step before the loop: what is not needed from here on is given up.
     pub(super) fn drop_privileges(&mut self) -> Result<(), String> {
-        let user = self.options.user.clone().or_else(|| self.config.user.clone());
         let is_root = sys::process::effective_uid() == 0;
-        let changes = self.options.user.is_some() || user.as_ref().is_some_and(|name| name != "root");
-        if let Some(name) = user.filter(|name| name != "root" && is_root) {
-            let failed = |error: io::Error| format!("cannot become user {name}: {error}");
-            let user = sys::user::by_name(&name)
-                .map_err(failed)?
-                .ok_or_else(|| format!("there is no user {name}\nhelp: adduser --system {name}"))?;
+        let changes =
+            self.options.user.is_some() || self.config.user.as_ref().is_some_and(|name| name != "root");
+        if let Some(user) = self.becomes()? {
+            let failed = |error: io::Error| format!("cannot become user {}: {error}", user.name);
             sys::process::keep_capabilities_over_user_change().map_err(failed)?;
-            sys::process::become_user(&name, user.uid, user.gid).map_err(failed)?;
+            sys::process::become_user(&user.name, user.uid, user.gid).map_err(failed)?;
         }
         let mut kept = Vec::new();
         if self.clock.is_kernel() {

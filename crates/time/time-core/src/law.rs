@@ -23,6 +23,9 @@ pub(crate) struct Law {
     pub(crate) variance: f64,
     /// The variance by reading the clocks, s^2.
     pub(crate) reading: f64,
+    /// How far apart the offsets of this sample and of the quickest one may be for no other reason than delay that arose on one
+    /// way only, in seconds: half of each round trip.
+    pub(crate) one_way_max: f64,
 }
 
 /// What the kept samples say of the path's noise.
@@ -61,9 +64,10 @@ impl Noise {
     pub(crate) fn laws(&self, sample: &FilterSample) -> [Law; ASYMMETRIES.len()] {
         let half = self.excess(sample) / 2.0;
         let reading = sample.dispersion * sample.dispersion;
+        let one_way_max = (sample.delay.max(0.0) + self.delay_min.max(0.0)) / 2.0;
         ASYMMETRIES.map(|asymmetry| {
             let (mean, variance) = truncated_exponential(asymmetry * half / self.mean.max(1e-12));
-            Law { bias: half * mean, variance: half * half * variance, reading }
+            Law { bias: half * mean, variance: half * half * variance, reading, one_way_max }
         })
     }
 }

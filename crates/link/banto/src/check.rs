@@ -16,7 +16,7 @@ const CHECKS: &[(&[&str], &[&str])] = &[
     (&["etc/banto.toml"], &["alertd", "--check"]),
 ];
 
-/// Checks all files; the exit code is 0 when none has a mistake. What the daemons say goes to standard error as they say it.
+/// Checks all files; the exit code is 0 when none has a mistake. What the daemons say goes to standard error.
 pub fn run(given: &Given) -> ExitCode {
     if !given.dir.join("etc").is_dir() {
         let dir_option =
@@ -29,15 +29,22 @@ pub fn run(given: &Given) -> ExitCode {
     }
     let mut sound = true;
     for (files, words) in CHECKS {
-        let fine = match ask(given, words, false) {
-            Ok(output) => output.status.success(),
+        let text = match ask(given, words) {
+            Ok(output) => {
+                let _ = std::io::stderr().write_all(&output.stderr);
+                match (output.status.success(), output.stderr.is_empty()) {
+                    (true, true) => given.texts.check_fine,
+                    // What is no reason not to start, a user's own file among it.
+                    (true, false) => given.texts.check_warned,
+                    (false, _) => given.texts.check_wrong,
+                }
+            }
             Err(error) => {
                 given.complain(&format!("{}: {error}", words.join(" ")), None);
-                false
+                given.texts.check_wrong
             }
         };
-        sound &= fine;
-        let text = if fine { given.texts.check_fine } else { given.texts.check_wrong };
+        sound &= text != given.texts.check_wrong;
         println!("{}", fill(text, &[("file", &paths(given, files))]));
     }
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -47,7 +54,7 @@ pub fn run(given: &Given) -> ExitCode {
 /// daemons' own to tell when they start.
 pub fn files_are_sound(given: &Given) -> bool {
     let answers: Vec<_> = std::thread::scope(|scope| {
-        let asked: Vec<_> = CHECKS.iter().map(|(_, words)| scope.spawn(|| ask(given, words, true))).collect();
+        let asked: Vec<_> = CHECKS.iter().map(|(_, words)| scope.spawn(|| ask(given, words))).collect();
         asked.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
     });
     let mut sound = true;
@@ -63,12 +70,9 @@ pub fn files_are_sound(given: &Given) -> bool {
     sound
 }
 
-fn ask(given: &Given, words: &[&str], keep: bool) -> std::io::Result<Output> {
+fn ask(given: &Given, words: &[&str]) -> std::io::Result<Output> {
     let mut command = Command::new(own_executable());
     command.arg0("banto").arg("--dir").arg(&given.dir).args(words).stdin(Stdio::null()).stdout(Stdio::null());
-    if !keep {
-        command.stderr(Stdio::inherit());
-    }
     command.output()
 }
 

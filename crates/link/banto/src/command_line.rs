@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use layout::{Call, Layout};
 
 use crate::texts::{self, Texts, fill};
-use crate::{check, doctor, programs, status, tour, up};
+use crate::{check, doctor, programs, reload, status, tour, up};
 
 /// The name of the executable itself.
 const OWN_NAME: &str = "banto";
@@ -16,7 +16,10 @@ const OWN_NAME: &str = "banto";
 const DEFAULT_DIR: &str = "banto-data";
 
 /// banto's own verbs.
-pub const VERBS: &[&str] = &["up", "status", "doctor", "tour", "check", "help"];
+pub const VERBS: &[&str] = &["up", "status", "doctor", "tour", "check", "reload", "help"];
+
+/// The variable that says where the house is when `--dir` does not.
+const DIR_VARIABLE: &str = "BANTO_DIR";
 
 /// The exit code for a wrong command line (`sysexits.h`: `EX_USAGE`).
 const EX_USAGE: u8 = 64;
@@ -79,6 +82,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
         Err(()) => return dir_needs_value(texts),
     };
     args = rest;
+    let dir = dir.or_else(|| std::env::var_os(DIR_VARIABLE).filter(|dir| !dir.is_empty()).map(PathBuf::from));
     if let Some(program) = programs::find(&name) {
         return run_program(program, Call { name, args, layout: layout_of(dir.as_deref()) });
     }
@@ -143,17 +147,28 @@ fn own_verb(
             Err(()) => return dir_needs_value(texts),
         }
     }
+    if flags.iter().any(|flag| flag == "--help" || flag == "-h") {
+        end_quietly_on_closed_pipe();
+        let found = texts.verb_help.iter().find(|(name, _)| *name == verb);
+        print!("{}", found.map_or(texts.help, |(_, help)| help));
+        return ExitCode::SUCCESS;
+    }
+    let service = match (verb, flags.first()) {
+        ("reload", Some(name)) if !name.starts_with('-') => Some(flags.remove(0)),
+        _ => None,
+    };
     let known: &[&str] = match verb {
         "up" => &["--control-clock", "--init-only"],
         "status" => &["--json"],
         "doctor" => &["--json", "--strict"],
-        "check" => &[],
+        "check" | "reload" => &[],
         _ => &["--yes"],
     };
     if let Some(wrong) = flags.iter().find(|flag| !known.contains(&flag.as_str())) {
         let error = fill(texts.unknown_option, &[("option", wrong), ("verb", &verb)]);
         let near = conf_text::nearest(wrong, known.iter().copied());
         let options = known.iter().map(|option| format!(" [{option}]")).collect::<String>();
+        let options = if verb == "reload" { format!(" [{}]", reload::SERVICES.join(" | ")) } else { options };
         let help = format!("banto {verb}{}", near.map_or(options, |near| format!(" {near}")));
         return usage(texts, &error, Some(&help));
     }
@@ -174,6 +189,7 @@ fn own_verb(
         "status" => status::run(&given, has("--json")),
         "doctor" => doctor::run(&given, has("--json"), has("--strict")),
         "check" => check::run(&given),
+        "reload" => reload::run(&given, service.as_deref()),
         _ => tour::run(&given, has("--yes")),
     }
 }

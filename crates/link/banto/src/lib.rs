@@ -14,6 +14,7 @@ mod command_line;
 mod defaults;
 mod doctor;
 mod programs;
+mod reload;
 mod status;
 mod supervisor;
 mod terminal_line;

@@ -44,9 +44,12 @@ pub fn require_house(given: &Given) -> bool {
     }
     let dir_option =
         given.typed_dir.as_ref().map_or(String::new(), |dir| format!(" --dir {}", dir.display()));
+    // Nobody said where, and there is none where one is looked for by itself: it is likely elsewhere.
+    let nowhere = given.typed_dir.is_none() && !given.dir.exists();
+    let help = if nowhere { given.texts.no_house_help_where } else { given.texts.no_house_help };
     given.complain(
         &fill(given.texts.no_house, &[("dir", &given.dir.display())]),
-        Some(&fill(given.texts.no_house_help, &[("dir_option", &dir_option)])),
+        Some(&fill(help, &[("dir_option", &dir_option)])),
     );
     false
 }

@@ -16,9 +16,10 @@ mod options;
 mod pager;
 mod select;
 mod show;
+mod terminal;
 mod text;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -168,7 +169,7 @@ struct Viewer<'a> {
 
 impl<'a> Viewer<'a> {
     fn new(options: &'a Options, now: u64) -> Result<Self, Failure> {
-        let mut show = Show::new(options, pager::colors());
+        let mut show = Show::new(options, pager::colors(), io::stdout().is_terminal());
         let mut moment = |text: &Option<String>| -> Result<Option<u64>, Failure> {
             let Some(text) = text else { return Ok(None) };
             match moment::parse(text, now, show.clock().zone()) {

@@ -20,6 +20,7 @@ pub struct Show {
     format: Format,
     all: bool,
     colors: bool,
+    terminal: bool,
     hostname: bool,
     fields: Option<Vec<String>>,
     clock: Clock,
@@ -69,12 +70,13 @@ impl Value {
 }
 
 impl Show {
-    /// Shows as the options say; `colors`: the output is a terminal.
-    pub fn new(options: &Options, colors: bool) -> Self {
+    /// Shows as the options say; `colors`: text is coloured; `terminal`: somebody's terminal obeys what is written.
+    pub fn new(options: &Options, colors: bool, terminal: bool) -> Self {
         Self {
             format: options.format.unwrap_or(Format::Short),
             all: options.all,
             colors,
+            terminal,
             hostname: !options.no_hostname,
             fields: options.output_fields.clone(),
             clock: Clock::new(options.utc),
@@ -318,7 +320,12 @@ impl Show {
                 if let Some(color) = color {
                     out.extend_from_slice(color);
                 }
-                out.extend_from_slice(&payload[field.len() + 1..]);
+                let value = &payload[field.len() + 1..];
+                if self.terminal {
+                    crate::terminal::write_harmless(value, out);
+                } else {
+                    out.extend_from_slice(value);
+                }
                 if color.is_some() {
                     out.extend_from_slice(NORMAL);
                 }

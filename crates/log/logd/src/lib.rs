@@ -41,7 +41,7 @@ pub fn run(call: &layout::Call) -> ExitCode {
         }
         cli::Command::Check(options) => match plan::read(&options) {
             Ok(_) => {
-                eprintln!("{}: the configuration {} is fine", call.name, options.conf_path.display());
+                println!("{}: the configuration {} is fine", call.name, options.conf_path.display());
                 ExitCode::SUCCESS
             }
             Err(error) => {

@@ -47,6 +47,83 @@ pub fn alias_mistakes(settings: &Settings) -> (Sources, Diagnostics) {
     (sources, diagnostics)
 }
 
+/// What is wrong with users' `.forward` files, as warnings: what a user writes is no reason for a daemon not to start. Accounts are
+/// those of the local file; files of variants with an extension are read when mail for one comes.
+pub fn forward_mistakes(settings: &Settings, accounts: &str) -> (Sources, Diagnostics) {
+    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    let mut seen = std::collections::BTreeSet::new();
+    for account in accounts.lines() {
+        // passwd(5): name:password:UID:GID:GECOS:directory:shell
+        let fields: Vec<&str> = account.split(':').collect();
+        let &[name, _, uid, _, _, home, shell] = fields.as_slice() else { continue };
+        let Ok(uid) = uid.parse::<u32>() else { continue };
+        let lookup = |word: &str| match word {
+            "user" | "local" => Some(name.to_owned()),
+            "home" => Some(home.to_owned()),
+            "shell" => Some(shell.to_owned()),
+            _ => None,
+        };
+        for pattern in &settings.forward_path {
+            let Some(path) = postfix_conf::expand_local(pattern, &lookup).map(std::path::PathBuf::from)
+            else {
+                continue;
+            };
+            // Several accounts may share a home.
+            if !path.is_absolute() || !seen.insert(path.clone()) {
+                continue;
+            }
+            let owners = [uid, 0, sys::process::effective_uid()];
+            match crate::config::read_guarded(&path, &owners, crate::local::LIST_OCTETS_MAX) {
+                Ok(None) => {}
+                Ok(Some(text)) => {
+                    let mut problems = Vec::new();
+                    mail_core::target::parse_lines(&text, &mut problems);
+                    let source = sources.add(&path, text);
+                    for problem in problems {
+                        let span = Span { source, start: problem.span.start, end: problem.span.end };
+                        let mut diagnostic = Diagnostic::warning(problem.message).at(span, "");
+                        diagnostic.help = problem.help;
+                        diagnostics.push(diagnostic);
+                    }
+                }
+                // Whoever may not look into another's home is not told of it.
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+                Err(error) => {
+                    let text = format!("cannot read {}: {error}", path.display());
+                    let help = format!("ls -l {}", path.display());
+                    diagnostics.push(Diagnostic::warning(text).help(help));
+                }
+            }
+        }
+    }
+    (sources, diagnostics)
+}
+
+/// Logs why a configuration was not taken: one record a mistake, its first line as the message, with its place.
+pub fn tell_refused(log: &selflog::SelfLog, report: &str) {
+    for message in refusals(report) {
+        log.note("configuration.refused", selflog::Severity::Err, message);
+    }
+}
+
+/// The messages of a rendered report: a finding begins at the start of a line, and its place stands after `-->`.
+fn refusals(report: &str) -> Vec<String> {
+    let mut messages: Vec<String> = Vec::new();
+    for line in report.lines() {
+        let begins = |word: &str| line.starts_with(word);
+        if begins("error") || begins("warning") || messages.is_empty() {
+            messages.push(line.trim().to_owned());
+        } else if let (Some(place), Some(last)) = (line.trim().strip_prefix("--> "), messages.last_mut())
+            && !last.ends_with(')')
+        {
+            last.push_str(&format!(" ({place})"));
+        }
+    }
+    messages.retain(|message| !message.is_empty());
+    messages.push("main.cf was not taken; the old settings stay in use".to_owned());
+    messages
+}
+
 /// The alias files, read again when they change. A file with mistakes, or one that went away, does not take the place of
 /// what was read before.
 #[derive(Debug, Default)]

@@ -131,7 +131,7 @@ impl Deliver {
                 FromQueue::Refused { token, code, text, .. } => self.refuse_drop(token, code, &text),
                 FromQueue::Reload => match config::settings(&self.layout) {
                     Ok(settings) => self.local = Local::new(settings),
-                    Err(text) => self.log.note("configuration.refused", Severity::Err, text),
+                    Err(text) => config::tell_refused(&self.log, &text),
                 },
             }
         }

@@ -19,7 +19,7 @@ const USER_TTL: Duration = Duration::from_secs(5);
 /// Most names that are remembered; a flood of unknown ones starts anew.
 const USERS_MAX: usize = 10_000;
 /// Octets of an include or a `.forward`.
-const LIST_OCTETS_MAX: u64 = 4 * 1024 * 1024;
+pub(crate) const LIST_OCTETS_MAX: u64 = 4 * 1024 * 1024;
 
 /// What stands on this host.
 pub struct Local {

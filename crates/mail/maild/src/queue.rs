@@ -103,7 +103,7 @@ pub fn run(layout: &Layout, settings: Settings, ends: Ends, log: SelfLog) -> Res
         if sys::signal::take(sys::signal::HUP)
             && let Err(refusal) = queue.reload()
         {
-            queue.log.note("configuration.refused", Severity::Err, refusal.error);
+            config::tell_refused(&queue.log, &refusal.error);
         }
         if queue.is_listening {
             control.serve(|request| queue.answer(request));

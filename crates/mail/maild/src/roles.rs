@@ -63,6 +63,9 @@ fn check(layout: &Layout) -> ExitCode {
     // The daemon starts with what is good of an alias file; whoever asks is told what is not.
     let (sources, diagnostics) = config::alias_mistakes(&settings);
     diagnostics.print(&sources);
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let (sources, forwards) = config::forward_mistakes(&settings, &accounts);
+    forwards.print(&sources);
     if diagnostics.error_count() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -152,7 +152,7 @@ impl Shared {
     fn reload(&self) {
         match config::settings(&self.layout) {
             Ok(settings) => *self.local.borrow_mut() = Rc::new(Local::new(settings)),
-            Err(text) => self.log.note("configuration.refused", Severity::Err, text),
+            Err(text) => config::tell_refused(&self.log, &text),
         }
     }
 }

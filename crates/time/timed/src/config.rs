@@ -131,7 +131,8 @@ pub(crate) fn load(options: &Options, layout: &layout::Layout) -> Result<Config,
     if diagnostics.has_errors() {
         return Err(diagnostics.render(&sources, color()));
     }
-    if !options.print_config && !diagnostics.list.is_empty() && !crate::options::is_in_background() {
+    // With `-p` too: standard output has the settings, and whoever checks wants to know.
+    if !diagnostics.list.is_empty() && !crate::options::is_in_background() {
         eprint!("{}", diagnostics.render(&sources, color()));
     }
     // chronyd(8), -R: only the limit of a first start is lifted; `makestep` with -1 goes on holding.

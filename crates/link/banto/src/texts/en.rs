@@ -13,12 +13,81 @@ banto keeps the clock, the log and the mail of this host, and links them.
   banto doctor   send a nonce through the whole chain         [--json] [--strict]
   banto tour     ten steps through a running house            [--yes]
   banto check    read every configuration file, and tell all mistakes
+  banto reload   ask the daemons to read them again           [SERVICE]
   banto NAME     a program of the trade, see below
-  banto help, banto --version
+  banto help, banto VERB --help, banto --version
 
-  --dir DIR      the house; up, status, doctor and tour take ./banto-data where nothing is said,
-                 the programs below the installed system
+  --dir DIR      the house; where nothing is said, what BANTO_DIR says; else banto's own verbs take
+                 ./banto-data, the programs below the installed system
 ",
+    verb_help: &[
+        ("up", "\
+usage: banto [--dir DIR] up [--control-clock] [--init-only]
+
+Runs the house in DIR: ./banto-data, or what BANTO_DIR says, where nothing is said. Ctrl-C or SIGTERM ends it.
+
+  --control-clock  set the clock too (else it is only measured)
+  --init-only      only write the default files that are missing
+  --dir DIR        the house
+
+exit codes: 0 ended as asked; 1 it could not start, or its files have mistakes; 64 wrong command line
+"),
+        ("status", "\
+usage: banto [--dir DIR] status [--json]
+
+Shows how the house is: clock, log, mail, alerts, and what was refused as bad input.
+
+  --json           all of it as JSON
+  --dir DIR        the house
+
+exit codes: 0 every daemon answers; 1 one does not, or no house is up; 64 wrong command line
+"),
+        ("doctor", "\
+usage: banto [--dir DIR] doctor [--json] [--strict]
+
+Sends a nonce from the clock to the mailbox and back into the log, and names the link that is broken.
+
+  --json           the findings as JSON
+  --strict         a warning is a failure (a clock without a reachable source)
+  --dir DIR        the house
+
+exit codes: 0 all links hold; 1 one is broken, or no house is up; 64 wrong command line
+"),
+        ("tour", "\
+usage: banto [--dir DIR] tour [--yes]
+
+Ten steps through a running house: each shows a command, runs it and says why it matters.
+
+  --yes            do not wait for Enter between steps
+  --dir DIR        the house
+
+exit codes: 0 each step showed what it should; 1 one did not, or no house is up; 64 wrong command line
+"),
+        ("check", "\
+usage: banto [--dir DIR] check
+
+Reads every configuration file of the house, chrony's *.sources and users' .forward files among them, and tells all mistakes.
+
+  --dir DIR        the house; it need not be up
+
+exit codes: 0 no mistake, or warnings only; 1 mistakes, or there are no files; 64 wrong command line
+"),
+        ("reload", "\
+usage: banto [--dir DIR] reload [timed | logd | maild | alertd | webd]
+
+Asks the daemon, or all, to read its configuration again, and prints each answer. A refused one keeps what it has.
+
+  --dir DIR        the house
+
+exit codes: 0 each that was asked has reloaded (nothing of webd can be: it counts only where it is named); 1 one has not, or no
+house is up; 64 wrong command line
+"),
+        ("help", "\
+usage: banto help
+
+exit code: 0
+"),
+    ],
     programs: "Programs (also as links of these names):",
     unknown_name: "there is no `{name}`",
     did_you_mean: "did you mean: banto {name}",
@@ -60,10 +129,15 @@ banto keeps the clock, the log and the mail of this host, and links them.
 
     check_no_files: "there are no configuration files in {dir}",
     check_fine: "{file}: no mistake",
+    check_warned: "{file}: no error; warnings are above",
     check_wrong: "{file}: has mistakes, see above",
 
     no_house: "no house is up in {dir}",
     no_house_help: "start one with: banto up{dir_option}",
+    no_house_help_where: "say where it is: banto --dir DIR status (or BANTO_DIR=DIR)    or start one here: banto up",
+    reload_done: "{name}: reloaded{note}",
+    reload_refused: "{name} has not reloaded: {why}",
+    reload_unknown: "`{name}` is no daemon of the house",
     status_house: "{host}, house in {dir}",
     status_clock_followed: "Clock    offset {offset}, right within {bound}; follows {reference} (stratum {stratum})",
     status_clock_unsynchronised: "Clock    not synchronised: no source can be followed yet",

@@ -13,12 +13,81 @@ banto (番頭) は、このホストの時計・ログ・メールを預かり�
   banto doctor   合言葉をひとつ、端から端まで流して確かめる    [--json] [--strict]
   banto tour     動いている家を十の段で案内する                [--yes]
   banto check    設定ファイルをすべて読み、間違いを残らず告げる
+  banto reload   デーモンに設定の読み直しを頼む                [SERVICE]
   banto 名前     おなじみのコマンド (下の一覧)
-  banto help、banto --version
+  banto help、banto VERB --help、banto --version
 
-  --dir DIR      家のディレクトリ。省くと up・status・doctor・tour は ./banto-data、
+  --dir DIR      家のディレクトリ。省くと BANTO_DIR、それもなければ banto 自身のコマンドは ./banto-data、
                  下のコマンドはシステムに入っているものが相手
 ",
+    verb_help: &[
+        ("up", "\
+使い方: banto [--dir DIR] up [--control-clock] [--init-only]
+
+DIR で家を動かします。省くと BANTO_DIR、それもなければ ./banto-data です。Ctrl-C か SIGTERM で終わります。
+
+  --control-clock  時計の調整も行う (なければ測るだけ)
+  --init-only      足りない既定のファイルを書くだけ
+  --dir DIR        家のディレクトリ
+
+終了コード: 0 頼まれて終わった; 1 始められない、または設定に間違い; 64 コマンドの書き方の間違い
+"),
+        ("status", "\
+使い方: banto [--dir DIR] status [--json]
+
+家の様子を示します: 時計・ログ・メール・通知、そして退けた入力。
+
+  --json           すべてを JSON で
+  --dir DIR        家のディレクトリ
+
+終了コード: 0 すべてのデーモンが応答; 1 応答しないものがある、または家が動いていない; 64 コマンドの書き方の間違い
+"),
+        ("doctor", "\
+使い方: banto [--dir DIR] doctor [--json] [--strict]
+
+合言葉を時計から郵便受け、そしてログまで流し、切れている環を告げます。
+
+  --json           結果を JSON で
+  --strict         注意も失敗とみなす (届く時刻源のない時計)
+  --dir DIR        家のディレクトリ
+
+終了コード: 0 すべてつながっている; 1 切れている、または家が動いていない; 64 コマンドの書き方の間違い
+"),
+        ("tour", "\
+使い方: banto [--dir DIR] tour [--yes]
+
+動いている家を十の段で案内します。コマンドを示し、動かし、そのわけを言います。
+
+  --yes            段の間で Enter を待たない
+  --dir DIR        家のディレクトリ
+
+終了コード: 0 どの段も示すべきものを示した; 1 そうでない段がある、または家が動いていない; 64 コマンドの書き方の間違い
+"),
+        ("check", "\
+使い方: banto [--dir DIR] check
+
+家の設定ファイルを、chrony の *.sources と利用者の .forward も含めてすべて読み、間違いを残らず告げます。
+
+  --dir DIR        家のディレクトリ (動いていなくてもよい)
+
+終了コード: 0 間違いなし、または注意のみ; 1 間違いがある、またはファイルがない; 64 コマンドの書き方の間違い
+"),
+        ("reload", "\
+使い方: banto [--dir DIR] reload [timed | logd | maild | alertd | webd]
+
+そのデーモン (省けばすべて) に設定の読み直しを頼み、返事をひとつずつ示します。断られたものは元の設定のままです。
+
+  --dir DIR        家のディレクトリ
+
+終了コード: 0 頼んだものがすべて読み直した (webd には読み直すものがなく、名指しのときだけ数える); 1 読み直さないものがある、または
+家が動いていない; 64 コマンドの書き方の間違い
+"),
+        ("help", "\
+使い方: banto help
+
+終了コード: 0
+"),
+    ],
     programs: "コマンド (同じ名前のリンクからも呼べます):",
     unknown_name: "`{name}` というものはありません",
     did_you_mean: "もしかして: banto {name}",
@@ -60,10 +129,15 @@ banto (番頭) は、このホストの時計・ログ・メールを預かり�
 
     check_no_files: "{dir} に設定ファイルがありません",
     check_fine: "{file}: 間違いなし",
+    check_warned: "{file}: 誤りなし。注意が上にあります",
     check_wrong: "{file}: 間違いがあります (上を見てください)",
 
     no_house: "{dir} で動いている家がありません",
     no_house_help: "始めるには: banto up{dir_option}",
+    no_house_help_where: "場所を言うには: banto --dir DIR status (または BANTO_DIR=DIR)    ここで始めるには: banto up",
+    reload_done: "{name}: 読み直しました{note}",
+    reload_refused: "{name} は読み直していません: {why}",
+    reload_unknown: "`{name}` はこの家のデーモンではありません",
     status_house: "{host}、家は {dir}",
     status_clock_followed: "時計     ずれ {offset}、誤差は {bound} 以内。{reference} に従う (ストラタム {stratum})",
     status_clock_unsynchronised: "時計     同期していません: 従える時刻源がまだありません",

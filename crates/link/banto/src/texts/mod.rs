@@ -11,6 +11,8 @@ use std::ffi::OsString;
 #[allow(missing_docs)] // each text says itself what it is for; the two language files are the documentation
 pub struct Texts {
     pub help: &'static str,
+    /// What `banto VERB --help` prints.
+    pub verb_help: &'static [(&'static str, &'static str)],
     pub programs: &'static str,
     pub unknown_name: &'static str,
     pub did_you_mean: &'static str,
@@ -54,11 +56,16 @@ pub struct Texts {
     // check
     pub check_no_files: &'static str,
     pub check_fine: &'static str,
+    pub check_warned: &'static str,
     pub check_wrong: &'static str,
 
     // status
     pub no_house: &'static str,
     pub no_house_help: &'static str,
+    pub no_house_help_where: &'static str,
+    pub reload_done: &'static str,
+    pub reload_refused: &'static str,
+    pub reload_unknown: &'static str,
     pub status_house: &'static str,
     pub status_clock_followed: &'static str,
     pub status_clock_unsynchronised: &'static str,

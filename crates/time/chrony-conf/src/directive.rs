@@ -12,6 +12,7 @@ mod refclock;
 mod server;
 mod sources;
 
+pub(crate) use process::log_field;
 pub(crate) use server::rule_arguments;
 
 /// One directive.

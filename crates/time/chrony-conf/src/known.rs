@@ -4,13 +4,10 @@
 /// Directives, with what we do instead. A line with one of them is read (a mistake in it is an error), and a warning says
 /// that it has no effect: a configuration that works with chrony works here, and its author knows what is different.
 pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
-    ("authselectmode", "sources are selected whether they are authenticated or not"),
     ("broadcast", "nothing is broadcast"),
     ("clientloglimit", "the table of clients has a fixed size"),
     ("clockprecision", "the clock's precision is measured"),
     ("cmdratelimit", "commands are not limited by rate"),
-    ("corrtimeratio", "the correction's duration follows from the offset"),
-    ("dumpdir", "measurements are not kept over a restart"),
     ("fallbackdrift", "the last frequency is kept while no source can be reached"),
     ("hwclockfile", "the real-time clock is left to the kernel"),
     ("hwtimestamp", "timestamps are the kernel's"),
@@ -20,11 +17,7 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("leapsecmode", "leap seconds are left to the kernel"),
     ("leapsectz", "leap seconds are announced by the sources"),
     ("mailonchange", "`banto.toml` sends mail on any log record, this one too"),
-    ("manual", "the time is not taken by hand"),
-    ("maxchange", "offsets of any size are corrected"),
     ("maxntsconnections", "there is no NTS-KE server yet"),
-    ("maxsamples", "the number of samples follows from their statistics"),
-    ("minsamples", "the number of samples follows from their statistics"),
     ("nocerttimecheck", "there is no NTS yet"),
     ("noclientlog", "clients are counted"),
     ("nosystemcert", "there is no NTS yet"),
@@ -45,7 +38,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("ptpport", "there is no NTP over PTP"),
     ("ratelimit", "clients are not limited by rate"),
     ("refclock", "reference clocks are not read yet"),
-    ("refresh", "names are resolved again when `chronyc refresh` says so"),
     ("rtcautotrim", "the real-time clock is left to the kernel"),
     ("rtcdevice", "the real-time clock is left to the kernel"),
     ("rtcfile", "the real-time clock is left to the kernel"),
@@ -55,26 +47,7 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
 ];
 
 /// Options of `server`, `pool` and `peer` without which a source is measured as well.
-pub(crate) const OPTIONS_NOT_ACTED_ON: &[&str] = &[
-    "burst",
-    "auto_offline",
-    "xleave",
-    "polltarget",
-    "minsamples",
-    "maxsamples",
-    "presend",
-    "maxdelayratio",
-    "maxdelaydevratio",
-    "maxdelayquant",
-    "mindelay",
-    "asymmetry",
-    "filter",
-    "maxunreach",
-    "copy",
-    "extfield",
-    "ntsport",
-    "certset",
-];
+pub(crate) const OPTIONS_NOT_ACTED_ON: &[&str] = &["xleave", "maxunreach", "extfield", "ntsport", "certset"];
 
 /// Options of sources without which going on would be less than was asked for, and why.
 pub(crate) const OPTIONS_REFUSED: &[(&str, &str)] = &[(
@@ -83,17 +56,10 @@ pub(crate) const OPTIONS_REFUSED: &[(&str, &str)] = &[(
 )];
 
 /// Options of `local`, with what holds instead.
-pub(crate) const LOCAL_NOT_ACTED_ON: &[(&str, &str)] = &[
-    ("orphan", "local works without it"),
-    ("activate", "local works without it"),
-    ("waitsynced", "local works without it"),
-    ("waitunsynced", "local works without it"),
-];
+pub(crate) const LOCAL_NOT_ACTED_ON: &[(&str, &str)] = &[];
 
 /// Log files that are not written, with what is there in their place.
 pub(crate) const LOGS_NOT_WRITTEN: &[(&str, &str)] = &[
-    ("rawmeasurements", "good measurements are written to measurements.log, others are not"),
-    ("selection", "selection.log is not written; `chronyc selectdata` shows the selection"),
     ("rtc", "rtc.log is not written: the real-time clock is left to the kernel"),
     ("refclocks", "refclocks.log is not written: reference clocks are not read yet"),
     ("tempcomp", "tempcomp.log is not written: the temperature is not read"),

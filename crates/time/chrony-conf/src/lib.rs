@@ -15,6 +15,7 @@ mod known;
 mod read;
 mod settings;
 mod source;
+mod waiting;
 mod words;
 
 pub use directive::{DIRECTIVES, Directive};

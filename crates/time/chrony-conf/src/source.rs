@@ -166,9 +166,14 @@ pub struct SourceOption {
     show: fn(&SourceOptions, &SourceOptions) -> Option<String>,
 }
 
-#[cfg(test)]
 impl SourceOption {
+    /// It was set to something else than its default.
+    pub(crate) fn is_set(&self, options: &SourceOptions, usual: &SourceOptions) -> bool {
+        (self.show)(options, usual).is_some()
+    }
+
     /// The daemon acts on it.
+    #[cfg(test)]
     pub(crate) fn acts(&self) -> bool {
         !OPTIONS_NOT_ACTED_ON.contains(&self.name)
             && OPTIONS_REFUSED.iter().all(|(name, _)| *name != self.name)

@@ -483,6 +483,16 @@ impl Client {
         (self.sent_count, self.good_count)
     }
 
+    /// Limits that change while it runs (`chronyc minpoll`, `maxdelay`, `offset`).
+    pub fn config_mut(&mut self) -> &mut ClientConfig {
+        &mut self.config
+    }
+
+    /// The fate of the last eight requests before a restart.
+    pub fn resume(&mut self, reach: u8) {
+        self.reach = reach;
+    }
+
     /// The configuration.
     pub fn config(&self) -> &ClientConfig {
         &self.config

@@ -2,12 +2,15 @@
 
 use crate::clock::{Clock, ClockError, LocalTime};
 use crate::filter::Estimate;
+use crate::max_change::{Change, ChangeCheck, MaxChange};
 use crate::timeline::Timeline;
 
 /// The shortest slew, in seconds: shorter ones would end before the loop can tell the kernel in time.
 const SLEW_SECONDS_MIN: f64 = 1.0;
 /// A slew takes this part of the time until the next update, unless the rate limit makes it longer.
 const SLEW_PART: f64 = 0.125;
+/// `corrtimeratio` without the directive.
+const CORRECTION_TIME_RATIO_USUAL: f64 = 3.0;
 /// What a slew left over is slewed again when it is more than this, in seconds.
 const LEFTOVER_MIN: f64 = 2e-6;
 /// An update's weight in the mean square of offsets that `tracking` shows.
@@ -51,6 +54,10 @@ pub struct DisciplineSettings {
     pub clock_error_max: f64,
     /// From the drift file.
     pub drift: Option<Drift>,
+    /// `corrtimeratio`: corrections take so many thirds of their usual time.
+    pub correction_time_ratio: f64,
+    /// `maxchange`.
+    pub max_change: Option<MaxChange>,
 }
 
 impl Default for DisciplineSettings {
@@ -62,6 +69,8 @@ impl Default for DisciplineSettings {
             drift_max: 500_000e-6,
             clock_error_max: 1e-6,
             drift: None,
+            correction_time_ratio: CORRECTION_TIME_RATIO_USUAL,
+            max_change: None,
         }
     }
 }
@@ -84,6 +93,15 @@ pub(crate) struct Applied {
     pub stepped: Option<i64>,
     /// How wrong the moment of a rate's change may make the record of corrections, in seconds.
     pub uncertainty: f64,
+    /// The offset was too large to be believed: nothing was done, and whether the daemon has to end.
+    pub refused: Option<Refused>,
+}
+
+/// An offset that `maxchange` does not allow.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Refused {
+    pub limit: f64,
+    pub ends: bool,
 }
 
 /// The discipline of one clock.
@@ -96,6 +114,7 @@ pub struct Discipline {
     slew: Option<Slew>,
     target: Option<TimeEstimate>,
     updates: u32,
+    changes: ChangeCheck,
     last_offset: f64,
     mean_square: Option<f64>,
     last_update: Option<LocalTime>,
@@ -127,6 +146,7 @@ impl Discipline {
             slew: None,
             target: None,
             updates: 0,
+            changes: ChangeCheck::new(settings.max_change),
             last_offset: 0.0,
             mean_square: None,
             last_update: None,
@@ -155,8 +175,14 @@ impl Discipline {
         clock: &mut impl Clock,
     ) -> Result<Applied, ClockError> {
         let now = clock.now();
-        self.target = Some(target);
+        let before = self.target.replace(target);
         let offset = self.offset(now);
+        let change = self.changes.judge(offset);
+        if change != Change::Allowed {
+            self.target = before;
+            let refused = Refused { limit: self.changes.limit(), ends: change == Change::Refused };
+            return Ok(Applied { offset, refused: Some(refused), ..Applied::default() });
+        }
         self.note(offset, now);
         let skew = target.estimate.frequency_variance.sqrt();
         if skew <= self.settings.update_skew_max {
@@ -170,8 +196,14 @@ impl Discipline {
             applied.stepped = Some(self.step(offset, clock)?);
         }
         self.updates = self.updates.saturating_add(1);
-        applied.uncertainty = self.steer(interval * SLEW_PART, clock)?;
+        applied.uncertainty = self.steer(interval * self.slew_part(), clock)?;
         Ok(applied)
+    }
+
+    fn slew_part(&self) -> f64 {
+        let ratio = self.settings.correction_time_ratio / CORRECTION_TIME_RATIO_USUAL;
+        // A correction that takes longer than the time to the next update would never be finished.
+        (SLEW_PART * ratio.max(0.0)).min(1.0)
     }
 
     fn note(&mut self, offset: f64, now: LocalTime) {
@@ -330,6 +362,11 @@ impl Discipline {
     /// When the last update was made, and how long after the one before it, in seconds.
     pub fn last_update(&self) -> (Option<LocalTime>, f64) {
         (self.last_update, self.update_interval)
+    }
+
+    /// `maxupdateskew`, from now on, s/s.
+    pub fn set_update_skew_max(&mut self, skew: f64) {
+        self.settings.update_skew_max = skew;
     }
 
     /// Updates made so far.

@@ -124,6 +124,8 @@ pub struct Filter {
     last_innovation: f64,
     last_variance: f64,
     total: u64,
+    keep_min: usize,
+    keep_max: usize,
 }
 
 impl Filter {
@@ -140,7 +142,17 @@ impl Filter {
             last_innovation: 0.0,
             last_variance: 0.0,
             total: 0,
+            keep_min: OUTLIERS_BEFORE_RESTART as usize,
+            keep_max: FILTER_SAMPLES_MAX,
         }
+    }
+
+    /// Keeps at least `min` samples when it starts again and `max` at most; 0 means its own choice.
+    #[must_use]
+    pub fn keeping(mut self, min: usize, max: usize) -> Self {
+        self.keep_max = if max == 0 { FILTER_SAMPLES_MAX } else { max.min(FILTER_SAMPLES_MAX) };
+        self.keep_min = min.max(OUTLIERS_BEFORE_RESTART as usize).min(self.keep_max);
+        self
     }
 
     /// Takes a sample. One that is not younger than the last, or not finite, is refused.
@@ -151,7 +163,7 @@ impl Filter {
             return false;
         }
         self.judge(&sample);
-        if self.samples.len() == FILTER_SAMPLES_MAX {
+        if self.samples.len() >= self.keep_max {
             let noise = Noise::of(self.samples.iter());
             let disturbance = self.disturbances.pop_front().unwrap_or(0.0);
             if let Some(oldest) = self.samples.pop_front() {
@@ -200,7 +212,7 @@ impl Filter {
             )
         });
         self.base = models(known.0, known.1);
-        while self.samples.len() > OUTLIERS_BEFORE_RESTART as usize {
+        while self.samples.len() > self.keep_min {
             self.samples.pop_front();
             self.disturbances.pop_front();
         }

@@ -13,6 +13,9 @@ mod clock;
 mod discipline;
 mod filter;
 mod law;
+mod manual;
+mod max_change;
+mod screening;
 mod selection;
 mod sim;
 mod source;
@@ -22,7 +25,12 @@ mod timeline;
 pub use clock::{Clock, ClockError, LocalTime};
 pub use discipline::{Discipline, DisciplineSettings, Drift, MakeStep, TimeEstimate};
 pub use filter::{Estimate, FILTER_SAMPLES_MAX, Filter, FilterSample};
+pub use manual::{MANUAL_SAMPLES_MAX, Manual, ManualFit, ManualSample};
+pub use max_change::MaxChange;
+pub use screening::{Path, Screening, ScreeningSettings, TooLong};
 pub use selection::{Candidate, Interval, NoSelection, SelectionSettings, Verdict, select};
 pub use sim::{SimClock, SimPath, SimRandom};
 pub use source::{Exchange, Source, SourceSettings, SourceStatistics};
-pub use timekeeper::{Event, LeapStatus, SourceId, SourceState, Timekeeper, TimekeeperSettings, Tracking};
+pub use timekeeper::{
+    Event, HistorySample, LeapStatus, SourceId, SourceState, Timekeeper, TimekeeperSettings, Tracking,
+};

@@ -8,6 +8,8 @@ use crate::timeline::Timeline;
 
 /// Samples without which a source is not followed: fewer cannot show that one of them is off.
 const SAMPLES_BEFORE_SELECTION: u64 = 3;
+/// `polltarget` without the option.
+const POLL_TARGET_USUAL: f64 = 8.0;
 /// Samples at one poll interval before it grows.
 const SAMPLES_BEFORE_POLL_CHANGE: u32 = 4;
 /// Sigmas of the estimate that count into the distance.
@@ -57,6 +59,12 @@ pub struct SourceSettings {
     pub poll_min: i8,
     /// Longest poll, log2 s.
     pub poll_max: i8,
+    /// `polltarget`: a larger one than 8 makes the poll shorter; 0: 8.
+    pub poll_target: u32,
+    /// `minsamples`: samples that are kept when the filter starts again; 0: as few as it wants.
+    pub samples_min: usize,
+    /// `maxsamples`: samples that are kept, at most; 0: as many as it wants.
+    pub samples_max: usize,
 }
 
 /// What `sourcestats` shows.
@@ -96,7 +104,7 @@ impl Source {
     /// A source of which nothing is known, with what is known of the oscillator: its frequency and one sigma of it, s/s.
     pub fn new(settings: SourceSettings, frequency: f64, sigma: f64) -> Self {
         Self {
-            filter: Filter::new(frequency, sigma),
+            filter: Filter::new(frequency, sigma).keeping(settings.samples_min, settings.samples_max),
             settings,
             reach: 0,
             last: None,
@@ -107,7 +115,8 @@ impl Source {
 
     /// What was measured so far says nothing any more; `frequency` and `sigma` as in [`Self::new`].
     pub(crate) fn forget(&mut self, frequency: f64, sigma: f64) {
-        self.filter = Filter::new(frequency, sigma);
+        self.filter =
+            Filter::new(frequency, sigma).keeping(self.settings.samples_min, self.settings.samples_max);
         self.last = None;
         self.poll = self.settings.poll_min;
         self.at_this_poll = 0;
@@ -135,7 +144,9 @@ impl Source {
     /// wait already adds twice that (`docs/algorithm.md` section 5).
     fn choose_poll(&mut self) {
         self.at_this_poll += 1;
-        let typical = self.filter.typical_sigma();
+        let target = f64::from(self.settings.poll_target);
+        let target = if target > 0.0 { target } else { POLL_TARGET_USUAL };
+        let typical = self.filter.typical_sigma() * POLL_TARGET_USUAL / target;
         let Some(estimate) = self.last.and_then(|last| self.filter.estimate(last.received)) else { return };
         let added = |seconds: f64| {
             let later = estimate.after(seconds);
@@ -174,6 +185,11 @@ impl Source {
         self.last.as_ref()
     }
 
+    /// How it is treated.
+    pub fn settings(&self) -> &SourceSettings {
+        &self.settings
+    }
+
     /// Its filter.
     pub fn filter(&self) -> &Filter {
         &self.filter
@@ -181,7 +197,11 @@ impl Source {
 
     /// It has been heard of lately, often enough.
     pub(crate) fn is_selectable(&self) -> bool {
-        self.reach != 0 && self.filter.total() >= SAMPLES_BEFORE_SELECTION
+        let wanted = match self.settings.samples_max as u64 {
+            0 => SAMPLES_BEFORE_SELECTION,
+            most => most.min(SAMPLES_BEFORE_SELECTION),
+        };
+        self.reach != 0 && self.filter.total() >= wanted
     }
 
     /// The estimate at uncorrected time `now`, its offset's variance widened by what no sample can show.

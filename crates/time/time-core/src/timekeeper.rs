@@ -2,7 +2,7 @@
 
 use crate::clock::{Clock, ClockError, LocalTime};
 use crate::discipline::{Discipline, DisciplineSettings, MakeStep, TimeEstimate};
-use crate::filter::Estimate;
+use crate::filter::{Estimate, FilterSample};
 use crate::selection::{Candidate, Interval, NoSelection, SelectionSettings, Verdict, select};
 use crate::source::{Exchange, Source, SourceSettings, SourceStatistics};
 use std::collections::BTreeMap;
@@ -51,8 +51,31 @@ pub enum Event {
     },
     /// The clock was stepped by this many seconds.
     Stepped(f64),
+    /// An offset (in seconds, true minus local) was larger than `maxchange` allows, in seconds. Nothing was corrected.
+    Refused {
+        /// The offset found.
+        offset: f64,
+        /// The largest that is allowed.
+        limit: f64,
+        /// As many as may be were ignored: the daemon has to end.
+        ends: bool,
+    },
     /// The clock could not be changed.
     Failed(ClockError),
+}
+
+/// A measurement of a source as a dump file keeps it over a restart: told in the time of a clock that has always run as it
+/// does now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HistorySample {
+    /// When.
+    pub time: LocalTime,
+    /// True time minus that clock's, in seconds.
+    pub offset: f64,
+    /// Round trip, in seconds.
+    pub delay: f64,
+    /// What reading the clocks may have cost, in seconds.
+    pub dispersion: f64,
 }
 
 /// What `tracking` shows.
@@ -89,6 +112,9 @@ pub struct Tracking {
     /// Updates so far.
     pub updates: u32,
 }
+
+/// Until the time is given by hand again, as far as the slew goes, in seconds.
+const HAND_INTERVAL: f64 = 64.0;
 
 /// Sources, selection and discipline.
 #[derive(Debug, Clone)]
@@ -250,7 +276,20 @@ impl Timekeeper {
             .collect();
         let Some(estimate) = combine(estimates.iter().map(|(_, estimate)| estimate)) else { return };
         let interval = estimates.iter().map(|(interval, _)| *interval).fold(f64::INFINITY, f64::min);
-        match self.discipline.update(TimeEstimate { at, estimate }, interval, clock) {
+        self.correct(TimeEstimate { at, estimate }, interval, clock, events);
+    }
+
+    fn correct(
+        &mut self,
+        target: TimeEstimate,
+        interval: f64,
+        clock: &mut impl Clock,
+        events: &mut Vec<Event>,
+    ) {
+        match self.discipline.update(target, interval, clock) {
+            Ok(crate::discipline::Applied { offset, refused: Some(refused), .. }) => {
+                events.push(Event::Refused { offset, limit: refused.limit, ends: refused.ends });
+            }
             Ok(applied) => {
                 events.push(Event::Updated { offset: applied.offset });
                 self.disturbed(applied.uncertainty);
@@ -335,6 +374,111 @@ impl Timekeeper {
     /// Other rules for stepping.
     pub fn set_make_step(&mut self, rule: Option<MakeStep>) {
         self.discipline.set_make_step(rule);
+    }
+
+    /// What was measured of a source, the oldest first.
+    pub fn history(&self, id: SourceId, now: LocalTime) -> Vec<HistorySample> {
+        let uncorrected = self.discipline.timeline.uncorrected(now);
+        let rate = 1.0 + self.discipline.frequency();
+        let told = |sample: &FilterSample| {
+            let time = now.plus(-uncorrected.since(sample.time) * rate);
+            HistorySample {
+                time,
+                offset: sample.offset - time.since(sample.time),
+                delay: sample.delay,
+                dispersion: sample.dispersion,
+            }
+        };
+        self.sources.get(&id).map_or_else(Vec::new, |source| source.filter.samples().map(told).collect())
+    }
+
+    /// What was measured of a source before a restart, the oldest first, and its server's last words. False when the source has
+    /// measurements of its own, or these are none of the past.
+    pub fn restore(
+        &mut self,
+        id: SourceId,
+        history: &[HistorySample],
+        last: Exchange,
+        now: LocalTime,
+    ) -> bool {
+        let timeline = &self.discipline.timeline;
+        let Some(source) = self.sources.get_mut(&id).filter(|source| source.last.is_none()) else {
+            return false;
+        };
+        if history.iter().any(|one| one.time > now) {
+            return false;
+        }
+        for one in history {
+            let time = timeline.uncorrected(one.time);
+            source.filter.add(FilterSample {
+                time,
+                offset: one.offset + one.time.since(time),
+                delay: one.delay,
+                dispersion: one.dispersion,
+            });
+        }
+        source.last = Some(last);
+        true
+    }
+
+    /// The time was given by hand: the clock is `offset` seconds slow, and needs `frequency` s/s more, if that is known, with
+    /// one sigma of it.
+    pub fn set_by_hand(
+        &mut self,
+        offset: f64,
+        frequency: Option<(f64, f64)>,
+        clock: &mut impl Clock,
+    ) -> Vec<Event> {
+        /// One sigma of what a hand can do, in seconds.
+        const HAND_SIGMA: f64 = 0.5;
+        let now = clock.now();
+        let timeline = &self.discipline.timeline;
+        let (at, correction) = (timeline.uncorrected(now), timeline.correction(now));
+        let (known, sigma) = match frequency {
+            Some((more, sigma)) => (self.discipline.frequency() + more, sigma),
+            None => self.discipline.prior(),
+        };
+        let estimate = Estimate {
+            offset: offset + correction,
+            frequency: known,
+            offset_variance: HAND_SIGMA * HAND_SIGMA,
+            covariance: 0.0,
+            frequency_variance: sigma * sigma,
+            wander: 0.0,
+        };
+        let mut events = Vec::new();
+        self.correct(TimeEstimate { at, estimate }, HAND_INTERVAL, clock, &mut events);
+        events
+    }
+
+    /// Everything measured so far is dropped (`chronyc reset sources`); the oscillator's frequency is kept.
+    pub fn forget_all(&mut self, clock: &mut impl Clock) -> Vec<Event> {
+        let (frequency, sigma) = self.discipline.prior();
+        for source in self.sources.values_mut() {
+            source.forget(frequency, sigma);
+        }
+        self.reselect(clock)
+    }
+
+    /// The choice is made anew (`chronyc reselect`).
+    pub fn choose_again(&mut self, clock: &mut impl Clock) -> Vec<Event> {
+        self.reselect(clock)
+    }
+
+    /// The numbers of the selection, from the next choice on.
+    pub fn selection_mut(&mut self) -> &mut SelectionSettings {
+        &mut self.settings.selection
+    }
+
+    /// The discipline, for the few numbers that may change while it runs.
+    pub fn discipline_mut(&mut self) -> &mut Discipline {
+        &mut self.discipline
+    }
+
+    /// A source's settings, for those that may change while it runs (`chronyc minpoll`, `selectopts`); what the selection makes
+    /// of it counts from the next exchange on.
+    pub fn source_settings_mut(&mut self, id: SourceId) -> Option<&mut SourceSettings> {
+        self.sources.get_mut(&id).map(|source| &mut source.settings)
     }
 
     /// The state of the clock at `now`.

@@ -1,5 +1,7 @@
 //! The answers to `chronyc`.
 
+mod change;
+
 use crate::daemon::{Daemon, SERVER_PRECISION};
 use crate::peers::Peer;
 use chrony_cmd::{
@@ -56,6 +58,8 @@ pub(crate) fn answer(daemon: &mut Daemon, request: Request, now: Duration) -> Re
         Request::NtpData(address) => Reply::NtpData(Box::new(ntp_data(daemon, address)?)),
         Request::AuthData(address) => Reply::AuthData(auth_data(find(daemon, address)?)),
         Request::ServerStats => Reply::ServerStats(Box::new(server_stats(daemon))),
+        Request::Settime(told) => Reply::ManualTimestamp(change::settime(daemon, told)?),
+        Request::ManualList => Reply::ManualList(change::manual_list(daemon)),
         other => return act(daemon, other, now).map(|()| Reply::Null),
     })
 }
@@ -110,17 +114,43 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
             daemon.remove_peer(index);
             Ok(())
         }
+        Request::ModifyMinpoll(_)
+        | Request::ModifyMaxpoll(_)
+        | Request::ModifyMaxdelay(_)
+        | Request::ModifyMaxdelayratio(_)
+        | Request::ModifyMaxdelaydevratio(_)
+        | Request::ModifyMinstratum(_)
+        | Request::ModifyPolltarget(_)
+        | Request::ModifyOffset(_)
+        | Request::ModifySelectOptions(_) => change::source(daemon, &request, now),
+        Request::ModifyMaxupdateskew(skew) => {
+            daemon.keeper.discipline_mut().set_update_skew_max(skew.0 * 1e-6);
+            Ok(())
+        }
+        Request::Dump(_) => {
+            daemon.dump();
+            Ok(())
+        }
+        Request::Reselect => {
+            daemon.choose_again();
+            Ok(())
+        }
+        Request::ReselectDistance(distance) => {
+            daemon.keeper.selection_mut().reselect_distance = distance.0;
+            Ok(())
+        }
+        Request::ResetSources => {
+            daemon.reset_sources();
+            Ok(())
+        }
+        Request::Manual(mode) => change::manual(daemon, mode),
+        Request::ManualDelete(index) => change::manual_delete(daemon, index),
+        Request::LocalShort(mode) => change::local(daemon, mode, None),
+        Request::Local(mode) => change::local(daemon, mode.short, Some(mode)),
+        Request::AddSource(source) => change::add(daemon, &source, now),
         // What this daemon has no facility for, as a chronyd built or configured without it says.
-        Request::RtcReport
-        | Request::WriteRtc
-        | Request::TrimRtc
-        | Request::Smoothing
-        | Request::Smoothtime(_)
-        | Request::ManualList
-        | Request::ManualDelete(_)
-        | Request::Manual(_)
-        | Request::Settime(_)
-        | Request::ClientAccesses(_) => Err(Status::NotEnabled),
+        Request::RtcReport | Request::WriteRtc | Request::TrimRtc => Err(Status::NoRtc),
+        Request::Smoothing | Request::Smoothtime(_) | Request::ClientAccesses(_) => Err(Status::NotEnabled),
         _ => Err(Status::Invalid),
     }?;
     daemon.open_server_sockets_if_needed();
@@ -234,21 +264,15 @@ fn source_stats(daemon: &Daemon, index: u32) -> Result<SourceStats, Status> {
 fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
     let local = daemon.local_now();
     let peer = peer(daemon, index).ok_or(Status::NoSuchSource)?;
-    let letter = match daemon.keeper.verdict(peer.id) {
-        Verdict::Selected => b'*',
-        Verdict::Combined => b'+',
-        Verdict::NotCombined => b'-',
-        Verdict::Falseticker => b'x',
-        Verdict::Jittery => b'~',
-        Verdict::Unselectable if peer.client.reach() == 0 => b'M',
-        Verdict::Unselectable => b'?',
+    let letter = selection_letter(daemon, peer);
+    let bits = |treatment: time_core::SourceSettings| {
+        SelectOptions::default()
+            .with(SelectOptions::NOSELECT, treatment.noselect)
+            .with(SelectOptions::PREFER, treatment.prefer)
+            .with(SelectOptions::TRUST, treatment.trust)
+            .with(SelectOptions::REQUIRE, treatment.require)
     };
-    let treatment = peer.line.treatment;
-    let options = SelectOptions::default()
-        .with(SelectOptions::NOSELECT, treatment.noselect)
-        .with(SelectOptions::PREFER, treatment.prefer)
-        .with(SelectOptions::TRUST, treatment.trust)
-        .with(SelectOptions::REQUIRE, treatment.require);
+    let (options, effective) = (bits(peer.line.treatment), bits(daemon.effective_options(peer)));
     let last = daemon.keeper.source(peer.id).and_then(|source| source.last());
     let interval = daemon.keeper.interval(peer.id, local);
     Ok(SelectData {
@@ -259,7 +283,7 @@ fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
         leap: peer.last.as_ref().map_or(3, |last| last.header.leap.bits()),
         unused: 0,
         configured: options,
-        effective: options,
+        effective,
         last_sample_ago: last.map_or(NEVER, |last| seconds(local, last.received)),
         score: Float(1.0),
         offset_min: Float(interval.map_or(0.0, |one| -one.offset - one.distance)),
@@ -267,30 +291,60 @@ fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
     })
 }
 
+/// What the selection makes of a source, in the letters of `selectdata` (`chronyc(1)`).
+pub(crate) fn selection_letter(daemon: &Daemon, peer: &Peer) -> u8 {
+    let options = daemon.effective_options(peer);
+    let local = daemon.local_now();
+    let has_samples = daemon.keeper.source(peer.id).is_some_and(|source| source.last().is_some());
+    match daemon.keeper.verdict(peer.id) {
+        Verdict::Selected => b'*',
+        Verdict::Combined => b'+',
+        _ if options.noselect => b'N',
+        Verdict::Falseticker => b'x',
+        Verdict::Jittery => b'~',
+        Verdict::Unselectable => {
+            let far = daemon
+                .keeper
+                .interval(peer.id, local)
+                .is_some_and(|one| one.distance > daemon.config.settings.max_distance);
+            match (has_samples && peer.client.reach() != 0, far) {
+                (true, true) => b'd',
+                _ => b'M',
+            }
+        }
+        Verdict::NotCombined => {
+            let all = || daemon.peers.iter();
+            if !all().any(|other| daemon.keeper.verdict(other.id) == Verdict::Selected) {
+                return b'W';
+            }
+            let prefers = all().any(|other| {
+                daemon.keeper.verdict(other.id) == Verdict::Selected && daemon.effective_options(other).prefer
+            });
+            if prefers && !options.prefer { b'P' } else { b'D' }
+        }
+    }
+}
+
 /// The state of the clock, as the protocol tells it.
 pub(crate) fn tracking(daemon: &Daemon) -> Tracking {
     let local = daemon.local_now();
     let one = daemon.keeper.tracking(local);
-    let selected = one
-        .selected
-        .filter(|_| !daemon.is_too_far(&one))
-        .and_then(|id| daemon.peers.iter().find(|peer| peer.id == id));
-    let (reference_id, address, stratum, leap) = match (selected, daemon.config.local) {
-        (Some(peer), _) => {
+    let is_local = daemon.local_reference(&one);
+    let (reference_id, address, stratum, leap) = match (daemon.followed(&one), is_local) {
+        (_, Some(own)) => {
+            (LOCAL_REFERENCE_ID, Address::Unspecified, u16::from(own.stratum), LeapStatus::Normal)
+        }
+        (Some((peer, id, stratum)), None) => {
             let leap = match one.leap {
                 time_core::LeapStatus::Normal => LeapStatus::Normal,
                 time_core::LeapStatus::Insert => LeapStatus::InsertSecond,
                 time_core::LeapStatus::Delete => LeapStatus::DeleteSecond,
             };
-            (peer.reference_id().0, peer.address.ip().into(), u16::from(one.stratum), leap)
-        }
-        (None, Some(own)) => {
-            (LOCAL_REFERENCE_ID, Address::Unspecified, u16::from(own.stratum), LeapStatus::Normal)
+            (id.0, peer.address.ip().into(), u16::from(stratum), leap)
         }
         (None, None) => ([0; 4], Address::Unspecified, 0, LeapStatus::Unsynchronised),
     };
-    let follows = selected.is_some();
-    let is_local = !follows && daemon.config.local.is_some();
+    let is_local = is_local.is_some();
     let reference = if is_local { Some(local) } else { one.reference };
     // With -x the kernel's clock is not ours: what it lacks is part of what remains to be corrected.
     let remaining = one.offset + daemon.clock.ahead_of_kernel();

@@ -2,13 +2,17 @@
 
 use crate::options::{Family, Options};
 use crate::records::Kind;
-use chrony_conf::{AccessRule, AccessSubject, AddressFamily, Settings, Source, SourceKind};
+use chrony_conf::{
+    AccessRule, AccessSubject, AddressFamily, LocalReference, Settings, Source, SourceKind, SourceOptions,
+};
 use conf_text::{Diagnostics, FileLoader, Sources};
 use ntp_proto::Subnet;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
-use time_core::{DisciplineSettings, MakeStep, SelectionSettings, SourceSettings};
+use time_core::{
+    DisciplineSettings, MakeStep, MaxChange, ScreeningSettings, SelectionSettings, SourceSettings,
+};
 
 /// Everything that a run goes by.
 #[derive(Debug, Clone)]
@@ -30,7 +34,7 @@ pub(crate) struct Config {
     /// `cmdallow`, `cmddeny`, in order.
     pub command_access: Vec<Access>,
     /// `local`.
-    pub local: Option<Local>,
+    pub local: Option<LocalReference>,
     /// `port`; 0 means no server.
     pub port: u16,
     /// `bindaddress`.
@@ -74,15 +78,6 @@ pub(crate) struct Access {
     pub all: bool,
 }
 
-/// `local`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Local {
-    /// The stratum that is claimed.
-    pub stratum: u8,
-    /// With a source, only when its root distance is above this, in seconds.
-    pub distance: f64,
-}
-
 /// A `server` or `pool` line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SourceConfig {
@@ -112,6 +107,10 @@ pub(crate) struct SourceConfig {
     pub from_folder: bool,
     /// How the source is treated.
     pub treatment: SourceSettings,
+    /// Which exchanges count.
+    pub screening: ScreeningSettings,
+    /// Every option as it was written.
+    pub options: SourceOptions,
 }
 
 /// Reads the configuration that the options name. The error is the whole report, ready to be printed.
@@ -150,7 +149,7 @@ pub(crate) fn load_folders(settings: &Settings) -> (Vec<SourceConfig>, Vec<Strin
     if !diagnostics.list.is_empty() {
         warnings.push(diagnostics.render(&sources, false));
     }
-    let lines = found.iter().filter_map(|one| source(one, true, &mut warnings)).collect();
+    let lines = found.iter().filter_map(|one| source(one, true, general(settings), &mut warnings)).collect();
     (lines, warnings)
 }
 
@@ -161,30 +160,23 @@ fn color() -> bool {
 
 fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
     let mut warnings = Vec::new();
-    let mut sources: Vec<SourceConfig> =
-        settings.sources.iter().filter_map(|one| source(one, false, &mut warnings)).collect();
-    sources.extend(from_folders.iter().filter_map(|one| source(one, true, &mut warnings)));
+    let mut sources: Vec<SourceConfig> = settings
+        .sources
+        .iter()
+        .filter_map(|one| source(one, false, general(&settings), &mut warnings))
+        .collect();
+    sources
+        .extend(from_folders.iter().filter_map(|one| source(one, true, general(&settings), &mut warnings)));
     let logs = settings.logs;
     let kinds = [
         (logs.measurements || logs.raw_measurements, Kind::Measurements),
         (logs.statistics, Kind::Statistics),
         (logs.tracking, Kind::Tracking),
+        (logs.selection, Kind::Selection),
+        (logs.refclocks, Kind::RefClocks),
     ];
     // chrony-conf says all this with its place at the start; the log keeps it.
-    for (asked, name) in [
-        (logs.raw_measurements, "rawmeasurements (only good measurements are written)"),
-        (logs.selection, "selection"),
-        (logs.rtc, "rtc"),
-        (logs.refclocks, "refclocks"),
-        (logs.tempcomp, "tempcomp"),
-    ] {
-        if asked {
-            warnings.push(format!("log {name} has no effect here"));
-        }
-    }
-    if settings.dump_dir.is_some() {
-        warnings.push("dumpdir has no effect here: histories are not kept over a restart".to_owned());
-    }
+    warnings.extend(settings.waiting());
     Config {
         sources,
         warnings,
@@ -193,7 +185,7 @@ fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
         rtc_sync: settings.rtcsync,
         access: access(&settings.ntp_access),
         command_access: access(&settings.command_access),
-        local: settings.local.map(|local| Local { stratum: local.stratum, distance: local.distance }),
+        local: settings.local,
         port: settings.port,
         bind: [settings.bind_v4.map(IpAddr::V4), settings.bind_v6.map(IpAddr::V6)]
             .into_iter()
@@ -216,6 +208,14 @@ fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
             drift_max: settings.max_drift * 1e-6,
             clock_error_max: settings.max_clock_error * 1e-6,
             drift: None,
+            correction_time_ratio: settings.correction_time_ratio,
+            max_change: settings.max_change.and_then(|one| {
+                Some(MaxChange {
+                    offset: one.offset,
+                    start: u32::try_from(one.start).ok()?,
+                    ignore: u32::try_from(one.ignore).ok(),
+                })
+            }),
         },
         selection: SelectionSettings {
             distance_max: settings.max_distance,
@@ -231,7 +231,12 @@ fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
 }
 
 /// A source as meant; none when it must not be used as it was written.
-fn source(one: &Source, from_folder: bool, warnings: &mut Vec<String>) -> Option<SourceConfig> {
+fn source(
+    one: &Source,
+    from_folder: bool,
+    general: (u32, u32),
+    warnings: &mut Vec<String>,
+) -> Option<SourceConfig> {
     let (name, options) = (&one.name, &one.options);
     if options.nts {
         warnings.push(format!(
@@ -242,28 +247,8 @@ fn source(one: &Source, from_folder: bool, warnings: &mut Vec<String>) -> Option
     if one.kind == SourceKind::Peer {
         warnings.push(format!("peer {name} is asked as a server: symmetric mode is not supported"));
     }
-    let usual = chrony_conf::SourceOptions::default();
-    for (changed, option) in [
-        (options.burst != usual.burst, "burst"),
-        (options.auto_offline != usual.auto_offline, "auto_offline"),
-        (options.xleave != usual.xleave, "xleave"),
-        (options.polltarget != usual.polltarget, "polltarget"),
-        (options.minsamples != usual.minsamples, "minsamples"),
-        (options.maxsamples != usual.maxsamples, "maxsamples"),
-        (options.presend != usual.presend, "presend"),
-        (options.maxdelayratio != usual.maxdelayratio, "maxdelayratio"),
-        (options.maxdelaydevratio != usual.maxdelaydevratio, "maxdelaydevratio"),
-        (options.maxdelayquant != usual.maxdelayquant, "maxdelayquant"),
-        (options.mindelay != usual.mindelay, "mindelay"),
-        (options.asymmetry != usual.asymmetry, "asymmetry"),
-        (options.filter != usual.filter, "filter"),
-        (options.maxunreach != usual.maxunreach, "maxunreach"),
-        (options.copy != usual.copy, "copy"),
-        (options.extfields != usual.extfields, "extfield"),
-    ] {
-        if changed {
-            warnings.push(format!("source {name}: option {option} has no effect here"));
-        }
+    for option in one.waiting() {
+        warnings.push(format!("source {name}: option {option} has no effect here"));
     }
     Some(SourceConfig {
         name: name.clone(),
@@ -288,8 +273,39 @@ fn source(one: &Source, from_folder: bool, warnings: &mut Vec<String>) -> Option
             require: options.require,
             poll_min: options.minpoll,
             poll_max: options.maxpoll,
+            poll_target: options.polltarget,
+            samples_min: options.minsamples.unwrap_or(general.0) as usize,
+            samples_max: options.maxsamples.unwrap_or(general.1) as usize,
         },
+        screening: screening(options),
+        options: options.clone(),
     })
+}
+
+/// A source that `chronyc add` brings.
+pub(crate) fn added(one: &Source, settings: &Settings) -> Option<SourceConfig> {
+    source(one, false, general(settings), &mut Vec::new())
+}
+
+/// `minsamples` and `maxsamples` of sources that say nothing. chrony's 6 is what its regression wants; our filter knows itself.
+fn general(settings: &Settings) -> (u32, u32) {
+    let usual = Settings::new(&layout::Layout::system()).min_samples;
+    (if settings.min_samples == usual { 0 } else { settings.min_samples }, settings.max_samples)
+}
+
+fn screening(options: &SourceOptions) -> ScreeningSettings {
+    let usual = SourceOptions::default();
+    let positive = |value: f64| (value > 0.0).then_some(value);
+    ScreeningSettings {
+        delay_ratio_max: positive(options.maxdelayratio),
+        // Without the option the filter weighs a delay instead of refusing it.
+        delay_deviation_ratio_max: positive(options.maxdelaydevratio)
+            .filter(|ratio| *ratio != usual.maxdelaydevratio),
+        delay_quantile: positive(options.maxdelayquant),
+        delay_min: positive(options.mindelay),
+        asymmetry: options.asymmetry,
+        polls: options.filter,
+    }
 }
 
 /// The rules, host names looked up.

@@ -2,6 +2,9 @@
 
 mod answering;
 mod asking;
+mod care;
+mod history;
+mod measured;
 mod process;
 mod start;
 
@@ -83,6 +86,9 @@ pub(crate) struct Daemon {
     snapshot: (Duration, ServerSnapshot),
     log: Log,
     records: Records,
+    /// When the last update was made, and when the daemon began: what `local` waits for.
+    pub(crate) local_gate: crate::local::LocalGate,
+    pub(crate) manual: crate::settime::ManualInput,
     drift_due: Duration,
     kernel_status_due: Duration,
     ends_at: Option<Duration>,
@@ -151,7 +157,12 @@ impl Daemon {
         let keeper = Timekeeper::new(settings, &mut clock).map_err(|error| error.to_string())?;
         let now = monotonic();
         let log_folder = config.log_folder.clone().filter(|_| options.once == Once::No);
-        let records = Records::new(log_folder, config.banner_lines, &config.records);
+        let records = Records::new(
+            log_folder,
+            config.banner_lines,
+            &config.records,
+            config.settings.logs.raw_measurements,
+        );
         let mut daemon = Self {
             clock,
             keeper,
@@ -178,6 +189,8 @@ impl Daemon {
             snapshot: (Duration::ZERO, ServerSnapshot::unsynchronised(SERVER_PRECISION)),
             log,
             records,
+            local_gate: crate::local::LocalGate::new(now),
+            manual: crate::settime::ManualInput::new(config.settings.manual),
             drift_due: now + config.drift_interval.min(FIRST_DRIFT_AFTER),
             kernel_status_due: now,
             ends_at: options.timeout.map(|timeout| now + timeout),
@@ -202,6 +215,7 @@ impl Daemon {
             daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));
         }
         daemon.add_sources(now);
+        daemon.load_histories();
         daemon.take_resources();
         daemon.drop_privileges()?;
         daemon.filter_system_calls()?;
@@ -250,6 +264,7 @@ impl Daemon {
         self.handle(events);
         if self.options.once == Once::No {
             self.save_drift();
+            self.dump();
             if let Some(path) = &self.config.pid_file {
                 let _ = std::fs::remove_file(path);
             }
@@ -330,7 +345,7 @@ impl Daemon {
         let deadlines = self
             .peers
             .iter()
-            .filter_map(|peer| peer.client.deadline())
+            .filter_map(Peer::deadline)
             .chain(self.wanted.iter().filter_map(|wanted| wanted.due))
             .chain(until_slew_ends)
             .chain(self.ends_at);
@@ -376,7 +391,7 @@ impl Daemon {
         }
         self.resolve(now);
         for index in 0..self.peers.len() {
-            if self.peers.get(index).and_then(|peer| peer.client.deadline()).is_some_and(|at| at <= now) {
+            if self.peers.get(index).and_then(Peer::deadline).is_some_and(|at| at <= now) {
                 self.ask(index, now);
             }
         }
@@ -388,6 +403,7 @@ impl Daemon {
             self.kernel_status_due = now + KERNEL_STATUS_INTERVAL;
             self.tell_kernel();
             self.log.flush();
+            self.refresh_old_names(now);
         }
         if self.options.once != Once::No {
             self.finish_once(now);
@@ -419,13 +435,21 @@ impl Daemon {
                     if offset.abs() > self.config.log_change && self.options.once == Once::No {
                         self.log.say(&Happened::Wrong { seconds: offset, how: "" });
                     }
+                    self.local_gate.updated(monotonic());
                     self.record_tracking();
                 }
                 Event::Stepped(seconds) => {
                     self.forget_requests();
+                    self.shift_waiting(seconds);
                     self.epoch = epoch();
                     if self.options.once == Once::No {
                         self.log.say(&Happened::Stepped { seconds });
+                    }
+                }
+                Event::Refused { offset, limit, ends } => {
+                    self.log.say(&Happened::ChangeRefused { seconds: -offset, limit, ends });
+                    if ends {
+                        self.stopping = Some(ExitCode::FAILURE);
                     }
                 }
                 Event::Failed(error) => self.log.say(&Happened::ClockFailed { why: error.to_string() }),
@@ -444,6 +468,7 @@ impl Daemon {
     fn record_tracking(&mut self) {
         let now = self.local_now();
         let one = self.keeper.tracking(now);
+        self.local_gate.saw(one.root_delay / 2.0 + one.root_dispersion, self.config.local);
         let selected = one.selected.and_then(|id| self.peers.iter().find(|peer| peer.id == id));
         let address = selected.map_or_else(String::new, |peer| peer.address.ip().to_string());
         let combined = self
@@ -486,7 +511,7 @@ impl Daemon {
     fn record_failed(&mut self, written: io::Result<()>) {
         if let Err(error) = written {
             // Once, not for each line: without the folder nothing is written any more.
-            self.records = Records::new(None, 0, &[]);
+            self.records = Records::new(None, 0, &[], false);
             self.trouble(format!(
                 "Could not write to {:?}: {error}; no records are kept",
                 self.config.log_folder

@@ -27,6 +27,9 @@ pub(crate) enum Happened {
     NoSuitableSource,
     LogsReopened,
     RtcRead { seconds: f64 },
+    ChangeRefused { seconds: f64, limit: f64, ends: bool },
+    Replaced { source: String, with: String },
+    Dumped { source: String, loaded: bool },
     FilterLoaded { level: i32 },
     ClockFailed { why: String },
     Warning { what: String },
@@ -53,6 +56,9 @@ impl Event for Happened {
             Self::NotSendable { .. } => "source.unreachable",
             Self::LogsReopened => "logs.reopen",
             Self::RtcRead { .. } => "rtc.read",
+            Self::ChangeRefused { .. } => "clock.large-offset",
+            Self::Replaced { .. } => "source.replaced",
+            Self::Dumped { .. } => "source.history",
             Self::FilterLoaded { .. } => "filter.load",
             Self::ClockFailed { .. } => "clock.failed",
             Self::Warning { .. } => "daemon.warning",
@@ -71,7 +77,10 @@ impl Event for Happened {
             | Self::Jumped { .. }
             | Self::Kiss { .. }
             | Self::Unresolved { .. }
+            | Self::ChangeRefused { ends: false, .. }
+            | Self::Dumped { loaded: false, .. }
             | Self::Warning { .. } => Severity::Warning,
+            Self::ChangeRefused { ends: true, .. } => Severity::Crit,
             Self::ClockFailed { .. } | Self::Trouble { .. } | Self::NoSuitableSource => Severity::Err,
             Self::NotSendable { .. } => Severity::Debug,
             _ => Severity::Info,
@@ -102,6 +111,13 @@ impl Event for Happened {
             Self::NotSendable { source, why } => format!("Could not send to {source}: {why}"),
             Self::NoSuitableSource => "No suitable source for synchronisation".to_owned(),
             Self::LogsReopened => "Log files reopened".to_owned(),
+            Self::ChangeRefused { seconds, limit, ends } => format!(
+                "Adjustment of {seconds:.3} seconds exceeds the allowed maximum of {limit:.3} seconds ({})",
+                if *ends { "exiting" } else { "ignored" }
+            ),
+            Self::Replaced { source, with } => format!("Source {source} replaced with {with}"),
+            Self::Dumped { source, loaded: true } => format!("Loaded dump file for {source}"),
+            Self::Dumped { source, loaded: false } => format!("Could not load dump file for {source}"),
             Self::RtcRead { seconds } => format!("System clock set from RTC by {seconds:.0} seconds"),
             Self::FilterLoaded { level } => format!("Loaded seccomp filter (level {level})"),
             Self::ClockFailed { why } => format!("Could not set the clock: {why}"),
@@ -112,13 +128,17 @@ impl Event for Happened {
     fn fields(&self, field: &mut dyn FnMut(&str, &str)) {
         match self {
             Self::Selected { source } | Self::Falseticker { source } => field("TIME_SOURCE", source),
-            Self::Stepped { seconds } | Self::Jumped { seconds } | Self::Wrong { seconds, .. } => {
+            Self::Stepped { seconds }
+            | Self::Jumped { seconds }
+            | Self::ChangeRefused { seconds, .. }
+            | Self::Wrong { seconds, .. } => {
                 field("TIME_OFFSET_NSEC", &format!("{:.0}", seconds * 1e9));
             }
             Self::Kiss { source, code } => {
                 field("TIME_SOURCE", &source.ip().to_string());
                 field("TIME_KISS", code);
             }
+            Self::Replaced { source, .. } | Self::Dumped { source, .. } => field("TIME_SOURCE", source),
             Self::Resolved { name, .. } | Self::Unresolved { name } => field("TIME_SOURCE", name),
             _ => {}
         }

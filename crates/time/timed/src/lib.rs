@@ -14,10 +14,12 @@ mod commands;
 mod config;
 mod daemon;
 mod events;
+mod local;
 mod options;
 mod peers;
 mod records;
 mod resolver;
+mod settime;
 mod sockets;
 
 use options::{Action, Options};

@@ -5,7 +5,7 @@ use crate::options::Family;
 use ntp_proto::{Client, ClientConfig, Keys, Measurement, ReferenceId};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
-use time_core::{LocalTime, SourceId};
+use time_core::{LocalTime, Screening, SourceId};
 
 /// The first wait before a name is tried again, and the longest. A host often starts before its network does.
 const RESOLVE_AGAIN_FIRST: Duration = Duration::from_secs(2);
@@ -23,6 +23,14 @@ pub(crate) struct Wanted {
     /// How many servers are missing.
     pub missing: usize,
     wait: Duration,
+    /// The server that is to be replaced by another address of the name.
+    pub replaces: Option<SourceId>,
+    /// The addresses that the name has no more are to be replaced.
+    pub refreshes: bool,
+    /// When one was replaced for being no good.
+    pub replaced_at: Option<Duration>,
+    /// When the name was looked up for the last time.
+    pub resolved_at: Option<Duration>,
     /// It was said that the name has no address.
     pub complained: bool,
 }
@@ -31,7 +39,18 @@ impl Wanted {
     /// To be resolved at `now`.
     pub(crate) fn new(number: u32, line: SourceConfig, now: Duration) -> Self {
         let missing = line.pool.unwrap_or(1);
-        Self { number, line, due: Some(now), missing, wait: RESOLVE_AGAIN_FIRST, complained: false }
+        Self {
+            number,
+            line,
+            due: Some(now),
+            missing,
+            wait: RESOLVE_AGAIN_FIRST,
+            replaces: None,
+            refreshes: false,
+            replaced_at: None,
+            resolved_at: None,
+            complained: false,
+        }
     }
 
     /// The next try, later each time.
@@ -40,11 +59,20 @@ impl Wanted {
         self.wait = (self.wait * 2).min(RESOLVE_AGAIN_MAX);
     }
 
-    /// Asks at once.
-    pub(crate) fn refresh(&mut self, now: Duration) {
+    /// Asks at once, if a server is missing.
+    pub(crate) fn retry(&mut self, now: Duration) {
         if self.missing > 0 {
             self.due = Some(now);
             self.wait = RESOLVE_AGAIN_FIRST;
+        }
+    }
+
+    /// Asks at once, and servers whose address the name has no more are replaced.
+    pub(crate) fn refresh(&mut self, now: Duration) {
+        if self.line.name.parse::<IpAddr>().is_err() {
+            self.due = Some(now);
+            self.wait = RESOLVE_AGAIN_FIRST;
+            self.refreshes = true;
         }
     }
 
@@ -93,6 +121,14 @@ pub(crate) struct Peer {
     pub complained: bool,
     /// The key file no longer has its key: it is not asked until it has.
     pub lacks_key: bool,
+    /// Which exchanges count.
+    pub screening: Screening,
+    /// The last request was answered.
+    pub answered: bool,
+    /// Sends the packet ahead of a measurement (`presend`), and waits until it may have woken everybody on the way.
+    pub ahead: Option<(UdpSocket, Duration)>,
+    /// Exchanges and misses in a row after which it was no good: unreachable, too far, a falseticker.
+    pub bad: u32,
 }
 
 impl Peer {
@@ -138,7 +174,17 @@ impl Peer {
             valid: 0,
             complained: false,
             lacks_key: false,
+            screening: Screening::new(wanted.line.screening),
+            answered: true,
+            ahead: None,
+            bad: 0,
         }
+    }
+
+    /// When it is to be asked: not while the packet ahead of the measurement is on its way.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        let at = self.client.deadline()?;
+        Some(self.ahead.as_ref().map_or(at, |(_, until)| at.max(*until)))
     }
 
     /// The keys were read again: the source goes on under the key that its id has now. Without one it is not asked at all:

@@ -1,11 +1,11 @@
 //! The measurement records (`chrony.conf(5)`, `log`): one file each, in chrony's columns, and the drift file.
 
-use ntp_proto::Measurement;
+use ntp_proto::{Measurement, ReplyError};
 use std::fs::File;
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use time_core::{Drift, LeapStatus, SourceStatistics, Tracking};
+use time_core::{Drift, LeapStatus, SourceSettings, SourceStatistics, TooLong, Tracking};
 
 /// Which records are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub(crate) enum Kind {
     Measurements,
     Statistics,
     Tracking,
+    /// `selection.log`.
+    Selection,
+    /// `refclocks.log`.
+    RefClocks,
 }
 
 impl Kind {
@@ -21,6 +25,8 @@ impl Kind {
             Self::Measurements => "measurements",
             Self::Statistics => "statistics",
             Self::Tracking => "tracking",
+            Self::Selection => "selection",
+            Self::RefClocks => "refclocks",
         }
     }
 
@@ -35,8 +41,35 @@ impl Kind {
             Self::Tracking => {
                 "   Date (UTC) Time     IP Address   St   Freq ppm   Skew ppm     Offset L Co  Offset sd Rem. corr. Root delay Root disp. Max. error"
             }
+            Self::Selection => {
+                "   Date (UTC) Time     IP Address   S EOpts Reach Score Last sample  Low end   High end"
+            }
+            Self::RefClocks => {
+                "   Date (UTC) Time         Refid  DP L P  Raw offset   Cooked offset      Disp."
+            }
         }
     }
+}
+
+/// How an exchange was stamped, in chrony's letters: D by us, K by the kernel, H by the hardware.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamped {
+    pub sent: char,
+    pub received: char,
+    pub interleaved: bool,
+}
+
+/// A line of `selection.log`.
+#[derive(Debug)]
+pub(crate) struct SelectionLine<'a> {
+    pub source: &'a str,
+    pub letter: char,
+    pub options: SourceSettings,
+    pub reach: u8,
+    pub score: f64,
+    pub last_sample_ago: f64,
+    pub low: f64,
+    pub high: f64,
 }
 
 /// The files in `logdir`.
@@ -45,12 +78,14 @@ pub(crate) struct Records {
     folder: Option<PathBuf>,
     banner_lines: u32,
     open: Vec<(Kind, Option<File>, u32)>,
+    /// Measurements that failed a test are written too.
+    raw: bool,
 }
 
 impl Records {
     /// The kinds that the configuration names.
-    pub(crate) fn new(folder: Option<PathBuf>, banner_lines: u32, kinds: &[Kind]) -> Self {
-        Self { folder, banner_lines, open: kinds.iter().map(|kind| (*kind, None, 0)).collect() }
+    pub(crate) fn new(folder: Option<PathBuf>, banner_lines: u32, kinds: &[Kind], raw: bool) -> Self {
+        Self { folder, banner_lines, open: kinds.iter().map(|kind| (*kind, None, 0)).collect(), raw }
     }
 
     /// Closes the files; the next line opens them anew.
@@ -88,38 +123,84 @@ impl Records {
         file.write_all(text.as_bytes())
     }
 
-    /// A good exchange.
+    /// An exchange that passed the tests of the protocol, and which of the tests of its delay it passed. One that failed is
+    /// written only with `rawmeasurements`.
     pub(crate) fn measurement(
         &mut self,
         address: IpAddr,
         poll: i8,
         one: &Measurement,
-        kernel_sent: bool,
+        stamped: Stamped,
+        failed: Option<TooLong>,
     ) -> std::io::Result<()> {
-        if !self.wants(Kind::Measurements) {
+        if !self.wants(Kind::Measurements) || (failed.is_some() && !self.raw) {
             return Ok(());
         }
-        let header = &one.header;
-        let (date, time) = utc(one.received);
-        let line = format!(
-            "{date} {time} {:<15} {} {:>2} 111 111 1111  {:>2} {:>2} {:4.2} {} {} {} {} {} {:08X} {}B {} {}",
-            address.to_string(),
-            leap_letter(header.leap.bits()),
-            header.stratum,
-            poll,
-            header.poll,
-            1.0,
-            e3(-one.offset),
-            e3(one.delay),
-            e3(one.dispersion),
-            e3(header.root_delay.seconds()),
-            e3(header.root_dispersion.seconds()),
-            u32::from_be_bytes(header.reference_id.0),
-            header.mode.bits(),
-            if kernel_sent { 'K' } else { 'D' },
-            'K',
-        );
+        let tests = match failed {
+            None => "111 111 1111",
+            Some(TooLong::Ratio) => "111 111 1011",
+            Some(TooLong::Deviation) => "111 111 1101",
+        };
+        let line = measurement_line(one.received, address, poll, tests, &one.header, Some(one), stamped);
         self.write(Kind::Measurements, &line)
+    }
+
+    /// A reply that failed a test of the protocol (`rawmeasurements`).
+    pub(crate) fn failed_reply(
+        &mut self,
+        at: i64,
+        address: IpAddr,
+        poll: i8,
+        why: ReplyError,
+        bytes: &[u8],
+    ) -> std::io::Result<()> {
+        if !self.raw || !self.wants(Kind::Measurements) {
+            return Ok(());
+        }
+        let Ok(packet) = ntp_proto::Packet::parse(bytes) else { return Ok(()) };
+        let tests = match why {
+            ReplyError::Duplicate => "011 111 1111",
+            ReplyError::Bogus | ReplyError::Unexpected => "101 111 1111",
+            ReplyError::Timestamps => "110 111 1111",
+            ReplyError::Mac(_) => "111 011 1111",
+            ReplyError::Unsynchronised { .. } | ReplyError::Kiss(_) => "111 101 1111",
+            ReplyError::RootDistance(_) => "111 110 1111",
+            ReplyError::Delay(_) => "111 111 0111",
+            ReplyError::Loop => "111 111 1110",
+            _ => return Ok(()),
+        };
+        let stamped = Stamped { sent: 'D', received: 'K', interleaved: false };
+        let line = measurement_line(at, address, poll, tests, &packet.header, None, stamped);
+        self.write(Kind::Measurements, &line)
+    }
+
+    /// What the selection made of a source.
+    pub(crate) fn selection(&mut self, now: i64, one: &SelectionLine<'_>) -> std::io::Result<()> {
+        if !self.wants(Kind::Selection) {
+            return Ok(());
+        }
+        let (date, time) = utc(now);
+        let option = |set: bool, letter: char| if set { letter } else { '-' };
+        let line = format!(
+            "{date} {time} {:<15} {} -{}{}{}{} {:>4o} {:5.2} {} {} {}",
+            one.source,
+            one.letter,
+            option(one.options.noselect, 'N'),
+            option(one.options.prefer, 'P'),
+            option(one.options.trust, 'T'),
+            option(one.options.require, 'R'),
+            one.reach,
+            one.score,
+            e3(one.last_sample_ago),
+            e3(one.low),
+            e3(one.high),
+        );
+        self.write(Kind::Selection, &line)
+    }
+
+    /// Selection lines are wanted: making them costs a look at every source.
+    pub(crate) fn wants_selection(&self) -> bool {
+        self.wants(Kind::Selection)
     }
 
     /// A source's estimate after an exchange.
@@ -185,6 +266,38 @@ impl Records {
     }
 }
 
+fn measurement_line(
+    at: i64,
+    address: IpAddr,
+    poll: i8,
+    tests: &str,
+    header: &ntp_proto::Header,
+    one: Option<&Measurement>,
+    stamped: Stamped,
+) -> String {
+    let (date, time) = utc(at);
+    let number = |value: fn(&Measurement) -> f64| e3(one.map_or(0.0, value));
+    format!(
+        "{date} {time} {:<15} {} {:>2} {tests}  {:>2} {:>2} {:4.2} {} {} {} {} {} {:08X} {}{} {} {}",
+        address.to_string(),
+        leap_letter(header.leap.bits()),
+        header.stratum,
+        poll,
+        header.poll,
+        1.0,
+        number(|one| one.offset),
+        number(|one| one.delay),
+        number(|one| one.dispersion),
+        e3(header.root_delay.seconds()),
+        e3(header.root_dispersion.seconds()),
+        u32::from_be_bytes(header.reference_id.0),
+        header.mode.bits(),
+        if stamped.interleaved { 'I' } else { 'B' },
+        stamped.sent,
+        stamped.received,
+    )
+}
+
 fn leap_letter(bits: u8) -> char {
     match bits {
         0 => 'N',
@@ -204,7 +317,8 @@ fn e1(value: f64) -> String {
     format!("{:>7}", c_exponent(value, 1))
 }
 
-fn c_exponent(value: f64, digits: usize) -> String {
+/// As C prints a number with an exponent.
+pub(crate) fn c_exponent(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$e}");
     let Some((mantissa, exponent)) = text.split_once('e') else { return text };
     let exponent: i32 = exponent.parse().unwrap_or(0);

@@ -83,6 +83,11 @@ const LOG_NAMES: &[(&str, LogField)] = &[
     ("tempcomp", |logs| &mut logs.tempcomp),
 ];
 
+/// Whether a log file is asked for, by its name.
+pub(crate) fn log_field(logs: &mut Logs, name: &str) -> bool {
+    LOG_NAMES.iter().find(|(known, _)| *known == name).is_some_and(|(_, field)| *field(logs))
+}
+
 /// Says by name what is understood and not done.
 fn not_done(w: &mut Words<'_, '_>, word: Word<'_>, what: &str, instead: &str, help: &str) {
     let finding = conf_text::Diagnostic::warning(format!("{what} is known and has no effect here"));

@@ -139,24 +139,8 @@ impl Daemon {
     pub(super) fn make_snapshot(&self) -> ServerSnapshot {
         let now = self.local_now();
         let one = self.keeper.tracking(now);
-        let selected = one.selected.and_then(|id| self.peers.iter().find(|peer| peer.id == id));
-        match (selected.filter(|_| !self.is_too_far(&one)), self.config.local) {
-            (Some(peer), _) => ServerSnapshot {
-                leap: match one.leap {
-                    LeapStatus::Normal => Leap::Normal,
-                    LeapStatus::Insert => Leap::Insert,
-                    LeapStatus::Delete => Leap::Delete,
-                },
-                stratum: one.stratum,
-                precision: SERVER_PRECISION,
-                root_delay: one.root_delay,
-                root_dispersion: one.root_dispersion + one.offset.abs(),
-                // The snapshot is renewed every second, so its dispersion is that of now.
-                dispersion_rate: 0.0,
-                reference_id: peer.reference_id(),
-                reference: NtpTimestamp::from_unix_nanos(one.reference.unwrap_or(now).0),
-            },
-            (None, Some(local)) => ServerSnapshot {
+        match (self.followed(&one), self.local_reference(&one)) {
+            (_, Some(local)) => ServerSnapshot {
                 leap: Leap::Normal,
                 stratum: local.stratum,
                 precision: SERVER_PRECISION,
@@ -166,13 +150,43 @@ impl Daemon {
                 reference_id: ReferenceId(commands::LOCAL_REFERENCE_ID),
                 reference: NtpTimestamp::from_unix_nanos(now.0),
             },
+            (Some((_, reference_id, stratum)), None) => ServerSnapshot {
+                leap: match one.leap {
+                    LeapStatus::Normal => Leap::Normal,
+                    LeapStatus::Insert => Leap::Insert,
+                    LeapStatus::Delete => Leap::Delete,
+                },
+                stratum,
+                precision: SERVER_PRECISION,
+                root_delay: one.root_delay,
+                root_dispersion: one.root_dispersion + one.offset.abs(),
+                // The snapshot is renewed every second, so its dispersion is that of now.
+                dispersion_rate: 0.0,
+                reference_id,
+                reference: NtpTimestamp::from_unix_nanos(one.reference.unwrap_or(now).0),
+            },
             (None, None) => ServerSnapshot::unsynchronised(SERVER_PRECISION),
         }
     }
 
-    /// `local` takes the place of a source that is farther than its `distance`.
-    pub(crate) fn is_too_far(&self, one: &time_core::Tracking) -> bool {
-        self.config.local.is_some_and(|local| one.root_delay / 2.0 + one.root_dispersion > local.distance)
+    /// The source that is followed, and the reference id and stratum that we have by it: its address and one more than its own,
+    /// or with `copy` its own.
+    pub(crate) fn followed(
+        &self,
+        one: &time_core::Tracking,
+    ) -> Option<(&crate::peers::Peer, ReferenceId, u8)> {
+        let peer = self.peers.iter().find(|peer| one.selected == Some(peer.id))?;
+        let copied = peer.last.as_ref().filter(|_| peer.line.options.copy);
+        Some(match copied {
+            Some(last) => (peer, last.header.reference_id, last.header.stratum),
+            None => (peer, peer.reference_id(), one.stratum),
+        })
+    }
+
+    /// `local`, while it takes the place of a source.
+    pub(crate) fn local_reference(&self, one: &time_core::Tracking) -> Option<chrony_conf::LocalReference> {
+        let distance = one.selected.map(|_| one.root_delay / 2.0 + one.root_dispersion);
+        self.config.local.filter(|local| self.local_gate.is_open(local, distance, monotonic()))
     }
 
     pub(super) fn command_udp(&mut self, index: usize) {

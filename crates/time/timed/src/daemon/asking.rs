@@ -6,11 +6,11 @@ use crate::events::Happened;
 use crate::options::Once;
 use crate::peers::{Peer, Wanted};
 use crate::resolver::Resolver;
-use ntp_proto::{KissCode, Leap, ReferenceId, ReplyError};
+use ntp_proto::{KissCode, ReferenceId, ReplyError};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use time_core::{Exchange, LeapStatus, LocalTime, SourceId};
+use time_core::{LocalTime, SourceId};
 
 /// From the call that sends a datagram to its leaving the host, at most, in seconds.
 const TRANSMIT_DELAY_MAX: f64 = 0.1;
@@ -122,6 +122,8 @@ impl Daemon {
         if is_name {
             self.log.say(&Happened::Resolved { name, addresses: usable.len() });
         }
+        self.replace_servers(index, &usable, now);
+        let mut added = false;
         for address in usable {
             let Some(wanted) = self.wanted.get(index) else { return };
             let at = SocketAddr::new(address, wanted.line.port);
@@ -132,13 +134,7 @@ impl Daemon {
             if self.peers.iter().any(|peer| peer.address == at) {
                 continue;
             }
-            let id = self.keeper.add_source(wanted.line.treatment);
-            let first = now + FIRST_REQUEST_APART * self.peers.len() as u32;
-            let peer = Peer::new(wanted, at, id, &self.keys, SERVER_PRECISION, first);
-            self.peers.push(peer);
-            if let Some(wanted) = self.wanted.get_mut(index) {
-                wanted.missing -= 1;
-            }
+            added |= self.add_server(index, address, now);
         }
         // A pool with fewer addresses than wanted is asked again later: it may show others then.
         if let Some(wanted) = self.wanted.get_mut(index)
@@ -147,6 +143,20 @@ impl Daemon {
         {
             wanted.again(now);
         }
+        if added {
+            self.choose_selection_options();
+        }
+    }
+
+    /// An association with one address of a line.
+    pub(super) fn add_server(&mut self, index: usize, address: IpAddr, now: Duration) -> bool {
+        let Some(wanted) = self.wanted.get_mut(index) else { return false };
+        let at = SocketAddr::new(address, wanted.line.port);
+        wanted.missing = wanted.missing.saturating_sub(1);
+        let id = self.keeper.add_source(wanted.line.treatment);
+        let first = now + FIRST_REQUEST_APART * self.peers.len() as u32;
+        self.peers.push(Peer::new(wanted, at, id, &self.keys, SERVER_PRECISION, first));
+        true
     }
 
     /// Forgets a source.
@@ -156,6 +166,7 @@ impl Daemon {
         }
         let peer = self.peers.remove(index);
         let events = self.keeper.remove_source(peer.id, &mut self.clock);
+        self.choose_selection_options();
         self.handle(events);
     }
 
@@ -164,11 +175,17 @@ impl Daemon {
         for peer in &mut self.peers {
             peer.client.hurry(now);
         }
-        self.wanted.iter_mut().for_each(|wanted| wanted.refresh(now));
+        self.wanted.iter_mut().for_each(|wanted| wanted.retry(now));
     }
 
     pub(super) fn ask(&mut self, index: usize, now: Duration) {
+        if self.wakes_ahead(index, now) {
+            return;
+        }
+        self.end_poll_unanswered(index);
         let Some(peer) = self.peers.get_mut(index) else { return };
+        start_automatic_burst(peer, now);
+        peer.answered = false;
         let random = [sys::random::u64(), sys::random::u64()];
         let opened = if peer.lacks_key {
             Err(io::Error::new(io::ErrorKind::NotFound, "the key file does not have its key any more"))
@@ -198,6 +215,9 @@ impl Daemon {
             Err(error) => {
                 peer.socket = None;
                 peer.client.unsent(now);
+                if peer.line.options.auto_offline {
+                    peer.client.set_online(false, now);
+                }
                 let why = error.to_string();
                 let first = !std::mem::replace(&mut peer.complained, true);
                 first.then_some(Happened::NotSendable { source: peer.address, why })
@@ -237,6 +257,7 @@ impl Daemon {
         };
         let mut good = None;
         let mut kiss: Option<KissCode> = None;
+        let mut failed: Vec<(LocalTime, ReplyError, Vec<u8>)> = Vec::new();
         for number in 0..count {
             let Some(datagram) = self.batch.datagram(number) else { continue };
             peer.received = peer.received.wrapping_add(1);
@@ -245,9 +266,18 @@ impl Daemon {
             match peer.client.receive(monotonic(), datagram.data, at.0) {
                 Ok(measurement) => good = Some(measurement),
                 Err(ReplyError::Kiss(code)) => kiss = Some(code),
-                Err(_) => {}
+                Err(error) => failed.push((at, error, datagram.data.to_vec())),
             }
         }
+        let (address, poll) = (peer.address.ip(), peer.client.poll());
+        for (at, error, bytes) in failed.drain(..) {
+            let written = self.records.failed_reply(at.0, address, poll, error, &bytes);
+            if written.is_err() {
+                self.record_failed(written);
+                break;
+            }
+        }
+        let Some(peer) = self.peers.get_mut(index) else { return };
         if let Some(code) = kiss {
             peer.socket = None;
             let event = Happened::Kiss { source: peer.address, code: code.to_string() };
@@ -260,43 +290,15 @@ impl Daemon {
             self.measured(index, &measurement);
         }
     }
+}
 
-    pub(super) fn measured(&mut self, index: usize, one: &ntp_proto::Measurement) {
-        let Some(peer) = self.peers.get(index) else { return };
-        let (id, reach, poll, address) =
-            (peer.id, peer.client.reach(), peer.client.poll(), peer.address.ip());
-        let kernel_sent = peer.kernel_sent;
-        let exchange = Exchange {
-            sent: LocalTime(one.sent),
-            received: LocalTime(one.received),
-            offset: one.offset,
-            delay: one.delay,
-            dispersion: one.dispersion,
-            root_delay: one.header.root_delay.seconds(),
-            root_dispersion: one.header.root_dispersion.seconds(),
-            stratum: one.header.stratum.max(peer.line.stratum_min),
-            leap: match one.header.leap {
-                Leap::Insert => LeapStatus::Insert,
-                Leap::Delete => LeapStatus::Delete,
-                Leap::Normal | Leap::Unsynchronised => LeapStatus::Normal,
-            },
-        };
-        let events = self.keeper.exchange(id, &exchange, reach, &mut self.clock);
-        let now = self.local_now();
-        let written = self.records.measurement(address, poll, one, kernel_sent).and_then(|()| {
-            match self.keeper.statistics(id, now) {
-                Some(statistics) => self.records.statistics(now.0, address, &statistics),
-                None => Ok(()),
-            }
-        });
-        self.record_failed(written);
-        self.handle(events);
-        // The interval that the filter wants counts from this exchange on, not from the one after the next.
-        if let (Some(wanted), Some(peer)) =
-            (self.keeper.source(id).map(time_core::Source::poll), self.peers.get_mut(index))
-        {
-            peer.client.set_poll(wanted);
-        }
+/// `burst`: up to four requests where the interval leaves room, until one is answered (`chrony.conf(5)`).
+fn start_automatic_burst(peer: &mut Peer, now: Duration) {
+    /// Requests of such a burst, at most.
+    const AUTOMATIC_REQUESTS_MAX: u8 = 4;
+    let room = peer.client.poll() - peer.line.treatment.poll_min;
+    if peer.line.options.burst && !peer.client.in_burst() && room > 0 {
+        peer.client.burst(now, 1, AUTOMATIC_REQUESTS_MAX.min(1 << room.min(2)));
     }
 }
 

@@ -1,0 +1,191 @@
+//! The care of sources: bad servers are replaced by other addresses of their name, names are looked up again, and the options
+//! of the selection follow from all sources together.
+
+use super::{Daemon, monotonic};
+use crate::events::Happened;
+use chrony_conf::AuthSelectMode;
+use ntp_proto::ReferenceId;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use time_core::{Exchange, SourceId, SourceSettings, Verdict};
+
+/// Exchanges and misses in a row after which a server is no good (RFC 5905's reach register is empty by then).
+const BAD_MAX: u32 = 8;
+/// Between two replacements of one name's servers (`chrony.conf(5)`: "at most once per 30 minutes").
+const REPLACE_INTERVAL: Duration = Duration::from_secs(30 * 60);
+
+impl Daemon {
+    /// Counts whether a server is good for anything, and looks for another one when it was not for long.
+    pub(super) fn judge_server(&mut self, index: usize) {
+        let now = monotonic();
+        let Some(peer) = self.peers.get_mut(index) else { return };
+        let far = self.keeper.interval(peer.id, self.clock.at(sys::clock::realtime_ns()));
+        let too_far = far.is_some_and(|one| one.distance > self.config.settings.max_distance);
+        let is_bad = peer.client.reach() == 0
+            || too_far
+            || self.keeper.verdict(peer.id) == Verdict::Falseticker
+            || peer.client.dismissed().is_some();
+        peer.bad = if is_bad { peer.bad.saturating_add(1) } else { 0 };
+        if peer.bad < BAD_MAX {
+            return;
+        }
+        let (number, id) = (peer.number, peer.id);
+        let Some(wanted) = self.wanted.iter_mut().find(|wanted| wanted.number == number) else { return };
+        let lately = wanted.replaced_at.is_some_and(|at| now.saturating_sub(at) < REPLACE_INTERVAL);
+        if lately || wanted.due.is_some() || wanted.line.name.parse::<IpAddr>().is_ok() {
+            return;
+        }
+        wanted.replaced_at = Some(now);
+        wanted.replaces = Some(id);
+        wanted.due = Some(now);
+    }
+
+    /// A name was looked up: servers that are no good, or whose address it has no more, give their place to others.
+    pub(super) fn replace_servers(&mut self, index: usize, usable: &[IpAddr], now: Duration) {
+        let Some(wanted) = self.wanted.get_mut(index) else { return };
+        wanted.resolved_at = Some(now);
+        let (number, port) = (wanted.number, wanted.line.port);
+        let bad = wanted.replaces.take();
+        let refreshes = std::mem::take(&mut wanted.refreshes);
+        let leaves = |peer: &crate::peers::Peer| {
+            peer.number == number
+                && (Some(peer.id) == bad || (refreshes && !usable.contains(&peer.address.ip())))
+        };
+        let places: Vec<SourceId> =
+            self.peers.iter().filter(|peer| leaves(peer)).map(|peer| peer.id).collect();
+        for id in places {
+            let is_free = |address: &&IpAddr| {
+                !self.peers.iter().any(|peer| peer.address == SocketAddr::new(**address, port))
+            };
+            let Some(with) = usable.iter().find(is_free).copied() else { return };
+            let Some(place) = self.peers.iter().position(|peer| peer.id == id) else { continue };
+            let source = self.peers.get(place).map_or_else(String::new, crate::peers::Peer::label);
+            self.remove_peer(place);
+            if let Some(wanted) = self.wanted.get_mut(index) {
+                wanted.missing += 1;
+            }
+            self.log.say(&Happened::Replaced { source, with: with.to_string() });
+            self.add_server(index, with, now);
+        }
+    }
+
+    /// `refresh`: names that were looked up long ago are looked up again, one at a time.
+    pub(super) fn refresh_old_names(&mut self, now: Duration) {
+        let age = Duration::from_secs(self.config.settings.refresh.into());
+        if age.is_zero() {
+            return;
+        }
+        let is_old = |at: Option<Duration>| at.is_some_and(|at| now.saturating_sub(at) >= age);
+        if let Some(wanted) =
+            self.wanted.iter_mut().find(|wanted| is_old(wanted.resolved_at) && wanted.due.is_none())
+        {
+            wanted.refresh(now);
+        }
+    }
+
+    /// The choice is made anew, with the options as they are now.
+    pub(crate) fn choose_again(&mut self) {
+        let events = self.keeper.choose_again(&mut self.clock);
+        self.handle(events);
+    }
+
+    /// Every measurement is dropped (`chronyc reset sources`).
+    pub(crate) fn reset_sources(&mut self) {
+        let events = self.keeper.forget_all(&mut self.clock);
+        self.handle(events);
+    }
+
+    /// A source that a command brings.
+    pub(crate) fn add_new_source(&mut self, line: crate::config::SourceConfig, now: Duration) {
+        self.add_source(line, now);
+    }
+
+    /// The time was given by hand, in nanoseconds since the Unix epoch: what the moments say, and the frequency that the clock
+    /// has now, in parts per million fast; none when the moment was not taken.
+    pub(crate) fn set_by_hand(&mut self, told: i64) -> Option<(time_core::ManualFit, f64)> {
+        let now = self.local_now();
+        let (fit, correction) = self.manual.settime(now, told)?;
+        let events = self.keeper.set_by_hand(correction.offset, correction.frequency, &mut self.clock);
+        let done = events.iter().any(|event| matches!(event, time_core::Event::Updated { .. }));
+        self.handle(events);
+        if done {
+            let frequency = correction.frequency.map_or(0.0, |(more, _)| -more);
+            self.manual.moments.corrected(now, fit.offset, frequency);
+        }
+        Some((fit, -self.keeper.discipline().frequency() * 1e6))
+    }
+
+    /// `authselectmode`: what sources with and without authentication are to each other (`chrony.conf(5)`).
+    pub(crate) fn choose_selection_options(&mut self) {
+        let mode = self.config.settings.auth_select_mode;
+        let counted = || self.peers.iter().filter(|peer| !peer.line.treatment.noselect);
+        let authenticated = counted().any(is_authenticated);
+        let plain = counted().any(|peer| !is_authenticated(peer));
+        for index in 0..self.peers.len() {
+            let Some(peer) = self.peers.get(index) else { return };
+            let mut options = peer.line.treatment;
+            let is_open = !is_authenticated(peer);
+            if !options.noselect {
+                match mode {
+                    AuthSelectMode::Ignore => {}
+                    AuthSelectMode::Mix if authenticated && plain && !is_open => {
+                        options.require = true;
+                        options.trust = true;
+                    }
+                    AuthSelectMode::Mix => {}
+                    AuthSelectMode::Prefer => options.noselect |= authenticated && is_open,
+                    AuthSelectMode::Require => options.noselect |= is_open,
+                }
+            }
+            if let Some(settings) = self.keeper.source_settings_mut(peer.id) {
+                *settings = options;
+            }
+        }
+    }
+
+    /// The options that hold for a source, `authselectmode` and orphan mode included.
+    pub(crate) fn effective_options(&self, peer: &crate::peers::Peer) -> SourceSettings {
+        self.keeper.source(peer.id).map_or(peer.line.treatment, |source| *source.settings())
+    }
+
+    /// `local orphan`: servers of the local stratum do not have the real time. They are followed only while nobody else can be,
+    /// and only the one with the smallest reference id, if that is smaller than ours.
+    pub(super) fn settle_orphans(&mut self, index: usize, exchange: &Exchange) {
+        let Some(local) = self.config.local.filter(|local| local.orphan) else { return };
+        let now = self.local_now();
+        let stratum_of =
+            |id: SourceId| self.keeper.source(id).and_then(|source| source.last()).map(|last| last.stratum);
+        let mut others_count = false;
+        let mut least: Option<([u8; 4], SourceId)> = None;
+        let mut orphans = Vec::new();
+        for (place, peer) in self.peers.iter().enumerate() {
+            let stratum = if place == index { Some(exchange.stratum) } else { stratum_of(peer.id) };
+            if stratum != Some(local.stratum) {
+                let good = self.keeper.interval(peer.id, now).is_some() && peer.client.reach() != 0;
+                others_count |= good && !peer.line.treatment.noselect;
+                continue;
+            }
+            orphans.push(peer.id);
+            let own = peer.local.map(|ip| ReferenceId::of_address(ip).0);
+            let theirs = peer.reference_id().0;
+            if peer.client.reach() != 0
+                && own.is_some_and(|own| theirs < own)
+                && least.is_none_or(|(id, _)| theirs < id)
+            {
+                least = Some((theirs, peer.id));
+            }
+        }
+        for id in orphans {
+            let follows = !others_count && least.is_some_and(|(_, chosen)| chosen == id);
+            let configured =
+                self.peers.iter().find(|peer| peer.id == id).is_some_and(|peer| peer.line.treatment.noselect);
+            if let Some(settings) = self.keeper.source_settings_mut(id) {
+                settings.noselect = configured || !follows;
+            }
+        }
+    }
+}
+
+fn is_authenticated(peer: &crate::peers::Peer) -> bool {
+    peer.line.key.is_some() || peer.line.options.nts
+}

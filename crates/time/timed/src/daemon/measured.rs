@@ -1,0 +1,156 @@
+//! From a good reply to the clock: tests of the delay, the records, the discipline.
+
+use super::Daemon;
+use crate::commands;
+use crate::peers::Peer;
+use crate::records::{SelectionLine, Stamped};
+use ntp_proto::{Leap, Measurement};
+use std::net::UdpSocket;
+use std::time::Duration;
+use time_core::{Exchange, LeapStatus, LocalTime, Path};
+
+/// How long before a measurement the packet of `presend` is sent (`chrony.conf(5)`: "a short time (2 seconds) before").
+const AHEAD: Duration = Duration::from_secs(2);
+
+impl Daemon {
+    pub(super) fn measured(&mut self, index: usize, one: &Measurement) {
+        let Some(peer) = self.peers.get_mut(index) else { return };
+        peer.answered = true;
+        let exchange = exchange(peer, one);
+        let filter = self.keeper.source(peer.id).map(time_core::Source::filter);
+        let path = filter.map_or_else(Path::default, |filter| Path {
+            delay_min: filter.delay_min(),
+            deviation: filter.residuals().0,
+        });
+        let tested = peer.screening.test(&exchange, path);
+        let used = peer.screening.poll_ended(tested.ok());
+        let sent = if peer.kernel_sent { 'K' } else { 'D' };
+        let stamped = Stamped { sent, received: 'K', interleaved: false };
+        let (address, poll) = (peer.address.ip(), peer.client.poll());
+        let written = self.records.measurement(address, poll, one, stamped, tested.err());
+        self.record_failed(written);
+        self.use_exchange(index, used);
+    }
+
+    /// Hands an exchange to the timekeeper; none: the source answered, and that is all.
+    pub(super) fn use_exchange(&mut self, index: usize, exchange: Option<Exchange>) {
+        let Some(peer) = self.peers.get(index) else { return };
+        let (id, reach, address) = (peer.id, peer.client.reach(), peer.address.ip());
+        let Some(exchange) = exchange else {
+            let events = self.keeper.set_reach(id, reach, &mut self.clock);
+            self.handle(events);
+            return;
+        };
+        self.settle_orphans(index, &exchange);
+        let events = self.keeper.exchange(id, &exchange, reach, &mut self.clock);
+        let now = self.local_now();
+        let written = match self.keeper.statistics(id, now) {
+            Some(statistics) => self.records.statistics(now.0, address, &statistics),
+            None => Ok(()),
+        };
+        self.record_failed(written);
+        self.handle(events);
+        self.record_selection(now);
+        self.judge_server(index);
+        // The interval that the filter wants counts from this exchange on, not from the one after the next.
+        if let (Some(wanted), Some(peer)) =
+            (self.keeper.source(id).map(time_core::Source::poll), self.peers.get_mut(index))
+        {
+            peer.client.set_poll(wanted);
+        }
+    }
+
+    fn record_selection(&mut self, now: LocalTime) {
+        if !self.records.wants_selection() {
+            return;
+        }
+        for index in 0..self.peers.len() {
+            let Some(peer) = self.peers.get(index) else { return };
+            let interval = self.keeper.interval(peer.id, now);
+            let last = self.keeper.source(peer.id).and_then(|source| source.last());
+            let address = peer.address.ip().to_string();
+            let line = SelectionLine {
+                source: &address,
+                letter: char::from(commands::selection_letter(self, peer)),
+                options: self.effective_options(peer),
+                reach: peer.client.reach(),
+                score: 1.0,
+                last_sample_ago: last.map_or(0.0, |last| now.since(last.received)),
+                low: interval.map_or(0.0, |one| -one.offset - one.distance),
+                high: interval.map_or(0.0, |one| -one.offset + one.distance),
+            };
+            let written = self.records.selection(now.0, &line);
+            if written.is_err() {
+                self.record_failed(written);
+                return;
+            }
+        }
+    }
+
+    /// The request before this one was not answered: a poll of the median filter is over all the same.
+    pub(super) fn end_poll_unanswered(&mut self, index: usize) {
+        let Some(peer) = self.peers.get_mut(index) else { return };
+        if peer.answered {
+            return;
+        }
+        if let Some(exchange) = peer.screening.poll_ended(None) {
+            self.use_exchange(index, Some(exchange));
+        }
+        self.judge_server(index);
+    }
+
+    /// `presend`: a packet goes ahead and wakes everybody on the way; true when the measurement has to wait for it.
+    pub(super) fn wakes_ahead(&mut self, index: usize, now: Duration) -> bool {
+        let Some(peer) = self.peers.get_mut(index) else { return false };
+        if peer.ahead.take().is_some()
+            || peer.client.poll() < peer.line.options.presend
+            || peer.client.in_burst()
+            || peer.lacks_key
+        {
+            return false;
+        }
+        let socket = self.ask_from.ask(peer.address).and_then(|socket| send_ahead(socket, peer));
+        // What cannot be sent now, the request will say.
+        let Ok(socket) = socket else { return false };
+        peer.ahead = Some((socket, now + AHEAD));
+        true
+    }
+
+    /// The clock was stepped: exchanges that wait for their median were measured before.
+    pub(super) fn shift_waiting(&mut self, seconds: f64) {
+        let nanos = (seconds * 1e9).round() as i64;
+        for peer in &mut self.peers {
+            peer.screening.shift(nanos);
+        }
+    }
+}
+
+/// A client's packet without anything of this host in it, whose reply nobody waits for.
+fn send_ahead(socket: UdpSocket, peer: &Peer) -> std::io::Result<UdpSocket> {
+    let mut packet = [0; 48];
+    let [first, .., a, b, c, d, e, f, g, h] = &mut packet;
+    *first = peer.line.version << 3 | 3;
+    for (place, byte) in [a, b, c, d, e, f, g, h].into_iter().zip(sys::random::u64().to_be_bytes()) {
+        *place = byte;
+    }
+    socket.send(&packet)?;
+    Ok(socket)
+}
+
+fn exchange(peer: &Peer, one: &Measurement) -> Exchange {
+    Exchange {
+        sent: LocalTime(one.sent),
+        received: LocalTime(one.received),
+        offset: one.offset,
+        delay: one.delay,
+        dispersion: one.dispersion,
+        root_delay: one.header.root_delay.seconds(),
+        root_dispersion: one.header.root_dispersion.seconds(),
+        stratum: one.header.stratum.max(peer.line.stratum_min),
+        leap: match one.header.leap {
+            Leap::Insert => LeapStatus::Insert,
+            Leap::Delete => LeapStatus::Delete,
+            Leap::Normal | Leap::Unsynchronised => LeapStatus::Normal,
+        },
+    }
+}

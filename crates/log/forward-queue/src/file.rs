@@ -544,7 +544,8 @@ impl<S: Storage> QueueFile<S> {
                     Kind::Position(new) => *position = Some(new),
                     Kind::Messages { first, end } => {
                         let start = at as u64;
-                        let stop = start + header.block_octets() as u64;
+                        // Its padding may have been cut off.
+                        let stop = (start + header.block_octets() as u64).min(length);
                         self.add_run(first, Run { segment: number, start, stop, end });
                         *position = Some(position.map_or(first, |position| position.min(first)));
                     }

@@ -2,6 +2,8 @@
 
 /// Longest body of a block, in octets: far above any limit of one message.
 pub(crate) const BODY_OCTETS_MAX: usize = 256 * 1024 * 1024;
+/// Numbers are below this: no machine counts so far, and sums of such numbers are always right.
+const NUMBER_MAX: u64 = 1 << 62;
 /// A block of several messages ends here: what damage to one sector can cost.
 pub(crate) const BLOCK_OCTETS: usize = 64 * 1024;
 
@@ -146,10 +148,11 @@ pub(crate) fn read_block_header(bytes: &[u8], salt: u64) -> Option<BlockHeader> 
     }
     let body_octets = usize::try_from(u32_at(head, 8)?).ok().filter(|octets| *octets <= BODY_OCTETS_MAX)?;
     let (number, count) = (u64_at(head, 16)?, u32_at(head, 24)?);
+    if number >= NUMBER_MAX {
+        return None;
+    }
     let kind = match *head.get(4)? {
-        KIND_MESSAGES if count > 0 => {
-            Kind::Messages { first: number, end: number.checked_add(u64::from(count))? }
-        }
+        KIND_MESSAGES if count > 0 => Kind::Messages { first: number, end: number + u64::from(count) },
         KIND_POSITION if body_octets == 0 => Kind::Position(number),
         _ => return None,
     };

@@ -44,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     ("message", mail::message),
     ("mbox", mail::mbox),
     ("journal_file", log::journal_file),
+    ("queue_segment", log::queue_segment),
     ("conf_chrony", configuration::chrony),
     ("conf_rsyslog", configuration::rsyslog),
     ("conf_journald", configuration::journald),

@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use forward_queue::{Backlog, Batch, Limits, QueueFile};
 use journal_file::{CrashDisk, JournalFile};
+use segments::Storage;
 use syslog_proto::export::{self, EntryRead};
 use syslog_proto::stream::{self, HeaderRead};
 use syslog_proto::{Origin, Splitter, native};
@@ -103,4 +105,36 @@ pub(crate) fn journal_file(data: &[u8]) {
         let _ = file.field_values(&name);
     }
     let _ = file.find_data(b"PRIORITY=6").map(|data| data.map(|at| file.data_entries(at)));
+}
+
+/// The messages that a queue hands out, and how many it says are lost.
+fn drained(queue: QueueFile<segments::CrashDisk>) -> (Vec<Vec<u8>>, u64, Backlog<segments::CrashDisk>) {
+    let mut backlog = Backlog::new(Some(queue));
+    let (mut found, mut lost) = (Vec::new(), 0);
+    while let Some(batch) = backlog.take() {
+        found.extend(batch.messages().map(<[u8]>::to_vec));
+        lost += backlog.take_losses().iter().map(|loss| loss.messages).sum::<u64>();
+    }
+    (found, lost, backlog)
+}
+
+/// A segment of a forward queue: whatever stands there, the queue opens, hands out what is right, and what is committed behind it is
+/// there at the next opening.
+pub(crate) fn queue_segment(data: &[u8]) {
+    let mut disk = segments::CrashDisk::new();
+    disk.create(1).and_then(|()| disk.write(1, 0, data)).and_then(|()| disk.sync_names()).expect("a disk");
+    let (queue, recovered) = QueueFile::open(disk, 7, Limits::default()).expect("the disk works");
+    let waiting = queue.messages();
+    let (found, lost, mut backlog) = drained(queue);
+    assert!(found.iter().map(|message| message.len() + 4).sum::<usize>() <= data.len());
+    assert!(found.len() as u64 + lost <= waiting.max(lost) && found.len() as u64 <= recovered.messages);
+    let mut batch = Batch::default();
+    batch.push(b"behind\n");
+    backlog.push(batch);
+    backlog.commit(0).expect("the disk works");
+    let disk = backlog.into_storage().expect("it has one").restart(&mut || false);
+    let (queue, _) = QueueFile::open(disk, 8, Limits::default()).expect("the disk works");
+    let (again, _, _) = drained(queue);
+    assert_eq!(again.last().map(Vec::as_slice), Some(&b"behind\n"[..]));
+    assert_eq!(again.get(..again.len() - 1), Some(&found[..]), "what was readable stays so");
 }

@@ -91,7 +91,7 @@ fn time_parsers_keep_their_promises() {
 /// Goal: no bytes of a log peer or journal file break a promise.
 #[test]
 fn log_parsers_keep_their_promises() {
-    replay(|name| name.starts_with("syslog") || name.starts_with("journal"));
+    replay(|name| ["syslog", "journal", "queue"].iter().any(|group| name.starts_with(group)));
 }
 
 /// Goal: no bytes of a mail peer or user break a promise.
@@ -115,7 +115,7 @@ fn every_target_is_wired() {
     let manifest = std::fs::read_to_string(manifest).expect("fuzz/Cargo.toml is readable");
     for (name, _) in TARGETS {
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} has no [[bin]] in fuzz/Cargo.toml");
-        let groups = ["ntp", "chronyc", "syslog", "journal", "smtp_", "conf_"];
+        let groups = ["ntp", "chronyc", "syslog", "journal", "queue", "smtp_", "conf_"];
         let known = ["aliases", "forward", "address", "message", "mbox"];
         assert!(
             groups.iter().any(|group| name.starts_with(group)) || known.contains(name),

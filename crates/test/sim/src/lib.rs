@@ -9,6 +9,7 @@
 //!   followed for long;
 //! - a record that says "synchronised, error at most E" was stamped by a clock whose error was at most E;
 //! - a record that was synced is in the journal after any crash, once and in order, and every journal file verifies;
+//! - a record that was synced reaches the log host that records are forwarded to, in order;
 //! - a mail that was acknowledged is in the mailbox, at most once more for each crash or cut;
 //! - every synced record that a rule matches is told of in a mail, mails stay within their budget, and no record that a mail
 //!   caused makes another mail;
@@ -20,6 +21,7 @@
 mod clockwork;
 mod ledger;
 mod post;
+mod relay;
 mod world;
 
 pub use world::{Summary, run};

@@ -9,6 +9,7 @@ use crate::CLOCK_ERROR_MAX;
 use crate::clockwork::{Clockwork, START_NS};
 use crate::ledger::{Dead, Ledger, number};
 use crate::post::{MAILS_PER_HOUR_MAX, Post};
+use crate::relay::Relay;
 
 /// True seconds with faults, and without at the end, so that everything under way can come to rest.
 const TROUBLED_SECONDS: i64 = 1500;
@@ -42,6 +43,10 @@ pub struct Summary {
     pub mails: usize,
     /// Copies among them.
     pub copies: usize,
+    /// Lines at the other log host, copies included.
+    pub forwarded: usize,
+    /// Connections to it that broke.
+    pub forward_cuts: u64,
 }
 
 struct World {
@@ -49,6 +54,7 @@ struct World {
     clock: Clockwork,
     ledger: Ledger,
     post: Post,
+    relay: Relay,
     next_number: u64,
     /// The numbers of the records that are errors, by the message.
     errors: BTreeSet<u64>,
@@ -64,6 +70,7 @@ pub fn run(seed: u64) -> Summary {
         clock: Clockwork::new(seed),
         ledger: Ledger::new(seed),
         post: Post::new(seed),
+        relay: Relay::new(seed),
         next_number: 1,
         errors: BTreeSet::new(),
         matched_seen: BTreeSet::new(),
@@ -100,6 +107,7 @@ impl World {
             0 => self.ledger.die_after(self.random.next_u64() % 40),
             1 => self.post.die_after(self.random.next_u64() % 12),
             2 => self.restart(),
+            3 => self.relay.die_after(self.random.next_u64() % 12),
             _ => {}
         }
     }
@@ -118,8 +126,10 @@ impl World {
             self.log(Severity::Err, "delivery of an alert", &[("BANTO_ALERT_ID", &alert)])?;
         }
         self.ledger.publish()?;
+        self.relay.second(troubled)?;
         if self.random.uniform() < 0.2 || !troubled {
             self.ledger.sync()?;
+            self.relay.sync()?;
         }
         let now = self.now();
         let found = self.ledger.read_after(self.post.cursor().as_deref(), 20);
@@ -163,6 +173,9 @@ impl World {
         let priority = Priority { severity, ..Priority::DEFAULT };
         let stamp = (self.now(), MonotonicMicros((self.clock.elapsed() * 1e6) as u64), quality);
         let result = self.ledger.log(number, priority, text, stamp, extra);
+        if result.is_ok() {
+            self.relay.log(number);
+        }
         if severity <= Severity::Crit && result.is_ok() {
             self.ledger.sync()?;
         }
@@ -173,6 +186,7 @@ impl World {
         let power = self.random.uniform() < 0.5;
         let now = self.now();
         self.ledger.restart(power);
+        self.relay.restart(power);
         self.post.restart(power, now);
         self.clock.restart(power);
     }
@@ -196,6 +210,7 @@ impl World {
 
         // Log: nothing synced is lost; every file verifies.
         self.ledger.check();
+        self.relay.check();
 
         // Links: every synced error was seen by the alert engine.
         let synced: BTreeSet<u64> = self.ledger.synced.iter().copied().collect();
@@ -236,6 +251,8 @@ impl World {
             cuts: self.post.cuts,
             mails: self.post.mailbox.len(),
             copies,
+            forwarded: self.relay.received.len(),
+            forward_cuts: self.relay.cuts,
         }
     }
 }

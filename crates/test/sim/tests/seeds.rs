@@ -65,5 +65,6 @@ fn the_same_seed_gives_the_same_history() {
 fn histories_are_eventful() {
     let all: Vec<sim::Summary> = (1000..1006).map(sim::run).collect();
     assert!(all.iter().any(|one| one.crashes > 0) && all.iter().any(|one| one.cuts > 0));
+    assert!(all.iter().all(|one| one.forwarded > 100 && one.forward_cuts > 0));
     assert!(all.iter().all(|one| one.records > 100 && one.mails > 0 && one.clock_updates > 10));
 }

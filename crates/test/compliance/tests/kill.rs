@@ -348,11 +348,15 @@ fn sendmail_client(
 ///
 /// One connection to the control socket reaches one process: when it lived from before the records were sent until the sync was
 /// answered, that process has taken them, for no second one runs beside it.
-fn native_client(root: PathBuf, pause: Duration) -> impl FnOnce(&AtomicBool) -> Vec<u64> + Send {
+fn native_client(
+    root: PathBuf,
+    pause: Duration,
+    records_max: u64,
+) -> impl FnOnce(&AtomicBool) -> Vec<u64> + Send {
     move |stop| {
         let (mut synced, mut number) = (Vec::new(), 0);
         let mut random = Random(7);
-        while !stop.load(Ordering::Relaxed) {
+        while !stop.load(Ordering::Relaxed) && number < records_max {
             std::thread::sleep(pause);
             let Some(mut logd) = client(&root, "logd") else { continue };
             if logd.call("ping", control::Value::Null).is_err() {
@@ -516,7 +520,7 @@ fn logd_keeps_what_was_synced() {
     let mut random = Random::new("logd");
     let house = House::furnished("", "");
     let mut clients = Clients::new();
-    clients.start(native_client(house.root(), Duration::ZERO));
+    clients.start(native_client(house.root(), Duration::ZERO, u64::MAX));
     let mut logd = house.kill_and_restart("logd", &mut random, |_| {});
     let synced = clients.end().concat();
     println!("logd: {} records synced", synced.len());
@@ -527,6 +531,10 @@ fn logd_keeps_what_was_synced() {
     assert_eq!(house.journal("kill"), journal);
     house.verify();
 }
+
+/// Records that the alert daemon is sent, and the few of the last batch: a rule keeps 500 groups at most, and one here makes a group of
+/// each record.
+const GROUPED_RECORDS_MAX: u64 = 470;
 
 /// A rule that counts all records of `kill` in digests, and one that tells of each in a mail of its own.
 const RULES: &str = "\n[[rule]]\nname = \"counted\"\nmatch = { identifier = \"kill\" }\nto = [\"root\"]\n\
@@ -597,7 +605,7 @@ fn alertd_tells_of_every_record() {
     let _logd = house.spawn("logd");
     house.answered("logd", None);
     let mut clients = Clients::new();
-    clients.start(native_client(house.root(), Duration::from_millis(200)));
+    clients.start(native_client(house.root(), Duration::from_millis(200), GROUPED_RECORDS_MAX));
     let _alertd = house.kill_and_restart("alertd", &mut random, |_| {});
     let synced = clients.end().concat();
     let journal = all_logged(&house, &synced);
@@ -704,7 +712,7 @@ fn forwards_through_kills(test: &str, open_for: impl FnMut() -> Option<Duration>
     );
     house.dir.write("h/etc/rsyslog.conf", rules);
     let (mut senders, mut receivers) = (Clients::new(), Clients::new());
-    senders.start(native_client(house.root(), Duration::ZERO));
+    senders.start(native_client(house.root(), Duration::ZERO, u64::MAX));
     receivers.start(receiver(port, open_for));
     let mut logd = house.kill_and_restart("logd", &mut random, |_| {});
     let synced = senders.end().concat();
@@ -765,7 +773,7 @@ fn the_house_keeps_its_word() {
     for _ in 0..2 {
         mail.start(smtp_client(house.smtp, "daemon@localhost".to_owned(), Arc::clone(&marks)));
     }
-    log.start(native_client(house.root(), Duration::from_millis(50)));
+    log.start(native_client(house.root(), Duration::from_millis(50), u64::MAX));
     let mut up = house.spawn("up");
     let (mut kills, mut by_up) = (0, 0);
     while kills < KILLS {

@@ -7,10 +7,17 @@ use crate::timeline::Timeline;
 
 /// The shortest slew, in seconds: shorter ones would end before the loop can tell the kernel in time.
 const SLEW_SECONDS_MIN: f64 = 1.0;
+/// An offset up to this, in seconds, is never removed faster than in [`GENTLE_SECONDS`]: a bend of the clock's rate that everybody
+/// sees would be worse than the offset. A larger one is removed in inversely less, down to [`SLEW_SECONDS_MIN`].
+const GENTLE_OFFSET: f64 = 1e-3;
+/// See [`GENTLE_OFFSET`].
+const GENTLE_SECONDS: f64 = 4.0;
 /// A slew takes this part of the time until the next update, unless the rate limit makes it longer.
-const SLEW_PART: f64 = 0.125;
+const SLEW_PART: f64 = 0.25;
 /// `corrtimeratio` without the directive.
 const CORRECTION_TIME_RATIO_USUAL: f64 = 3.0;
+/// An offset of this many standard deviations of the estimate is clear: it is removed sooner than [`SLEW_PART`] says.
+const CLEAR_SIGMAS: f64 = 3.0;
 /// What a slew left over is slewed again when it is more than this, in seconds.
 const LEFTOVER_MIN: f64 = 2e-6;
 /// An update's weight in the mean square of offsets that `tracking` shows.
@@ -196,7 +203,10 @@ impl Discipline {
             applied.stepped = Some(self.step(offset, clock)?);
         }
         self.updates = self.updates.saturating_add(1);
-        applied.uncertainty = self.steer(interval * self.slew_part(), clock)?;
+        // A correction that is clearly no noise is made at once, one within the estimate's own error smoothly.
+        let sigma = target.estimate.offset_variance.max(0.0).sqrt();
+        let clarity = (offset / (CLEAR_SIGMAS * sigma.max(1e-9))).powi(2).max(1.0);
+        applied.uncertainty = self.steer(interval * self.slew_part() / clarity, clock)?;
         Ok(applied)
     }
 
@@ -275,7 +285,8 @@ impl Discipline {
         let now = clock.now();
         let offset = self.offset(now);
         let room = (clock.frequency_max() - self.base.abs()).max(0.0).min(self.settings.slew_rate_max);
-        let seconds = if room > 0.0 { seconds.max(SLEW_SECONDS_MIN).max(offset.abs() / room) } else { 0.0 };
+        let gentle = (GENTLE_SECONDS * GENTLE_OFFSET / offset.abs().max(GENTLE_OFFSET)).max(SLEW_SECONDS_MIN);
+        let seconds = if room > 0.0 { seconds.max(gentle).max(offset.abs() / room) } else { 0.0 };
         self.slew = (room > 0.0 && offset != 0.0)
             .then(|| Slew { rate: offset / seconds, until: now.plus(seconds * (1.0 + offset / seconds)) });
         self.apply(clock)

@@ -21,6 +21,12 @@ const NOISE_SCALES: [f64; 3] = [0.3, 1.0, 4.0];
 const PHASE_NOISE: f64 = 1e-18;
 /// How much of what the dropped samples said about the models is kept with each sample.
 const MEMORY: f64 = 0.97;
+/// Samples before a belief is normal enough to be cut.
+const SAMPLES_BEFORE_CONFINING: u32 = 2;
+/// A belief wider than this many half widths of what a measurement allows is replaced rather than cut: the normal update does that.
+const WIDE_BELIEF: f64 = 4.0;
+/// A measurement that had less chance than this contradicts the belief: the normal update's rule for outliers decides.
+const CONTRADICTION: f64 = 1e-3;
 /// A model whose log likelihood is this much below the best one's is given up until the filter starts anew.
 const HOPELESS: f64 = 40.0;
 /// Innovations beyond this many standard deviations count as no more than that, so that one outlier moves little.
@@ -379,6 +385,11 @@ fn mix(models: &[Model]) -> Estimate {
 }
 
 impl Model {
+    /// It takes the law of the jitter as it stands.
+    fn is_plain(&self) -> bool {
+        self.asymmetry == 0 && self.noise_scale == 1.0
+    }
+
     fn absorb(&mut self, sample: &FilterSample, laws: &[Law; ASYMMETRIES.len()], disturbance: f64) {
         let law = laws.get(self.asymmetry).copied().unwrap_or_default();
         let noise = (law.variance * self.noise_scale + law.reading).max(1e-20);
@@ -391,6 +402,17 @@ impl Model {
             let seconds = sample.time.since(self.at);
             self.state.predict(seconds, self.wander);
             self.state.p00 += disturbance;
+            // The even law as it stands, where the belief is not wider by far than what it allows (2.3 of the document).
+            if self.is_plain()
+                && self.state.count >= SAMPLES_BEFORE_CONFINING
+                && let Some(likelihood) =
+                    self.state.confine(sample.offset, law.half + 2.0 * law.reading.sqrt())
+            {
+                self.log_weight += likelihood.ln();
+                self.state.count += 1;
+                self.at = sample.time;
+                return;
+            }
             let innovation = measured - self.state.offset;
             let mut spread = self.state.p00 + noise;
             if self.state.count < LEARNING_SAMPLES
@@ -406,7 +428,7 @@ impl Model {
                 spread = self.state.p00 + noise;
             }
             let square = (innovation * innovation / spread).min(OUTLIER_SIGMAS * OUTLIER_SIGMAS);
-            self.log_weight -= 0.5 * (spread.ln() + square);
+            self.log_weight -= 0.5 * (spread.ln() + square + std::f64::consts::TAU.ln());
             // An outlier weighs as if its variance were what would make it none.
             let least = innovation * innovation / (OUTLIER_SIGMAS * OUTLIER_SIGMAS);
             let spread = spread.max(least);
@@ -427,6 +449,33 @@ impl State {
         self.p11 += wander * t;
     }
 
+    /// Bayes' update for an offset that is known to lie within `half` of `measured`, evenly: the normal belief is cut off there, and the
+    /// remainder's mean and variance are kept. Returns the likelihood, 1/s; none (and nothing changed) where the normal update does as
+    /// well, or where the measurement contradicts the belief.
+    fn confine(&mut self, measured: f64, half: f64) -> Option<f64> {
+        let sigma = self.p00.max(0.0).sqrt();
+        if !(sigma > 0.0 && sigma < WIDE_BELIEF * half) {
+            return None;
+        }
+        let alpha = (measured - half - self.offset) / sigma;
+        let beta = (measured + half - self.offset) / sigma;
+        let mass = normal_mass(beta) - normal_mass(alpha);
+        if mass < CONTRADICTION {
+            return None;
+        }
+        let density = |at: f64| (-at * at / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        let (low, high) = (density(alpha), density(beta));
+        let shift = (low - high) / mass;
+        let part = (1.0 + (alpha * low - beta * high) / mass - shift * shift).clamp(1e-3, 1.0);
+        let slope = self.p01 / self.p00;
+        self.offset += sigma * shift;
+        self.frequency += slope * sigma * shift;
+        self.p11 = (self.p11 - slope * self.p01 * (1.0 - part)).max(0.0);
+        self.p01 *= part;
+        self.p00 *= part;
+        Some(mass / (2.0 * half))
+    }
+
     /// Kalman's update for a measured offset; `spread` is the innovation's variance.
     fn update(&mut self, innovation: f64, spread: f64) {
         let (k0, k1) = (self.p00 / spread, self.p01 / spread);
@@ -437,6 +486,16 @@ impl State {
         self.p01 = p01 - k0 * p01;
         self.p11 = (self.p11 - k1 * p01).max(0.0);
     }
+}
+
+/// The standard normal distribution up to `x`: Abramowitz and Stegun 26.2.17, error below 7.5e-8.
+fn normal_mass(x: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.231_641_9 * x.abs());
+    let polynomial = t
+        * (0.319_381_530
+            + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
+    let tail = (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * polynomial;
+    if x >= 0.0 { 1.0 - tail } else { tail }
 }
 
 #[cfg(test)]

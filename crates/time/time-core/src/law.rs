@@ -17,6 +17,8 @@ pub(crate) fn prior(index: usize) -> f64 {
 /// Mean and variance of a measured offset's error.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Law {
+    /// The error is certainly within this, in seconds.
+    pub(crate) half: f64,
     /// The mean, in seconds.
     pub(crate) bias: f64,
     /// The variance by the jitter, s^2.
@@ -67,7 +69,7 @@ impl Noise {
         let one_way_max = (sample.delay.max(0.0) + self.delay_min.max(0.0)) / 2.0;
         ASYMMETRIES.map(|asymmetry| {
             let (mean, variance) = truncated_exponential(asymmetry * half / self.mean.max(1e-12));
-            Law { bias: half * mean, variance: half * half * variance, reading, one_way_max }
+            Law { half, bias: half * mean, variance: half * half * variance, reading, one_way_max }
         })
     }
 }

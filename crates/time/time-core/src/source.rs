@@ -10,8 +10,18 @@ use crate::timeline::Timeline;
 const SAMPLES_BEFORE_SELECTION: u64 = 3;
 /// `polltarget` without the option.
 const POLL_TARGET_USUAL: f64 = 8.0;
-/// Samples at one poll interval before it grows.
-const SAMPLES_BEFORE_POLL_CHANGE: u32 = 4;
+/// Requests at one poll interval before it grows, and good replies among them.
+const REQUESTS_BEFORE_POLL_CHANGE: u32 = 4;
+/// See [`REQUESTS_BEFORE_POLL_CHANGE`].
+const SAMPLES_BEFORE_POLL_CHANGE: u32 = 2;
+/// An offset, in seconds, that most hosts would not pay packets for.
+const WORTHWHILE: f64 = 5e-5;
+/// How strongly [`WORTHWHILE`] counts where a measurement is better than that: 1 would be alone, 0 not at all.
+const WORTHWHILE_BELOW: f64 = 0.5;
+/// The same where a measurement is worse.
+const WORTHWHILE_ABOVE: f64 = 0.2;
+/// What waiting may add to the offset's error, against a measurement's own.
+const POLL_PART: f64 = 0.75;
 /// Sigmas of the estimate that count into the distance.
 const SIGMAS: f64 = 2.0;
 /// How much the part of a path's asymmetry that nobody can see is assumed to be, against its least delay.
@@ -97,7 +107,8 @@ pub struct Source {
     pub(crate) reach: u8,
     pub(crate) last: Option<Exchange>,
     poll: i8,
-    at_this_poll: u32,
+    requests_at_this_poll: u32,
+    samples_at_this_poll: u32,
 }
 
 impl Source {
@@ -109,7 +120,8 @@ impl Source {
             reach: 0,
             last: None,
             poll: settings.poll_min,
-            at_this_poll: 0,
+            requests_at_this_poll: 0,
+            samples_at_this_poll: 0,
         }
     }
 
@@ -119,7 +131,13 @@ impl Source {
             Filter::new(frequency, sigma).keeping(self.settings.samples_min, self.settings.samples_max);
         self.last = None;
         self.poll = self.settings.poll_min;
-        self.at_this_poll = 0;
+        (self.requests_at_this_poll, self.samples_at_this_poll) = (0, 0);
+    }
+
+    /// A request was sent; `reach` is the register after it.
+    pub(crate) fn asked(&mut self, reach: u8) -> u8 {
+        self.requests_at_this_poll = self.requests_at_this_poll.saturating_add(1);
+        std::mem::replace(&mut self.reach, reach)
     }
 
     pub(crate) fn take(&mut self, exchange: &Exchange, timeline: &Timeline) -> bool {
@@ -136,28 +154,34 @@ impl Source {
             return false;
         }
         self.last = Some(*exchange);
-        self.choose_poll();
+        self.choose_poll(sample.time);
         true
     }
 
     /// The poll grows while waiting twice as long would not add more than a measurement's own noise, and shrinks when the
     /// wait already adds twice that (`docs/algorithm.md` section 5).
-    fn choose_poll(&mut self) {
-        self.at_this_poll += 1;
+    fn choose_poll(&mut self, at: LocalTime) {
+        self.samples_at_this_poll += 1;
         let target = f64::from(self.settings.poll_target);
         let target = if target > 0.0 { target } else { POLL_TARGET_USUAL };
         let typical = self.filter.typical_sigma() * POLL_TARGET_USUAL / target;
-        let Some(estimate) = self.last.and_then(|last| self.filter.estimate(last.received)) else { return };
+        let Some(estimate) = self.filter.estimate(at) else { return };
         let added = |seconds: f64| {
             let later = estimate.after(seconds);
             (later.offset_variance - estimate.offset_variance).max(0.0).sqrt()
         };
         let interval = f64::from(self.poll).exp2();
+        // Less than WORTHWHILE is not worth packets for its own sake; on a noisy path more of them do help.
+        let power = if typical > WORTHWHILE { WORTHWHILE_ABOVE } else { WORTHWHILE_BELOW };
+        let allowed = POLL_PART * typical * (WORTHWHILE / typical.max(1e-9)).powf(power);
         let change = if self.filter.last_innovation().abs() > 6.0 * typical.max(1e-9)
-            || added(interval) > 2.0 * typical
+            || added(interval) > 2.0 * allowed
         {
             -1
-        } else if self.at_this_poll >= SAMPLES_BEFORE_POLL_CHANGE && added(2.0 * interval) < typical {
+        } else if self.requests_at_this_poll >= REQUESTS_BEFORE_POLL_CHANGE
+            && self.samples_at_this_poll >= SAMPLES_BEFORE_POLL_CHANGE
+            && added(2.0 * interval) < allowed
+        {
             1
         } else {
             0
@@ -166,7 +190,7 @@ impl Source {
             .clamp(self.settings.poll_min, self.settings.poll_max.max(self.settings.poll_min));
         if poll != self.poll {
             self.poll = poll;
-            self.at_this_poll = 0;
+            (self.requests_at_this_poll, self.samples_at_this_poll) = (0, 0);
         }
     }
 

@@ -181,7 +181,7 @@ impl Timekeeper {
     /// The last eight requests' fate, after each request: a source that stops to answer is not followed for ever.
     pub fn set_reach(&mut self, id: SourceId, reach: u8, clock: &mut impl Clock) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
-        let before = std::mem::replace(&mut source.reach, reach);
+        let before = source.asked(reach);
         if (before == 0) != (reach == 0) { self.reselect(clock) } else { Vec::new() }
     }
 

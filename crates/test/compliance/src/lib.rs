@@ -240,9 +240,36 @@ pub fn free_port() -> u16 {
     panic!("no loopback port is free");
 }
 
+/// The messages of a mailbox of which a further copy stands there without a kill between the two: their numbers and both places. A
+/// kill is told by how many messages there were just after it and at the next complete start; the last one before a kill may be half
+/// written. How many a kill doubles depends on how much waits; that there is one between does not.
+pub fn unexplained_copies(found: &[u64], kills: &[(usize, usize)]) -> Vec<(u64, usize, usize)> {
+    let mut last = std::collections::HashMap::new();
+    let mut unexplained = Vec::new();
+    for (at, number) in found.iter().enumerate() {
+        if let Some(before) = last.insert(*number, at)
+            && !kills.iter().any(|(killed, started)| before < *started && at + 1 >= *killed)
+        {
+            unexplained.push((*number, before, at));
+        }
+    }
+    unexplained
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: a copy is explained by a kill between it and the one before, and by no other.
+    #[test]
+    fn copies_need_a_kill_between() {
+        let kills = [(3, 3)];
+        assert_eq!(unexplained_copies(&[1, 2, 3, 3, 4], &kills), []);
+        assert_eq!(unexplained_copies(&[1, 2, 3, 4, 5, 2], &kills), []);
+        assert_eq!(unexplained_copies(&[1, 1, 3, 4, 5], &kills), [(1, 0, 1)]);
+        assert_eq!(unexplained_copies(&[1, 2, 3, 4, 5, 4], &kills), [(4, 3, 5)]);
+        assert_eq!(unexplained_copies(&[1, 2, 3, 3, 3], &kills), [(3, 3, 4)]);
+    }
 
     /// Goal: a started process is ended by its id, and its folder goes.
     #[test]

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use compliance::{Running, TempDir, banto, eventually, free_port, stock_or_skip};
+use compliance::{Running, TempDir, banto, eventually, free_port, stock_or_skip, unexplained_copies};
 
 /// How long anything may take; a start that repairs included.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -406,32 +406,6 @@ fn runs_of_repeats(found: &[u64]) -> usize {
     let repeated: Vec<bool> = found.iter().map(|number| !seen.insert(*number)).collect();
     usize::from(repeated.first() == Some(&true))
         + repeated.windows(2).filter(|pair| !pair[0] && pair[1]).count()
-}
-
-/// The messages of which a further copy stands in the mailbox without a kill between the two: their numbers and places. A kill is told
-/// by how many messages there were just after it and at the next complete start; the last one before a kill may be half written.
-fn unexplained_copies(found: &[u64], kills: &[(usize, usize)]) -> Vec<(u64, usize, usize)> {
-    let mut last: HashMap<u64, usize> = HashMap::new();
-    let mut unexplained = Vec::new();
-    for (at, number) in found.iter().enumerate() {
-        if let Some(before) = last.insert(*number, at)
-            && !kills.iter().any(|(killed, started)| before < *started && at + 1 >= *killed)
-        {
-            unexplained.push((*number, before, at));
-        }
-    }
-    unexplained
-}
-
-/// Goal: a copy is explained by a kill between it and the one before, and by no other.
-#[test]
-fn copies_need_a_kill_between() {
-    let kills = [(3, 3)];
-    assert_eq!(unexplained_copies(&[1, 2, 3, 3, 4], &kills), []);
-    assert_eq!(unexplained_copies(&[1, 2, 3, 4, 5, 2], &kills), []);
-    assert_eq!(unexplained_copies(&[1, 1, 3, 4, 5], &kills), [(1, 0, 1)]);
-    assert_eq!(unexplained_copies(&[1, 2, 3, 4, 5, 4], &kills), [(4, 3, 5)]);
-    assert_eq!(unexplained_copies(&[1, 2, 3, 3, 3], &kills), [(3, 3, 4)]);
 }
 
 /// Waits until the queue is empty and its mailbox has all of `taken`; the numbers in the mailbox.

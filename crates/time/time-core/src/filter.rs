@@ -248,6 +248,11 @@ impl Filter {
         self.estimate.map(|(at, estimate)| estimate.after(time.since(at)))
     }
 
+    /// The estimate for the moment of the last sample.
+    pub(crate) fn estimate_at_last(&self) -> Option<Estimate> {
+        self.estimate.map(|(_, estimate)| estimate)
+    }
+
     /// The clock was stepped by `nanos`: uncorrected time moved with it, and offsets the other way.
     pub fn shift(&mut self, nanos: i64) {
         let seconds = nanos as f64 * 1e-9;

@@ -265,6 +265,22 @@ impl Source {
         bounds.fold(f64::INFINITY, f64::min) + last.root_delay / 2.0 + last.root_dispersion
     }
 
+    /// One sigma of the estimate at the last answer, in seconds.
+    fn sigma_at_last(&self) -> f64 {
+        let at = self.filter.estimate_at_last();
+        at.map_or(f64::INFINITY, |one| one.offset_variance.max(0.0).sqrt())
+    }
+
+    /// [`Self::distance`] as it was at the last answer.
+    pub(crate) fn distance_at_last(&self) -> f64 {
+        let Some(last) = &self.last else { return f64::INFINITY };
+        let delay = self.filter.delay_min().unwrap_or(last.delay).max(0.0);
+        (last.root_delay + delay) / 2.0
+            + last.root_dispersion
+            + last.dispersion
+            + SIGMAS * self.sigma_at_last()
+    }
+
     /// Half the width of the interval in which true time surely is: the root distance (RFC 5905 section 11.2.2), in seconds.
     pub(crate) fn distance(&self, now: LocalTime, uncorrected: LocalTime) -> f64 {
         let Some(last) = &self.last else { return f64::INFINITY };

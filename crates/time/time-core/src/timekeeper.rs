@@ -7,6 +7,9 @@ use crate::selection::{Candidate, Interval, NoSelection, SelectionSettings, Verd
 use crate::source::{Exchange, Source, SourceSettings, SourceStatistics};
 use std::collections::BTreeMap;
 
+/// Selections in a row that find a source too distant or jittery before it is told.
+const BAD_BEFORE_TOLD: u32 = 4;
+
 /// Names a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u32);
@@ -44,6 +47,10 @@ pub enum Event {
     Lost(NoSelection),
     /// A source contradicts the majority.
     Falseticker(SourceId),
+    /// A source is farther away than `maxdistance`, and stays so.
+    TooDistant(SourceId),
+    /// A source's jitter is more than `maxjitter`, and stays so.
+    TooJittery(SourceId),
     /// The clock was found this far off, in seconds (true minus local), and corrected.
     Updated {
         /// The offset found.
@@ -123,7 +130,12 @@ pub struct Timekeeper {
     sources: BTreeMap<SourceId, Source>,
     verdicts: BTreeMap<SourceId, Verdict>,
     selected: Option<SourceId>,
-    lost: Option<NoSelection>,
+    /// Something was followed since a loss was told last.
+    followed: bool,
+    /// What was told since something was followed last.
+    told: Vec<std::mem::Discriminant<NoSelection>>,
+    /// How often in a row a source was too distant or jittery.
+    bad: BTreeMap<SourceId, u32>,
     discipline: Discipline,
     next_id: u32,
 }
@@ -137,7 +149,9 @@ impl Timekeeper {
             sources: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             selected: None,
-            lost: None,
+            followed: false,
+            told: Vec::new(),
+            bad: BTreeMap::new(),
             next_id: 0,
         })
     }
@@ -155,6 +169,7 @@ impl Timekeeper {
     pub fn remove_source(&mut self, id: SourceId, clock: &mut impl Clock) -> Vec<Event> {
         self.sources.remove(&id);
         self.verdicts.remove(&id);
+        self.bad.remove(&id);
         self.reselect(clock)
     }
 
@@ -224,26 +239,54 @@ impl Timekeeper {
             if verdict == Verdict::Falseticker && before.get(&id) != Some(&verdict) {
                 events.push(Event::Falseticker(id));
             }
+            events.extend(self.count_bad(id, verdict));
             self.verdicts.insert(id, verdict);
         }
         if let Some(id) = selected
             && self.selected != selected
         {
             events.push(Event::Selected(id));
+            self.followed = true;
+            self.told.clear();
         }
-        // Having nothing to follow is news once: when something was followed, or the reason is another.
-        if let Some(why) = why
-            && (self.selected.is_some() || (self.lost.is_some_and(|known| known != why)))
-        {
-            events.push(Event::Lost(why));
-        }
+        events.extend(why.filter(|why| self.is_news(why)).map(Event::Lost));
         let changed = self.selected != selected;
-        (self.selected, self.lost) = (selected, why);
+        self.selected = selected;
         // What is known of a source counts from the moment that it is followed, not from its next answer on.
         if changed && selected.is_some() {
             self.discipline_clock(clock, &mut events);
         }
         events
+    }
+
+    /// Having nothing to follow is news when something was followed before. That no majority agrees, or too few do, is news
+    /// also to somebody who waits for the first choice.
+    fn is_news(&mut self, why: &NoSelection) -> bool {
+        let kind = std::mem::discriminant(why);
+        let news = match why {
+            NoSelection::Waiting => false,
+            NoSelection::NoneSelectable { .. } => self.followed,
+            _ => !self.told.contains(&kind),
+        };
+        if news {
+            self.followed = false;
+            self.told.push(kind);
+        }
+        news
+    }
+
+    /// A source that is too distant or too jittery is told of when it stays so, once until it is not.
+    fn count_bad(&mut self, id: SourceId, verdict: Verdict) -> Option<Event> {
+        if !matches!(verdict, Verdict::Distant | Verdict::Jittery) {
+            self.bad.remove(&id);
+            return None;
+        }
+        let count = self.bad.entry(id).or_default();
+        *count = count.saturating_add(1);
+        (*count == BAD_BEFORE_TOLD).then_some(match verdict {
+            Verdict::Distant => Event::TooDistant(id),
+            _ => Event::TooJittery(id),
+        })
     }
 
     fn candidate(&self, id: SourceId, source: &Source, now: LocalTime, uncorrected: LocalTime) -> Candidate {
@@ -254,8 +297,13 @@ impl Timekeeper {
                 offset: estimate.offset - correction,
                 distance: source.distance(now, uncorrected),
             }),
+            quality: source.distance_at_last(),
+            reachable: source.reach != 0,
+            samples: source.filter.total(),
             stratum: source.last.map_or(16, |last| last.stratum),
-            sigma: estimate.map_or(f64::INFINITY, |estimate| estimate.offset_variance.sqrt()),
+            sigma: estimate.map_or(f64::INFINITY, |estimate| {
+                source.filter.residuals().0.max(estimate.offset_variance.sqrt())
+            }),
             prefer: source.settings.prefer,
             trust: source.settings.trust,
             noselect: source.settings.noselect,
@@ -753,7 +801,7 @@ mod tests {
         let id = world.servers[0].0;
         assert!(world.events.contains(&Event::Selected(id)));
         let events = world.keeper.set_reach(id, 0, &mut world.clock);
-        assert_eq!(events, [Event::Lost(NoSelection::NoneSelectable)]);
+        assert_eq!(events, [Event::Lost(NoSelection::NoneSelectable { unreachable: 1 })]);
         // What was known of it counts again at once.
         let events = world.keeper.set_reach(id, 0b10, &mut world.clock);
         assert!(

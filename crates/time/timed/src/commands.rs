@@ -189,7 +189,7 @@ fn state(verdict: Verdict) -> SourceState {
         Verdict::NotCombined => SourceState::NotCombined,
         Verdict::Falseticker => SourceState::Falseticker,
         Verdict::Jittery => SourceState::Jittery,
-        Verdict::Unselectable => SourceState::Nonselectable,
+        Verdict::Distant | Verdict::Unselectable => SourceState::Nonselectable,
     }
 }
 
@@ -302,16 +302,8 @@ pub(crate) fn selection_letter(daemon: &Daemon, peer: &Peer) -> u8 {
         _ if options.noselect => b'N',
         Verdict::Falseticker => b'x',
         Verdict::Jittery => b'~',
-        Verdict::Unselectable => {
-            let far = daemon
-                .keeper
-                .interval(peer.id, local)
-                .is_some_and(|one| one.distance > daemon.config.settings.max_distance);
-            match (has_samples && peer.client.reach() != 0, far) {
-                (true, true) => b'd',
-                _ => b'M',
-            }
-        }
+        Verdict::Distant => b'd',
+        Verdict::Unselectable => b'M',
         Verdict::NotCombined => {
             let all = || daemon.peers.iter();
             if !all().any(|other| daemon.keeper.verdict(other.id) == Verdict::Selected) {
@@ -556,7 +548,7 @@ pub(crate) fn status(daemon: &Daemon) -> control::Value {
                 Verdict::NotCombined => "-",
                 Verdict::Falseticker => "x",
                 Verdict::Jittery => "~",
-                Verdict::Unselectable => "?",
+                Verdict::Distant | Verdict::Unselectable => "?",
             };
             let offset = daemon.keeper.adjusted_offset(peer.id, local);
             control::json!({

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use sys::poll::{Interest, Readiness};
 use sys::socket::ReceiveBatch;
-use time_core::{Event, LocalTime, NoSelection, SourceId, Timekeeper, TimekeeperSettings, Verdict};
+use time_core::{Event, LocalTime, SourceId, Timekeeper, TimekeeperSettings, Verdict};
 
 /// Precision that the server states, log2 s: reading the kernel's clock takes about 50 ns.
 pub(crate) const SERVER_PRECISION: i8 = -24;
@@ -35,9 +35,9 @@ pub(crate) const SERVER_PRECISION: i8 = -24;
 const BATCH: usize = 16;
 /// The longest wait: what is due by the clock, not by a timer, is looked at this often.
 const WAIT_MAX: Duration = Duration::from_secs(1);
-/// A step of the clock by others is one from here on; smaller ones are the filter's business, and reading two clocks one
-/// after the other is not exact.
-const JUMP_MIN_NANOS: i64 = 5_000_000;
+/// A step of the clock by others is one from here on, as for chronyd: what was measured before says nothing any more. A smaller
+/// one is found by measuring, like any other error.
+const JUMP_MIN_NANOS: i64 = 10_000_000_000;
 /// Good replies wanted, and requests sent at most, after the clock jumped.
 const AFTER_JUMP: (u8, u8) = (4, 8);
 /// Between two reports of the error bound to the kernel, which lets it grow by 500 ppm meanwhile.
@@ -51,8 +51,9 @@ const ONCE_SAMPLES: u64 = 3;
 const ONCE_PATIENCE: Duration = Duration::from_secs(20);
 /// A command's longest datagram, and room to see that one is longer.
 const COMMAND_BYTES: usize = chrony_cmd::REQUEST_LENGTH_MAX + 4;
-/// Between the first requests to two sources, so that a start does not send them all at once.
-const FIRST_REQUEST_APART: Duration = Duration::from_millis(10);
+/// Between requests to different sources, where the polls leave room for that: an exchange that waits behind another is measured
+/// worse, and a start does not send them all at once.
+const REQUESTS_APART: Duration = Duration::from_millis(200);
 
 /// The daemon.
 pub(crate) struct Daemon {
@@ -92,6 +93,8 @@ pub(crate) struct Daemon {
     drift_due: Duration,
     kernel_status_due: Duration,
     ends_at: Option<Duration>,
+    /// The last request, and to whom.
+    last_request: Option<(Duration, SourceId)>,
     /// The kernel's realtime minus its monotonic clock: it changes only when somebody steps.
     epoch: i64,
     stopping: Option<ExitCode>,
@@ -194,6 +197,7 @@ impl Daemon {
             drift_due: now + config.drift_interval.min(FIRST_DRIFT_AFTER),
             kernel_status_due: now,
             ends_at: options.timeout.map(|timeout| now + timeout),
+            last_request: None,
             epoch: epoch(),
             stopping: None,
             sets_once,
@@ -234,7 +238,6 @@ impl Daemon {
         sys::memory::drop_start_pages();
         while self.stopping.is_none() {
             self.signals();
-            self.look_for_jump();
             let now = monotonic();
             self.due(now);
             if self.stopping.is_some() {
@@ -298,8 +301,8 @@ impl Daemon {
             wanted.push((command.socket.as_fd(), Interest::READ));
             tokens.push(Token::CommandUnix);
         }
-        if let Some(resolver) = &self.resolver {
-            wanted.push((resolver.as_fd(), Interest::READ));
+        if let Some(bell) = self.resolver.as_ref().and_then(Resolver::as_fd) {
+            wanted.push((bell, Interest::READ));
             tokens.push(Token::Resolver);
         }
         if let Some(control) = &self.control {
@@ -317,6 +320,8 @@ impl Daemon {
                 return;
             }
         }
+        // Before the stamps of what arrived are used.
+        self.look_for_jump();
         let mut control_ready = false;
         for (token, readiness) in tokens.into_iter().zip(ready.iter()) {
             if !readiness.any() {
@@ -345,11 +350,23 @@ impl Daemon {
         let deadlines = self
             .peers
             .iter()
-            .filter_map(Peer::deadline)
+            .filter_map(|peer| self.request_due(peer))
             .chain(self.wanted.iter().filter_map(|wanted| wanted.due))
             .chain(until_slew_ends)
             .chain(self.ends_at);
         deadlines.min().map_or(WAIT_MAX, |at| at.saturating_sub(now)).min(WAIT_MAX)
+    }
+
+    /// When a source is asked next: when its turn comes, and not right behind another one.
+    fn request_due(&self, peer: &Peer) -> Option<Duration> {
+        let at = peer.deadline()?;
+        let Some((before, _)) = self.last_request.filter(|(_, other)| *other != peer.id) else {
+            return Some(at);
+        };
+        // Many sources at short polls share the time that there is.
+        let shortest = self.peers.iter().map(|peer| peer.client.interval()).min().unwrap_or(REQUESTS_APART);
+        let share = shortest / (2 * u32::try_from(self.peers.len()).unwrap_or(u32::MAX).max(1));
+        Some(at.max(before + REQUESTS_APART.min(share)))
     }
 
     /// A clock that somebody else stepped, or that stood still while the machine slept, is noticed before its stamps are used.
@@ -368,7 +385,8 @@ impl Daemon {
         self.tell_kernel();
         self.forget_requests();
         let now = monotonic();
-        for peer in &mut self.peers {
+        // Only those that may be asked in bursts: the others are asked when it is their turn.
+        for peer in self.peers.iter_mut().filter(|peer| peer.line.initial_burst) {
             peer.client.burst(now, AFTER_JUMP.0, AFTER_JUMP.1);
         }
     }
@@ -390,10 +408,15 @@ impl Daemon {
             self.tell_kernel();
         }
         self.resolve(now);
-        for index in 0..self.peers.len() {
-            if self.peers.get(index).and_then(Peer::deadline).is_some_and(|at| at <= now) {
-                self.ask(index, now);
-            }
+        // One a round, the longest overdue first.
+        let first = (0..self.peers.len())
+            .filter_map(|index| Some((self.request_due(self.peers.get(index)?)?, index)))
+            .min()
+            .filter(|(at, _)| *at <= now);
+        if let Some((_, index)) = first {
+            self.ask(index, now);
+            let peer = self.peers.get(index);
+            self.last_request = peer.map(|peer| (now, peer.id));
         }
         if now >= self.drift_due {
             self.drift_due = now + self.config.drift_interval;
@@ -422,11 +445,15 @@ impl Daemon {
                     let source = self.label(id);
                     self.log.say(&Happened::Selected { source });
                 }
-                Event::Lost(why) => self.log.say(&match why {
-                    NoSelection::NoneSelectable => Happened::NoSelectable,
-                    NoSelection::NoMajority => Happened::NoMajority,
-                    NoSelection::TooFew => Happened::TooFewSources,
-                }),
+                Event::Lost(why) => self.log.say(&Happened::Lost(why)),
+                Event::TooDistant(id) => {
+                    let (source, limit) = (self.label(id), self.config.selection.distance_max);
+                    self.log.say(&Happened::TooDistant { source, limit });
+                }
+                Event::TooJittery(id) => {
+                    let (source, limit) = (self.label(id), self.config.selection.jitter_max);
+                    self.log.say(&Happened::TooJittery { source, limit });
+                }
                 Event::Falseticker(id) => {
                     let source = self.label(id);
                     self.log.say(&Happened::Falseticker { source });

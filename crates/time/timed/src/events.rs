@@ -5,6 +5,7 @@ use selflog::{Event, Facility, SelfLog, Severity};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use time_core::NoSelection;
 
 /// An event.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,10 +13,10 @@ pub(crate) enum Happened {
     Starting,
     Exiting,
     Selected { source: String },
-    NoSelectable,
-    NoMajority,
-    TooFewSources,
+    Lost(NoSelection),
     Falseticker { source: String },
+    TooDistant { source: String, limit: f64 },
+    TooJittery { source: String, limit: f64 },
     Stepped { seconds: f64 },
     Wrong { seconds: f64, how: &'static str },
     Jumped { seconds: f64 },
@@ -42,10 +43,10 @@ impl Event for Happened {
             Self::Starting => "daemon.start",
             Self::Exiting => "daemon.exit",
             Self::Selected { .. } => "source.selected",
-            Self::NoSelectable | Self::NoMajority | Self::TooFewSources | Self::NoSuitableSource => {
-                "source.lost"
-            }
+            Self::Lost(_) | Self::NoSuitableSource => "source.lost",
             Self::Falseticker { .. } => "source.falseticker",
+            Self::TooDistant { .. } => "source.distant",
+            Self::TooJittery { .. } => "source.jittery",
             Self::Stepped { .. } => "clock.step",
             Self::Wrong { .. } => "clock.wrong",
             Self::Jumped { .. } => "clock.jump",
@@ -68,10 +69,10 @@ impl Event for Happened {
 
     fn severity(&self) -> Severity {
         match self {
-            Self::NoSelectable
-            | Self::NoMajority
-            | Self::TooFewSources
+            Self::Lost(_)
             | Self::Falseticker { .. }
+            | Self::TooDistant { .. }
+            | Self::TooJittery { .. }
             | Self::Stepped { .. }
             | Self::Wrong { .. }
             | Self::Jumped { .. }
@@ -92,10 +93,14 @@ impl Event for Happened {
             Self::Starting => format!("chronyd version {} starting (banto)", env!("CARGO_PKG_VERSION")),
             Self::Exiting => "chronyd exiting".to_owned(),
             Self::Selected { source } => format!("Selected source {source}"),
-            Self::NoSelectable => "Can't synchronise: no selectable sources".to_owned(),
-            Self::NoMajority => "Can't synchronise: no majority".to_owned(),
-            Self::TooFewSources => "Can't synchronise: not enough selectable sources".to_owned(),
+            Self::Lost(why) => format!("Can't synchronise: {}", cause(why)),
             Self::Falseticker { source } => format!("Detected falseticker {source}"),
+            Self::TooDistant { source, limit } => {
+                format!("Root distance of {source} exceeds maxdistance of {limit:.3} seconds")
+            }
+            Self::TooJittery { source, limit } => {
+                format!("Jitter of {source} exceeds maxjitter of {limit:.3} seconds")
+            }
             Self::Stepped { seconds } => format!("System clock was stepped by {seconds:.6} seconds"),
             Self::Wrong { seconds, how } => format!("System clock wrong by {seconds:.6} seconds{how}"),
             Self::Jumped { seconds } => {
@@ -127,7 +132,10 @@ impl Event for Happened {
 
     fn fields(&self, field: &mut dyn FnMut(&str, &str)) {
         match self {
-            Self::Selected { source } | Self::Falseticker { source } => field("TIME_SOURCE", source),
+            Self::Selected { source }
+            | Self::Falseticker { source }
+            | Self::TooDistant { source, .. }
+            | Self::TooJittery { source, .. } => field("TIME_SOURCE", source),
             Self::Stepped { seconds }
             | Self::Jumped { seconds }
             | Self::ChangeRefused { seconds, .. }
@@ -142,6 +150,26 @@ impl Event for Happened {
             Self::Resolved { name, .. } | Self::Unresolved { name } => field("TIME_SOURCE", name),
             _ => {}
         }
+    }
+}
+
+/// Why nothing is followed, in chrony's words.
+fn cause(why: &NoSelection) -> String {
+    match why {
+        NoSelection::NoneSelectable { unreachable } => {
+            format!("no selectable sources ({unreachable} unreachable sources)")
+        }
+        NoSelection::NoMajority { agree, of, trusted } => {
+            let trusted = if *trusted { "trusted " } else { "" };
+            if *agree < 2 {
+                format!("no majority (no agreement among {of} {trusted}sources)")
+            } else {
+                format!("no majority (only {agree} of {of} {trusted}sources agree)")
+            }
+        }
+        NoSelection::TooFew => "not enough selectable sources".to_owned(),
+        NoSelection::NoneRequired => "no required source in selectable sources".to_owned(),
+        NoSelection::Waiting => "sources are waited for".to_owned(),
     }
 }
 

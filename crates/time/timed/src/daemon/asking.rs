@@ -1,6 +1,6 @@
 //! The client's side of the loop: names, requests, replies.
 
-use super::{Daemon, FIRST_REQUEST_APART, SERVER_PRECISION, monotonic};
+use super::{Daemon, SERVER_PRECISION, monotonic};
 use crate::config::SourceConfig;
 use crate::events::Happened;
 use crate::options::Once;
@@ -87,7 +87,7 @@ impl Daemon {
         }
         for index in due {
             let Some(wanted) = self.wanted.get_mut(index) else { continue };
-            let asked = self.resolver.as_ref().is_some_and(|one| one.ask(wanted.number, &wanted.line.name));
+            let asked = self.resolver.as_mut().is_some_and(|one| one.ask(wanted.number, &wanted.line.name));
             if asked {
                 wanted.due = None;
             } else {
@@ -97,7 +97,7 @@ impl Daemon {
     }
 
     pub(super) fn resolved(&mut self) {
-        let answers = self.resolver.as_ref().map(Resolver::answers).unwrap_or_default();
+        let answers = self.resolver.as_mut().map(Resolver::answers).unwrap_or_default();
         let now = monotonic();
         for answer in answers {
             self.found(answer.job, &answer.addresses, now);
@@ -154,7 +154,6 @@ impl Daemon {
         let at = SocketAddr::new(address, wanted.line.port);
         wanted.missing = wanted.missing.saturating_sub(1);
         let id = self.keeper.add_source(wanted.line.treatment);
-        let first = now + FIRST_REQUEST_APART * self.peers.len() as u32;
         self.peers.push(Peer::new(wanted, at, id, &self.keys, SERVER_PRECISION, first));
         true
     }

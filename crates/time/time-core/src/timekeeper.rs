@@ -406,9 +406,10 @@ impl Timekeeper {
             source.forget(frequency, sigma);
         }
         self.verdicts.clear();
-        self.lost = Some(NoSelection::NoneSelectable);
-        let lost = self.selected.take().map(|_| Event::Lost(NoSelection::NoneSelectable));
-        lost.into_iter().collect()
+        let unreachable =
+            self.sources.values().filter(|source| source.reach == 0 && !source.settings.noselect).count();
+        let why = NoSelection::NoneSelectable { unreachable };
+        self.selected.take().filter(|_| self.is_news(&why)).map(|_| Event::Lost(why)).into_iter().collect()
     }
 
     /// Before the daemon ends: a slew in progress would otherwise go on for ever.
@@ -821,7 +822,7 @@ mod tests {
         assert!(world.keeper.error_bound(world.clock.now()).is_some());
         assert_eq!(
             world.keeper.clock_jumped(50_000_000_000),
-            [Event::Lost(NoSelection::NoneSelectable)],
+            [Event::Lost(NoSelection::NoneSelectable { unreachable: 0 })],
             "what was followed was followed by another time"
         );
         // Until it was measured anew nobody may be told that the clock is right, however long that takes.

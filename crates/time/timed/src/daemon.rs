@@ -38,6 +38,9 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 /// A step of the clock by others is one from here on, as for chronyd: what was measured before says nothing any more. A smaller
 /// one is found by measuring, like any other error.
 const JUMP_MIN_NANOS: i64 = 10_000_000_000;
+/// From here on the clock is not called synchronised until it is measured again; reading two clocks one after the other is not
+/// exact.
+const STEP_MIN_NANOS: i64 = 5_000_000;
 /// Good replies wanted, and requests sent at most, after the clock jumped.
 const AFTER_JUMP: (u8, u8) = (4, 8);
 /// Between two reports of the error bound to the kernel, which lets it grow by 500 ppm meanwhile.
@@ -97,6 +100,8 @@ pub(crate) struct Daemon {
     last_request: Option<(Duration, SourceId)>,
     /// The kernel's realtime minus its monotonic clock: it changes only when somebody steps.
     epoch: i64,
+    /// The clock was stepped by somebody else, and not measured since.
+    stepped_by_others: bool,
     stopping: Option<ExitCode>,
     /// `-q`, and nothing forbids to set the clock.
     sets_once: bool,
@@ -199,6 +204,7 @@ impl Daemon {
             ends_at: options.timeout.map(|timeout| now + timeout),
             last_request: None,
             epoch: epoch(),
+            stepped_by_others: false,
             stopping: None,
             sets_once,
             options,
@@ -373,10 +379,15 @@ impl Daemon {
     fn look_for_jump(&mut self) {
         let epoch = epoch();
         let jump = epoch.saturating_sub(self.epoch);
-        if jump.abs() < JUMP_MIN_NANOS {
+        if jump.abs() < STEP_MIN_NANOS {
             return;
         }
         self.epoch = epoch;
+        if jump.abs() < JUMP_MIN_NANOS {
+            self.stepped_by_others = true;
+            self.tell_kernel();
+            return;
+        }
         self.log.say(&Happened::Jumped { seconds: jump as f64 * 1e-9 });
         let moved = self.clock.kernel_was_moved(jump);
         let events = self.keeper.clock_jumped(moved);
@@ -459,6 +470,7 @@ impl Daemon {
                     self.log.say(&Happened::Falseticker { source });
                 }
                 Event::Updated { offset } => {
+                    self.stepped_by_others = false;
                     if offset.abs() > self.config.log_change && self.options.once == Once::No {
                         self.log.say(&Happened::Wrong { seconds: offset, how: "" });
                     }
@@ -514,7 +526,8 @@ impl Daemon {
             return;
         }
         let now = self.local_now();
-        let (bound, sigma) = (self.keeper.error_bound(now), self.keeper.discipline().sigma(now));
+        let bound = self.keeper.error_bound(now).filter(|_| !self.stepped_by_others);
+        let sigma = self.keeper.discipline().sigma(now);
         let status = KernelStatus::new(bound, sigma, self.config.rtc_sync);
         if let Err(error) = status.tell() {
             self.log.say(&Happened::ClockFailed { why: error.to_string() });

@@ -294,8 +294,6 @@ fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
 /// What the selection makes of a source, in the letters of `selectdata` (`chronyc(1)`).
 pub(crate) fn selection_letter(daemon: &Daemon, peer: &Peer) -> u8 {
     let options = daemon.effective_options(peer);
-    let local = daemon.local_now();
-    let has_samples = daemon.keeper.source(peer.id).is_some_and(|source| source.last().is_some());
     match daemon.keeper.verdict(peer.id) {
         Verdict::Selected => b'*',
         Verdict::Combined => b'+',

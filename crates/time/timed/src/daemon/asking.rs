@@ -154,7 +154,7 @@ impl Daemon {
         let at = SocketAddr::new(address, wanted.line.port);
         wanted.missing = wanted.missing.saturating_sub(1);
         let id = self.keeper.add_source(wanted.line.treatment);
-        self.peers.push(Peer::new(wanted, at, id, &self.keys, SERVER_PRECISION, first));
+        self.peers.push(Peer::new(wanted, at, id, &self.keys, SERVER_PRECISION, now));
         true
     }
 

@@ -4,6 +4,7 @@
 mod address;
 mod batch;
 mod pass;
+mod send;
 mod transmit;
 
 pub use address::{
@@ -11,7 +12,10 @@ pub use address::{
 };
 pub use batch::{Datagram, Outgoing, ReceiveBatch, send_batch};
 pub use pass::send_descriptor;
-pub use transmit::{take_transmit_time, transmit_timestamps};
+pub use send::{Departure, SendBatch, local_addresses};
+pub use transmit::{
+    TransmitStamp, take_transmit_stamps, take_transmit_time, transmit_stamps_on_request, transmit_timestamps,
+};
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};

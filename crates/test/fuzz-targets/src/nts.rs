@@ -66,7 +66,7 @@ pub(crate) fn server(data: &[u8]) {
     server.set_cookie_keys(Some(Arc::new(keys())));
     let now = NtpTimestamp::from_unix_nanos(1_700_000_000_000_000_000);
     let snapshot = ServerSnapshot::unsynchronised(-20);
-    if let Some(Ok(reply)) = server.respond_nts(data, PEER, now, now, &snapshot, &mut numbers()) {
+    if let Some(Ok(reply)) = server.respond_nts(data, PEER, now, now, Manner::Basic, &snapshot, &mut numbers()) {
         assert!(reply.len() <= data.len(), "a reply is never longer than its request");
     }
 }

@@ -8,5 +8,6 @@
 #![forbid(unsafe_code)]
 
 pub mod journal;
+pub mod ntp;
 pub mod smtp;
 pub mod syslog;

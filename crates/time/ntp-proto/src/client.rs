@@ -237,7 +237,7 @@ impl Client {
         if let Some((id, key)) = &self.config.key {
             let digest = key.digest(&bytes, self.config.version);
             bytes.extend(id.to_be_bytes());
-            bytes.extend(digest);
+            bytes.extend_from_slice(&digest);
         }
         bytes
     }
@@ -669,7 +669,7 @@ mod tests {
             if let Some(secret) = secret {
                 let digest = key(secret).digest(&bytes, 4);
                 bytes.extend(id.to_be_bytes());
-                bytes.extend(digest);
+                bytes.extend_from_slice(&digest);
             }
             let found = client.receive(Duration::ZERO, &bytes, WALL + SECOND);
             assert_eq!(found.map(|measurement| measurement.authenticated), expected);

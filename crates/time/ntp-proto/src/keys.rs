@@ -50,11 +50,29 @@ impl KeyType {
 }
 
 /// One key: its algorithm and its secret.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Key {
     kind: KeyType,
     secret: Vec<u8>,
+    prepared: Prepared,
 }
+
+/// What the algorithm makes of the secret once, so that not every packet pays for it.
+#[derive(Clone)]
+enum Prepared {
+    /// A hash is begun with the secret each time.
+    Hash,
+    Aes128(Box<Cmac<Aes128>>),
+    Aes256(Box<Cmac<Aes256>>),
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.secret) == (other.kind, &other.secret)
+    }
+}
+
+impl Eq for Key {}
 
 // A secret never reaches a log.
 impl std::fmt::Debug for Key {
@@ -73,7 +91,24 @@ impl Key {
             _ if secret.is_empty() || secret.len() > SECRET_BYTES_MAX => {
                 Err(KeyFileError::SecretLength { expected: 1, found: secret.len() })
             }
-            _ => Ok(Self { kind, secret }),
+            _ => {
+                let mut prepared = Prepared::Hash;
+                // The length was checked above, so neither fails.
+                match kind {
+                    KeyType::Aes128 => {
+                        if let Ok(mac) = Cmac::new_from_slice(&secret) {
+                            prepared = Prepared::Aes128(Box::new(mac));
+                        }
+                    }
+                    KeyType::Aes256 => {
+                        if let Ok(mac) = Cmac::new_from_slice(&secret) {
+                            prepared = Prepared::Aes256(Box::new(mac));
+                        }
+                    }
+                    _ => {}
+                }
+                Ok(Self { kind, secret, prepared })
+            }
         }
     }
 
@@ -88,22 +123,25 @@ impl Key {
     }
 
     /// The digest of `data` as a packet of `version` carries it.
-    pub fn digest(&self, data: &[u8], version: u8) -> Vec<u8> {
-        let mut digest = match self.kind {
-            KeyType::Md5 => keyed::<md5::Md5>(&self.secret, data),
-            KeyType::Sha1 => keyed::<Sha1>(&self.secret, data),
-            KeyType::Sha256 => keyed::<Sha256>(&self.secret, data),
-            KeyType::Sha384 => keyed::<Sha384>(&self.secret, data),
-            KeyType::Sha512 => keyed::<Sha512>(&self.secret, data),
-            KeyType::Aes128 => Cmac::<Aes128>::new_from_slice(&self.secret)
-                .map(|mac| mac.chain_update(data).finalize().into_bytes().to_vec())
-                .unwrap_or_default(),
-            KeyType::Aes256 => Cmac::<Aes256>::new_from_slice(&self.secret)
-                .map(|mac| mac.chain_update(data).finalize().into_bytes().to_vec())
-                .unwrap_or_default(),
-        };
+    pub fn digest(&self, data: &[u8], version: u8) -> Digested {
+        let mut digest = Digested { bytes: [0; MAC_BYTES_MAX], length: 0 };
+        match (&self.prepared, self.kind) {
+            (Prepared::Aes128(mac), _) => {
+                digest.set(&(**mac).clone().chain_update(data).finalize().into_bytes());
+            }
+            (Prepared::Aes256(mac), _) => {
+                digest.set(&(**mac).clone().chain_update(data).finalize().into_bytes());
+            }
+            (Prepared::Hash, KeyType::Md5) => digest.set(&keyed::<md5::Md5>(&self.secret, data)),
+            (Prepared::Hash, KeyType::Sha1) => digest.set(&keyed::<Sha1>(&self.secret, data)),
+            (Prepared::Hash, KeyType::Sha256) => digest.set(&keyed::<Sha256>(&self.secret, data)),
+            (Prepared::Hash, KeyType::Sha384) => digest.set(&keyed::<Sha384>(&self.secret, data)),
+            (Prepared::Hash, KeyType::Sha512) => digest.set(&keyed::<Sha512>(&self.secret, data)),
+            // Not made: `new` refuses such a key. No digest verifies nothing.
+            (Prepared::Hash, KeyType::Aes128 | KeyType::Aes256) => {}
+        }
         if version >= 4 {
-            digest.truncate(MAC_V4_BYTES_MAX);
+            digest.length = digest.length.min(MAC_V4_BYTES_MAX);
         }
         digest
     }
@@ -115,12 +153,36 @@ impl Key {
         let found = digest.get(..expected.len()).unwrap_or_default();
         !expected.is_empty()
             && found.len() == expected.len()
-            && found.iter().zip(&expected).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+            && found.iter().zip(expected.iter()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
     }
 }
 
-fn keyed<D: Digest>(secret: &[u8], data: &[u8]) -> Vec<u8> {
-    D::new().chain_update(secret).chain_update(data).finalize().to_vec()
+/// A digest's bytes.
+#[derive(Clone, Copy)]
+pub struct Digested {
+    bytes: [u8; MAC_BYTES_MAX],
+    length: usize,
+}
+
+impl Digested {
+    fn set(&mut self, digest: &[u8]) {
+        for (to, from) in self.bytes.iter_mut().zip(digest) {
+            *to = *from;
+        }
+        self.length = digest.len().min(MAC_BYTES_MAX);
+    }
+}
+
+impl std::ops::Deref for Digested {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+fn keyed<D: Digest>(secret: &[u8], data: &[u8]) -> sha2::digest::Output<D> {
+    D::new().chain_update(secret).chain_update(data).finalize()
 }
 
 /// Why a packet's authentication failed.
@@ -269,10 +331,10 @@ mod tests {
         let check = |kind, secret: &[u8], data: &[u8], version, expected: &str| {
             let key = Key::new(kind, secret.to_vec()).expect("the secret fits");
             let digest = key.digest(data, version);
-            assert_eq!(digest, hex(expected).expect("the expected digest is hexadecimal"), "{kind:?}");
+            assert_eq!(*digest, *hex(expected).expect("the expected digest is hexadecimal"), "{kind:?}");
             assert!(key.verify(data, version, &digest));
             assert!(!key.verify(data, version, &digest[..digest.len() - 1]));
-            let mut wrong = digest.clone();
+            let mut wrong = digest.to_vec();
             wrong[0] ^= 1;
             assert!(!key.verify(data, version, &wrong));
         };
@@ -300,7 +362,7 @@ mod tests {
                     x MD5 a\n30 AES256 HEX:00\n40 WHIRLPOOL a\n50 MD5 HEX:0g\n60\n70 MD5 ASCII:a:b\n";
         let (keys, errors) = Keys::parse(text);
         assert_eq!(keys.len(), 4);
-        assert_eq!(keys.key(70), Some(&Key { kind: KeyType::Md5, secret: b"a:b".to_vec() }));
+        assert_eq!(keys.key(70), Key::new(KeyType::Md5, b"a:b".to_vec()).ok().as_ref());
         assert_eq!(keys.key(20).map(Key::bits), Some(128));
         let expected = [
             (6, KeyFileError::Id),

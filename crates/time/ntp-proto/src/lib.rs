@@ -11,22 +11,26 @@
 
 mod access;
 mod client;
+mod clients;
 mod extension;
 mod keys;
 mod kiss;
 pub mod nts;
 mod packet;
 mod server;
+mod stamps;
 mod timestamp;
 
 pub use access::{AccessList, Subnet};
 pub use client::{Client, ClientConfig, Measurement, ReplyError};
+pub use clients::{ClientAccount, ClientRecord, ClientTable, RateLimit, Service, Treatment};
 pub use extension::{Extension, Extensions};
-pub use keys::{Key, KeyFileError, KeyType, Keys, MAC_BYTES_MAX, MacError};
+pub use keys::{Digested, Key, KeyFileError, KeyType, Keys, MAC_BYTES_MAX, MacError};
 pub use kiss::KissCode;
 pub use packet::{
     HEADER_BYTES, Header, Leap, MacField, Mode, PACKET_BYTES_MAX, Packet, PacketError, ReferenceId,
     STRATUM_MAX, VERSION,
 };
-pub use server::{Refusal, Reply, Server, ServerCounters, ServerSnapshot};
+pub use server::{Manner, Refusal, Reply, Server, ServerCounters, ServerSnapshot, interleaved_origin};
+pub use stamps::StampTable;
 pub use timestamp::{NTP_UNIX_OFFSET_SECONDS, NtpShort, NtpTimestamp};

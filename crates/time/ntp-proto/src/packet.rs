@@ -155,7 +155,7 @@ impl Header {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; HEADER_BYTES]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8; HEADER_BYTES]) -> Self {
         let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let stamp = |at: usize| NtpTimestamp(u64::from(word(at)) << 32 | u64::from(word(at + 4)));
         Self {

@@ -2,6 +2,7 @@
 
 use crate::access::AccessList;
 use crate::keys::{Keys, MAC_BYTES_MAX, MacError};
+use crate::kiss::KissCode;
 use crate::nts::CookieKeys;
 use crate::packet::{HEADER_BYTES, Header, Leap, Mode, Packet, PacketError, ReferenceId};
 use crate::timestamp::{NtpShort, NtpTimestamp};
@@ -45,9 +46,15 @@ impl ServerSnapshot {
     }
 
     /// The header of the reply to `request`.
-    pub(crate) fn header(&self, request: &Header, received: NtpTimestamp, transmit: NtpTimestamp) -> Header {
+    pub(crate) fn header(
+        &self,
+        request: &Header,
+        received: NtpTimestamp,
+        transmit: NtpTimestamp,
+        manner: Manner,
+    ) -> Header {
         let age = if self.reference.is_unknown() { 0.0 } else { transmit.since(self.reference).max(0.0) };
-        Header {
+        let mut header = Header {
             leap: self.leap,
             version: request.version,
             mode: Mode::Server,
@@ -61,8 +68,33 @@ impl ServerSnapshot {
             origin: request.transmit,
             receive: received,
             transmit,
+        };
+        match manner {
+            Manner::Basic => {}
+            Manner::Interleaved { previous } => {
+                (header.origin, header.transmit) = (request.receive, previous);
+            }
+            Manner::Kiss(code) => {
+                (header.leap, header.stratum) = (Leap::Unsynchronised, 0);
+                header.reference_id = code.reference_id();
+            }
         }
+        header
     }
+}
+
+/// The way a reply takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Basic mode (RFC 5905).
+    Basic,
+    /// Interleaved mode: the reply says when the reply before it left (RFC 9769 section 2).
+    Interleaved {
+        /// When the reply whose receive timestamp the request brings back left.
+        previous: NtpTimestamp,
+    },
+    /// A kiss instead of the time.
+    Kiss(KissCode),
 }
 
 /// What became of the datagrams that arrived.
@@ -78,6 +110,22 @@ pub struct ServerCounters {
     pub denied: u64,
     /// Refused for the bytes, mode or key.
     pub malformed: u64,
+    /// Replies made in interleaved mode.
+    pub interleaved: u64,
+}
+
+impl ServerCounters {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            received: self.received + other.received,
+            answered: self.answered + other.answered,
+            authenticated: self.authenticated + other.authenticated,
+            denied: self.denied + other.denied,
+            malformed: self.malformed + other.malformed,
+            interleaved: self.interleaved + other.interleaved,
+        }
+    }
 }
 
 /// Why there is no reply. A request that is not answered costs nothing more than a counter.
@@ -145,6 +193,26 @@ impl Server {
         self.counters
     }
 
+    /// Makes the rules of access quick to ask; to be called once they are complete.
+    pub fn prepare(&mut self) {
+        self.access.prepare();
+    }
+
+    /// The counters since the last call, which start anew.
+    pub fn take_counters(&mut self) -> ServerCounters {
+        std::mem::take(&mut self.counters)
+    }
+
+    /// Whether the address may ask; one that may not is counted, with its datagram.
+    pub fn admits(&mut self, from: IpAddr) -> bool {
+        let allowed = self.access.allows(from);
+        if !allowed {
+            self.counters.received += 1;
+            self.counters.denied += 1;
+        }
+        allowed
+    }
+
     /// The reply to `request` from `from`, which arrived at `received`, when it leaves at `transmit` (both of the clock
     /// that the snapshot speaks of).
     pub fn respond(
@@ -155,53 +223,85 @@ impl Server {
         transmit: NtpTimestamp,
         snapshot: &ServerSnapshot,
     ) -> Result<Reply, Refusal> {
+        if !self.admits(from) {
+            return Err(Refusal::Access);
+        }
+        let mut reply = Reply { bytes: [0; HEADER_BYTES + 4 + MAC_BYTES_MAX], length: 0 };
+        reply.length = self.reply(request, received, transmit, Manner::Basic, snapshot, &mut reply.bytes)?;
+        Ok(reply)
+    }
+
+    /// Writes the reply to a request from an address that [`Self::admits`] to `out` and returns its length, which is never above
+    /// the request's; `out` has room for as much.
+    pub fn reply(
+        &mut self,
+        request: &[u8],
+        received: NtpTimestamp,
+        transmit: NtpTimestamp,
+        manner: Manner,
+        snapshot: &ServerSnapshot,
+        out: &mut [u8],
+    ) -> Result<usize, Refusal> {
         self.counters.received += 1;
-        let reply = self.reply(request, from, received, transmit, snapshot);
+        let reply = self.write(request, received, transmit, manner, snapshot, out);
         match &reply {
-            Ok(reply) => {
+            Ok(length) => {
                 self.counters.answered += 1;
-                self.counters.authenticated += u64::from(reply.length > HEADER_BYTES);
+                self.counters.authenticated += u64::from(*length > HEADER_BYTES);
+                self.counters.interleaved += u64::from(matches!(manner, Manner::Interleaved { .. }));
             }
-            Err(Refusal::Access) => self.counters.denied += 1,
             Err(_) => self.counters.malformed += 1,
         }
         reply
     }
 
-    fn reply(
+    fn write(
         &self,
         request: &[u8],
-        from: IpAddr,
         received: NtpTimestamp,
         transmit: NtpTimestamp,
+        manner: Manner,
         snapshot: &ServerSnapshot,
-    ) -> Result<Reply, Refusal> {
+        out: &mut [u8],
+    ) -> Result<usize, Refusal> {
         let packet = Packet::parse(request).map_err(Refusal::Packet)?;
         if packet.header.mode != Mode::Client {
             return Err(Refusal::Mode(packet.header.mode));
         }
-        if !self.access.allows(from) {
-            return Err(Refusal::Access);
-        }
-        let head = snapshot.header(&packet.header, received, transmit).to_bytes();
-        let mut reply = Reply { bytes: [0; HEADER_BYTES + 4 + MAC_BYTES_MAX], length: HEADER_BYTES };
-        reply.bytes[..HEADER_BYTES].copy_from_slice(&head);
-        if let Some(mac) = packet.mac {
-            let version = packet.header.version;
-            let key = self.keys.key(mac.key_id).ok_or(Refusal::Mac(MacError::Key { id: mac.key_id }))?;
-            if !key.verify(packet.covered, version, mac.digest) {
-                return Err(Refusal::Mac(MacError::Digest));
+        let version = packet.header.version;
+        let mac = match packet.mac {
+            None => None,
+            Some(mac) => {
+                let key = self.keys.key(mac.key_id).ok_or(Refusal::Mac(MacError::Key { id: mac.key_id }))?;
+                if !key.verify(packet.covered, version, mac.digest) {
+                    return Err(Refusal::Mac(MacError::Digest));
+                }
+                Some((mac.key_id, key))
             }
-            let digest = key.digest(&head, version);
-            let tail = mac.key_id.to_be_bytes().into_iter().chain(digest);
-            for (slot, byte) in reply.bytes[HEADER_BYTES..].iter_mut().zip(tail) {
-                *slot = byte;
-                reply.length += 1;
-            }
+        };
+        let head = snapshot.header(&packet.header, received, transmit, manner).to_bytes();
+        let digest = mac.map(|(id, key)| (id, key.digest(&head, version)));
+        let tail =
+            digest.iter().flat_map(|(id, digest)| id.to_be_bytes().into_iter().chain(digest.iter().copied()));
+        let mut length = 0;
+        for (slot, byte) in out.iter_mut().zip(head.into_iter().chain(tail)) {
+            *slot = byte;
+            length += 1;
         }
-        debug_assert!(reply.length <= request.len(), "a reply is never longer than its request");
-        Ok(reply)
+        debug_assert!(length <= request.len(), "a reply is never longer than its request");
+        Ok(length)
     }
+}
+
+/// The server's receive timestamp that a request in interleaved mode brings back: the reply may tell when the one that had it left. None
+/// for a request in basic mode (RFC 9769 section 2: its origin is not the receive timestamp of a reply, or receive and transmit
+/// timestamp are equal), and for what is no request.
+pub fn interleaved_origin(request: &[u8]) -> Option<NtpTimestamp> {
+    let head = request.first_chunk::<HEADER_BYTES>()?;
+    let header = Header::from_bytes(head);
+    let asks =
+        header.mode == Mode::Client && !header.origin.is_unknown() && header.receive != header.transmit;
+    asks.then_some(header.origin)
 }
 
 #[cfg(test)]

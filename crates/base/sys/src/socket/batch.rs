@@ -1,7 +1,7 @@
 //! Many datagrams in one system call.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use super::{Credentials, from_storage, to_storage};
@@ -46,6 +46,8 @@ pub struct Datagram<'a> {
     pub received_ns: Option<i64>,
     /// Datagrams that the kernel has dropped on this socket so far, where [`super::count_drops`] is on. Wraps.
     pub drops: Option<u32>,
+    /// The local address that it was sent to, where [`super::local_addresses`] is on.
+    pub local: Option<IpAddr>,
 }
 
 impl ReceiveBatch {
@@ -129,8 +131,20 @@ impl ReceiveBatch {
             credentials: None,
             received_ns: None,
             drops: None,
+            local: None,
         };
         self.for_each_control(index, |level, kind, data| {
+            match (level, kind) {
+                // struct in_pktinfo: interface index, the address to reply from, the address that was written to.
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    let octets = data.get(4..).and_then(|rest| rest.first_chunk::<4>());
+                    datagram.local = octets.map(|octets| IpAddr::from(*octets));
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    datagram.local = data.first_chunk::<16>().map(|octets| IpAddr::from(*octets));
+                }
+                _ => {}
+            }
             if level != libc::SOL_SOCKET {
                 return;
             }

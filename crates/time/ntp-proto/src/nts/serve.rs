@@ -3,7 +3,7 @@
 use super::cookie::CookieKeys;
 use super::reply::{NtsRefusal, NtsRequest};
 use crate::packet::{HEADER_BYTES, Mode, Packet, ReferenceId};
-use crate::server::{Refusal, Server, ServerSnapshot};
+use crate::server::{Manner, Refusal, Server, ServerSnapshot};
 use crate::timestamp::NtpTimestamp;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ impl Server {
         from: IpAddr,
         received: NtpTimestamp,
         transmit: NtpTimestamp,
+        manner: Manner,
         snapshot: &ServerSnapshot,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Option<Result<Vec<u8>, Refusal>> {
@@ -40,7 +41,7 @@ impl Server {
         let opened = NtsRequest::open(request, &keys)?;
         self.counters.received += 1;
         let nak = |identifier: &[u8]| {
-            let mut header = snapshot.header(&packet.header, received, transmit);
+            let mut header = snapshot.header(&packet.header, received, transmit, Manner::Basic);
             (header.stratum, header.reference_id) = (0, ReferenceId(*b"NTSN"));
             NtsRequest::nak(&header.to_bytes(), identifier)
         };
@@ -51,10 +52,11 @@ impl Server {
             }
             Err(NtsRefusal::Nak { identifier }) => nak(&identifier),
             Ok(opened) => {
-                let head = snapshot.header(&packet.header, received, transmit).to_bytes();
+                let head = snapshot.header(&packet.header, received, transmit, manner).to_bytes();
                 match opened.reply(&head, &keys, random) {
                     Some(reply) => {
                         self.counters.authenticated += 1;
+                        self.counters.interleaved += u64::from(matches!(manner, Manner::Interleaved { .. }));
                         reply
                     }
                     None => nak(opened.identifier()),
@@ -116,7 +118,7 @@ mod tests {
         random(&mut bytes);
         let request = association.protect(&plain, &bytes).expect("there are cookies");
         let mut ask = |server: &mut Server, request: &[u8], from: [u8; 4]| {
-            server.respond_nts(request, from.into(), at, at, &snapshot, &mut random)
+            server.respond_nts(request, from.into(), at, at, Manner::Basic, &snapshot, &mut random)
         };
         assert!(ask(&mut server, &request, [127, 0, 0, 1]).is_none(), "NTS is off");
         server.set_cookie_keys(Some(Arc::clone(&keys)));

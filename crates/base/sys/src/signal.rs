@@ -61,6 +61,16 @@ pub fn catch(signal: i32) -> io::Result<()> {
     }
 }
 
+/// No signal is handled in this thread from now on: those of the process go to the others.
+pub fn block_in_this_thread() {
+    // SAFETY: the set is a plain C structure of ours, filled before it is used; the call fails for an unknown `how` only.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, std::ptr::null_mut());
+    }
+}
+
 /// From now on ignores `signal` (children inherit that).
 pub fn ignore(signal: i32) -> io::Result<()> {
     set_disposition(signal, libc::SIG_IGN)

@@ -14,7 +14,8 @@ pub use batch::{Datagram, Outgoing, ReceiveBatch, send_batch};
 pub use pass::send_descriptor;
 pub use send::{Departure, SendBatch, local_addresses};
 pub use transmit::{
-    TransmitStamp, take_transmit_stamps, take_transmit_time, transmit_stamps_on_request, transmit_timestamps,
+    TransmitStamp, restart_transmit_stamps, take_transmit_stamps, take_transmit_time,
+    transmit_stamps_on_request, transmit_timestamps,
 };
 
 use std::io;

@@ -8,7 +8,7 @@ use ntp_proto::nts::{
     AeadAlgorithm, Association, CookieKeys, EstablishedKeys, KeAnswer, KeOffer, KeResponse,
     PROTECT_RANDOM_BYTES, Preparation, Records, SavedAssociation, SessionKeys, message_is_complete,
 };
-use ntp_proto::{AccessList, Keys, NtpTimestamp, Server, ServerSnapshot, Subnet};
+use ntp_proto::{AccessList, Keys, Manner, NtpTimestamp, Server, ServerSnapshot, Subnet};
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -66,7 +66,9 @@ pub(crate) fn server(data: &[u8]) {
     server.set_cookie_keys(Some(Arc::new(keys())));
     let now = NtpTimestamp::from_unix_nanos(1_700_000_000_000_000_000);
     let snapshot = ServerSnapshot::unsynchronised(-20);
-    if let Some(Ok(reply)) = server.respond_nts(data, PEER, now, now, Manner::Basic, &snapshot, &mut numbers()) {
+    if let Some(Ok(reply)) =
+        server.respond_nts(data, PEER, now, now, Manner::Basic, &snapshot, &mut numbers())
+    {
         assert!(reply.len() <= data.len(), "a reply is never longer than its request");
     }
 }

@@ -5,9 +5,7 @@
 /// that it has no effect: a configuration that works with chrony works here, and its author knows what is different.
 pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("broadcast", "nothing is broadcast"),
-    ("clientloglimit", "the table of clients has a fixed size"),
     ("clockprecision", "the clock's precision is measured"),
-    ("cmdratelimit", "commands are not limited by rate"),
     ("fallbackdrift", "the last frequency is kept while no source can be reached"),
     ("hwclockfile", "the real-time clock is left to the kernel"),
     ("hwtimestamp", "timestamps are the kernel's"),
@@ -19,7 +17,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("mailonchange", "`banto.toml` sends mail on any log record, this one too"),
     ("maxntsconnections", "there is no NTS-KE server yet"),
     ("nocerttimecheck", "there is no NTS yet"),
-    ("noclientlog", "clients are counted"),
     ("nosystemcert", "there is no NTS yet"),
     ("ntpsigndsocket", "replies are not signed for Samba"),
     ("ntsaeads", "there is no NTS yet"),
@@ -36,7 +33,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("ntstrustedcerts", "there is no NTS yet"),
     ("ptpdomain", "there is no NTP over PTP"),
     ("ptpport", "there is no NTP over PTP"),
-    ("ratelimit", "clients are not limited by rate"),
     ("refclock", "reference clocks are not read yet"),
     ("rtcautotrim", "the real-time clock is left to the kernel"),
     ("rtcdevice", "the real-time clock is left to the kernel"),

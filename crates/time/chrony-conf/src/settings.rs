@@ -154,6 +154,8 @@ pub struct Settings {
     pub smooth_time: Option<SmoothTime>,
     /// `broadcast`, in the order of the files.
     pub broadcasts: Vec<Broadcast>,
+    /// `serverthreads`, which chrony does not have: threads that answer requests.
+    pub server_threads: u32,
     /// `clientloglimit`, bytes.
     pub client_log_limit: u64,
     /// `noclientlog`.
@@ -266,6 +268,7 @@ impl Settings {
             temp_comp: None,
             smooth_time: None,
             broadcasts: Vec::new(),
+            server_threads: 1,
             client_log_limit: CLIENT_LOG_LIMIT_DEFAULT,
             no_client_log: false,
             ntp_signd_socket: None,

@@ -39,7 +39,34 @@ pub(crate) struct VirtualClock {
     frequency: f64,
 }
 
+/// What turns the kernel's time into this clock's, until the next change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClockMap {
+    kernel: i64,
+    ours: i64,
+    frequency: f64,
+}
+
+impl ClockMap {
+    /// What the clock showed when the kernel's showed `kernel`, nanoseconds since the Unix epoch.
+    pub(crate) fn at(&self, kernel: i64) -> i64 {
+        let elapsed = kernel.saturating_sub(self.kernel);
+        let gained = (elapsed as f64 * self.frequency).round() as i64;
+        self.ours.saturating_add(elapsed).saturating_add(gained)
+    }
+}
+
 impl DaemonClock {
+    /// The map in force, for those who serve time from other threads.
+    pub(crate) fn map(&self) -> ClockMap {
+        match self {
+            Self::Kernel { .. } => ClockMap { kernel: 0, ours: 0, frequency: 0.0 },
+            Self::Virtual(clock) => {
+                ClockMap { kernel: clock.kernel, ours: clock.ours, frequency: clock.frequency }
+            }
+        }
+    }
+
     /// Takes charge of the kernel's clock: its own loops are switched off and the correction in force is kept.
     pub(crate) fn kernel() -> Result<Self, ClockError> {
         sys::clock::end_foreign_corrections().map_err(refused)?;

@@ -4,18 +4,22 @@ mod change;
 
 use crate::daemon::{Daemon, SERVER_PRECISION};
 use crate::peers::Peer;
+use crate::serving::Memory;
 use chrony_cmd::{
-    AccessRule, Activity, Address, AuthData, AuthMode, Burst, Float, LeapStatus, MakestepRule, Name, NtpData,
-    NtpPacket, NtpTimestamps, Reply, Request, SelectData, SelectOptions, ServerPackets, ServerStats,
-    SourceData, SourceMode, SourceState, SourceStats, Status, Subnet, Timespec, Tracking,
+    AccessRule, Activity, Address, AuthData, AuthMode, Burst, ClientAccess, ClientAccesses, ClientPage,
+    Float, LeapStatus, MakestepRule, Name, NtpData, NtpPacket, NtpTimestamps, Reply, Request, SelectData,
+    SelectOptions, ServerPackets, ServerStats, SourceData, SourceMode, SourceState, SourceStats, Status,
+    Subnet, Timespec, Tracking,
 };
-use ntp_proto::AccessList;
+use ntp_proto::{AccessList, ClientAccount, Service};
 use std::net::IpAddr;
 use std::time::Duration;
 use time_core::{LocalTime, MakeStep, Verdict};
 
 /// Reference id of a clock that follows itself (`local`), as chronyd shows it.
 pub(crate) const LOCAL_REFERENCE_ID: [u8; 4] = [127, 127, 1, 1];
+/// "Unknown" in the protocol's exponents of intervals.
+const INTERVAL_UNKNOWN: i8 = 127;
 /// "Never" in the protocol's seconds.
 const NEVER: u32 = u32::MAX;
 
@@ -60,6 +64,7 @@ pub(crate) fn answer(daemon: &mut Daemon, request: Request, now: Duration) -> Re
         Request::ServerStats => Reply::ServerStats(Box::new(server_stats(daemon))),
         Request::Settime(told) => Reply::ManualTimestamp(change::settime(daemon, told)?),
         Request::ManualList => Reply::ManualList(change::manual_list(daemon)),
+        Request::ClientAccesses(page) => Reply::ClientAccesses(client_accesses(daemon, page, now)?),
         other => return act(daemon, other, now).map(|()| Reply::Null),
     })
 }
@@ -150,7 +155,7 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
         Request::AddSource(source) => change::add(daemon, &source, now),
         // What this daemon has no facility for, as a chronyd built or configured without it says.
         Request::RtcReport | Request::WriteRtc | Request::TrimRtc => Err(Status::NoRtc),
-        Request::Smoothing | Request::Smoothtime(_) | Request::ClientAccesses(_) => Err(Status::NotEnabled),
+        Request::Smoothing | Request::Smoothtime(_) => Err(Status::NotEnabled),
         _ => Err(Status::Invalid),
     }?;
     daemon.open_server_sockets_if_needed();
@@ -454,23 +459,68 @@ fn key_type(kind: ntp_proto::KeyType) -> u16 {
 }
 
 fn server_stats(daemon: &Daemon) -> ServerStats {
-    let counters = daemon.server.counters();
+    let totals = daemon.serving.totals();
+    let counters = totals.server;
+    let memory = daemon.serving.memory();
+    let (timestamps_held, span) = memory.map_or((0, 0.0), Memory::stamps_held);
     ServerStats {
         packets: ServerPackets {
             ntp_received: counters.received,
-            ntp_dropped: counters.denied + counters.malformed,
+            ntp_dropped: counters.denied + counters.malformed + totals.limited,
             ntp_authenticated: counters.authenticated,
+            ntp_interleaved: counters.interleaved,
             commands_received: daemon.commands_received,
             commands_dropped: daemon.commands_dropped,
+            client_records_dropped: memory.map_or(0, Memory::evicted),
+            timestamps_held,
+            timestamp_span: span as u64,
             ..ServerPackets::default()
         },
         timestamps: Some(chrony_cmd::ServerTimestamps {
-            kernel_received: daemon.kernel_stamps,
-            daemon_received: counters.received - daemon.kernel_stamps.min(counters.received),
-            daemon_sent: counters.answered,
+            kernel_received: totals.kernel_received,
+            daemon_received: totals.daemon_received,
+            kernel_sent: totals.kernel_sent,
+            daemon_sent: totals.daemon_sent,
             ..chrony_cmd::ServerTimestamps::default()
         }),
     }
+}
+
+/// A page of the table of clients (`clients`).
+fn client_accesses(daemon: &Daemon, page: ClientPage, now: Duration) -> Result<ClientAccesses, Status> {
+    let memory = daemon.serving.memory().ok_or(Status::NotEnabled)?;
+    let places = memory.places();
+    let wanted = (page.clients as usize).min(ClientAccesses::MAX);
+    let mut place = page.first_index as usize;
+    let mut clients = Vec::new();
+    let interval = |account: &ClientAccount| account.interval().unwrap_or(INTERVAL_UNKNOWN);
+    while place < places && clients.len() < wanted {
+        let found = memory.client(place, page.reset != 0);
+        place += 1;
+        let Some(client) = found else { continue };
+        let [ntp, nts_ke, command] =
+            [Service::Ntp, Service::NtsKe, Service::Command].map(|service| client.account(service));
+        if ntp.hits.saturating_add(nts_ke.hits).saturating_add(command.hits) < page.min_hits {
+            continue;
+        }
+        clients.push(ClientAccess {
+            address: client.address().into(),
+            ntp_hits: ntp.hits,
+            nts_ke_hits: nts_ke.hits,
+            command_hits: command.hits,
+            ntp_drops: ntp.drops,
+            nts_ke_drops: nts_ke.drops,
+            command_drops: command.drops,
+            ntp_interval: interval(ntp),
+            nts_ke_interval: interval(nts_ke),
+            command_interval: interval(command),
+            ntp_timeout_interval: ntp.limited_interval().unwrap_or(INTERVAL_UNKNOWN),
+            last_ntp_ago: ntp.age(now).unwrap_or(NEVER),
+            last_nts_ke_ago: nts_ke.age(now).unwrap_or(NEVER),
+            last_command_ago: command.age(now).unwrap_or(NEVER),
+        });
+    }
+    Ok(ClientAccesses { indices: places as u32, next_index: place as u32, clients })
 }
 
 fn switch(daemon: &mut Daemon, subnet: Subnet, online: bool, now: Duration) -> Result<(), Status> {

@@ -18,12 +18,14 @@ use crate::options::{Once, Options};
 use crate::peers::{Peer, Wanted};
 use crate::records::{self, Records};
 use crate::resolver::Resolver;
+use crate::serving::Serving;
 use crate::sockets::{AskFrom, CommandSocket};
-use ntp_proto::{AccessList, Keys, PACKET_BYTES_MAX, Server, ServerSnapshot};
+use ntp_proto::{AccessList, Keys, PACKET_BYTES_MAX, Server};
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use sys::poll::{Interest, Readiness};
 use sys::socket::ReceiveBatch;
@@ -74,12 +76,15 @@ pub(crate) struct Daemon {
     pub(crate) commands_malformed: u64,
     /// Command datagrams of peers that may not send them.
     pub(crate) commands_refused: u64,
-    pub(crate) kernel_stamps: u64,
     keys: Keys,
     /// Lines that were left out because the key file has no such key.
     without_key: Vec<crate::config::SourceConfig>,
     last_number: u32,
-    server_sockets: Vec<UdpSocket>,
+    pub(crate) serving: Serving,
+    /// Rules or keys have changed since the server last learned of them.
+    pub(crate) server_changed: bool,
+    /// The server as its workers have it.
+    prepared_server: Arc<Server>,
     command_sockets: Vec<UdpSocket>,
     command_unix: Option<CommandSocket>,
     control: Option<control::Server>,
@@ -87,7 +92,6 @@ pub(crate) struct Daemon {
     ask_from: AskFrom,
     open_commands: chrony_cmd::OpenCommands,
     batch: ReceiveBatch,
-    snapshot: (Duration, ServerSnapshot),
     log: Log,
     records: Records,
     /// When the last update was made, and when the daemon began: what `local` waits for.
@@ -171,6 +175,7 @@ impl Daemon {
             &config.records,
             config.settings.logs.raw_measurements,
         );
+        let serving = answering::serving(&config.settings, &clock);
         let mut daemon = Self {
             clock,
             keeper,
@@ -182,11 +187,12 @@ impl Daemon {
             commands_dropped: 0,
             commands_malformed: 0,
             commands_refused: 0,
-            kernel_stamps: 0,
             keys: Keys::new(),
             without_key: Vec::new(),
             last_number: 0,
-            server_sockets: Vec::new(),
+            serving,
+            server_changed: true,
+            prepared_server: Arc::default(),
             command_sockets: Vec::new(),
             command_unix: None,
             control: None,
@@ -194,7 +200,6 @@ impl Daemon {
             ask_from: AskFrom::new(&config.settings),
             open_commands: commands::open(&config.settings.open_commands),
             batch: ReceiveBatch::new(BATCH, PACKET_BYTES_MAX + 4),
-            snapshot: (Duration::ZERO, ServerSnapshot::unsynchronised(SERVER_PRECISION)),
             log,
             records,
             local_gate: crate::local::LocalGate::new(now),
@@ -228,6 +233,11 @@ impl Daemon {
         daemon.load_histories();
         daemon.take_resources();
         daemon.drop_privileges()?;
+        daemon.publish(now);
+        daemon
+            .serving
+            .start_threads()
+            .map_err(|error| format!("cannot start the server's threads: {error}"))?;
         daemon.filter_system_calls()?;
         Ok(daemon)
     }
@@ -249,6 +259,7 @@ impl Daemon {
             if self.stopping.is_some() {
                 break;
             }
+            self.publish(now);
             self.wait(&mut ready);
         }
         self.end()
@@ -288,8 +299,8 @@ impl Daemon {
         let timeout = self.timeout(monotonic());
         let mut wanted: Vec<(BorrowedFd<'_>, Interest)> = Vec::with_capacity(16);
         let mut tokens: Vec<Token> = Vec::with_capacity(16);
-        for (index, socket) in self.server_sockets.iter().enumerate() {
-            wanted.push((socket.as_fd(), Interest::READ));
+        for (index, socket) in self.serving.descriptors() {
+            wanted.push((socket, Interest::READ));
             tokens.push(Token::Server(index));
         }
         for peer in &self.peers {
@@ -334,7 +345,7 @@ impl Daemon {
                 continue;
             }
             match token {
-                Token::Server(index) => self.serve(index),
+                Token::Server(index) => self.serving.serve(index),
                 Token::Peer(id) => self.receive(id, readiness.priority),
                 Token::CommandUdp(index) => self.command_udp(index),
                 Token::CommandUnix => self.command_unix(),
@@ -494,7 +505,7 @@ impl Daemon {
                 Event::Failed(error) => self.log.say(&Happened::ClockFailed { why: error.to_string() }),
             }
         }
-        self.snapshot.0 = Duration::ZERO;
+        self.serving.outdated();
         if something_happened {
             self.tell_kernel();
         }
@@ -583,6 +594,8 @@ impl Daemon {
             self.trouble(format!("Could not use line {line} of {path}: {error}"));
         }
         self.server.set_keys(keys.clone());
+        self.server_changed = true;
+        self.serving.outdated();
         self.keys = keys;
         let now = monotonic();
         for peer in &mut self.peers {

@@ -19,6 +19,7 @@ mod options;
 mod peers;
 mod records;
 mod resolver;
+mod serving;
 mod settime;
 mod sockets;
 

@@ -27,7 +27,7 @@ pub(crate) fn listen(
     let mut failed = None;
     for address in wanted {
         let at = SocketAddr::new(address, port);
-        let opened = sys::socket::bind_udp(at, Listen { reused: marks.reused, ..Listen::default() })
+        let opened = sys::socket::bind_udp(at, Listen { reused: marks.reused, shared: marks.shared })
             .and_then(|socket| {
                 marks.set(&socket)?;
                 Ok(socket)
@@ -54,6 +54,8 @@ pub(crate) struct Marks<'a> {
     pub dscp: u8,
     /// Another socket has the same address: the server's port is the sources' too.
     pub reused: bool,
+    /// Several threads have a socket of the same address each (`serverthreads`).
+    pub shared: bool,
 }
 
 impl Marks<'_> {
@@ -116,7 +118,13 @@ impl AskFrom {
         if reused && let Some(place) = self.found.get_mut(family) {
             *place = Some(socket.local_addr()?.port());
         }
-        let marks = Marks { kernel_stamps: true, device: self.device.as_deref(), dscp: self.dscp, reused };
+        let marks = Marks {
+            kernel_stamps: true,
+            device: self.device.as_deref(),
+            dscp: self.dscp,
+            reused,
+            shared: false,
+        };
         marks.set(&socket)?;
         // Without transmit stamps the time of the call to send counts; that is the less exact, not the wrong time.
         let _ = sys::socket::transmit_timestamps(&socket);

@@ -28,6 +28,13 @@ pub fn transmit_stamps_on_request(socket: impl AsFd) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags as i32)
 }
 
+/// The counting of [`transmit_stamps_on_request`] starts at 0 again; what the error queue still holds is thrown away.
+pub fn restart_transmit_stamps(socket: impl AsFd) -> io::Result<()> {
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, 0)?;
+    while take_entry(socket.as_fd().as_raw_fd()).is_some() {}
+    transmit_stamps_on_request(socket)
+}
+
 /// When a datagram left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransmitStamp {

@@ -227,6 +227,7 @@ pub(super) const SERVER: &[Directive] = &[
             other.then(|| s.client_log_limit.to_string()).into_iter().collect()
         }
     ),
+    count!("serverthreads" " COUNT" like " 2", 1, "threads that answer requests; with 1 the daemon's only thread does. This directive is not chrony's", "a number of threads", 1 to 64, server_threads: u32),
     switch!("noclientlog", "clients are not counted, and the interleaved mode is not served", no_client_log),
     directive!(
         "broadcast" " SECONDS ADDRESS [PORT]" like " 64 192.0.2.255",

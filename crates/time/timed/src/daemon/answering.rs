@@ -1,14 +1,18 @@
 //! The server's side of the loop: NTP requests, commands, the control socket.
 
 use super::{COMMAND_BYTES, Daemon, SERVER_PRECISION, WAIT_MAX, monotonic};
+use crate::clocks::DaemonClock;
 use crate::commands;
 use crate::config::Access;
 use crate::options::Family;
+use crate::serving::{Memory, Serving, View};
 use crate::sockets::{self, CommandSocket, Marks};
 use chrony_cmd::Status;
-use ntp_proto::{AccessList, Leap, NtpTimestamp, ReferenceId, ServerSnapshot, Subnet};
+use ntp_proto::{AccessList, Leap, NtpTimestamp, ReferenceId, ServerSnapshot, Service, Subnet, Treatment};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
 use time_core::LeapStatus;
 
 impl Daemon {
@@ -67,15 +71,10 @@ impl Daemon {
             return Ok(());
         }
         let defaults = (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);
-        let open: Vec<bool> = self
-            .server_sockets
-            .iter()
-            .filter_map(|socket| socket.local_addr().ok().map(|local| local.is_ipv4()))
-            .collect();
         let wants = |address: IpAddr| {
             Family::allows(self.options.family, address)
                 && self.server.access().allows_any(address.is_ipv4())
-                && !open.contains(&address.is_ipv4())
+                && !self.serving.is_open(address.is_ipv4())
         };
         let settings = &self.config.settings;
         let marks = Marks {
@@ -83,14 +82,21 @@ impl Daemon {
             device: settings.bind_device.as_deref(),
             dscp: settings.dscp,
             reused: settings.acquisition_port == Some(self.config.port),
+            shared: self.serving.threads() > 1,
         };
-        let opened = sockets::listen(self.config.port, &self.config.bind, defaults, wants, marks)?;
-        self.server_sockets.extend(opened);
+        let mut opened = Vec::new();
+        for worker in 0..self.serving.threads() {
+            let sockets = sockets::listen(self.config.port, &self.config.bind, defaults, wants, marks)?;
+            opened.extend(sockets.into_iter().map(|socket| (worker, socket)));
+        }
+        opened.into_iter().for_each(|(worker, socket)| self.serving.add(worker, socket));
         Ok(())
     }
 
     /// After a command allowed the first client.
     pub(crate) fn open_server_sockets_if_needed(&mut self) {
+        self.server_changed = true;
+        self.serving.outdated();
         if let Err((at, error)) = self.open_server_sockets() {
             self.trouble(format!("Could not listen for NTP on {at}: {error}"));
         }
@@ -102,38 +108,31 @@ impl Daemon {
             let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok());
             addresses.map(|address| format!("{what} udp {address}")).collect::<Vec<_>>()
         };
-        let mut all = udp(&self.server_sockets, "ntp");
+        let mut all: Vec<String> = self.serving.addresses().map(|at| format!("ntp udp {at}")).collect();
         all.extend(udp(&self.command_sockets, "chronyc"));
         let path = self.config.command_socket.as_ref().filter(|_| self.command_unix.is_some());
         all.extend(path.map(|path| format!("chronyc {}", path.display())));
         all
     }
 
-    pub(super) fn serve(&mut self, index: usize) {
-        let now = monotonic();
-        if now.saturating_sub(self.snapshot.0) >= WAIT_MAX || self.snapshot.0.is_zero() {
-            self.snapshot = (now, self.make_snapshot());
+    /// Tells the server's workers what to answer by: at once when something has changed, and once a second, since the dispersion
+    /// grows.
+    pub(super) fn publish(&mut self, now: Duration) {
+        if !self.serving.is_any_open() || self.serving.age(now).is_some_and(|age| age < WAIT_MAX) {
+            return;
         }
-        let Some(socket) = self.server_sockets.get(index) else { return };
-        let Ok(count) = self.batch.receive(socket) else { return };
-        for number in 0..count {
-            let Some(datagram) = self.batch.datagram(number) else { continue };
-            let Some(from) = datagram.source.filter(|_| !datagram.truncated) else { continue };
-            self.kernel_stamps += u64::from(datagram.received_ns.is_some());
-            let received = self.clock.at(datagram.received_ns.unwrap_or_else(sys::clock::realtime_ns));
-            let transmit = self.clock.at(sys::clock::realtime_ns());
-            let reply = self.server.respond(
-                datagram.data,
-                from.ip(),
-                NtpTimestamp::from_unix_nanos(received.0),
-                NtpTimestamp::from_unix_nanos(transmit.0),
-                &self.snapshot.1,
-            );
-            if let Ok(reply) = reply {
-                // A reply that cannot be sent is a lost datagram like any other.
-                let _ = socket.send_to(&reply, from);
-            }
+        if std::mem::take(&mut self.server_changed) {
+            let mut server = self.server.clone();
+            server.prepare();
+            self.prepared_server = Arc::new(server);
         }
+        let view = View {
+            clock: self.clock.map(),
+            snapshot: self.make_snapshot(),
+            server: Arc::clone(&self.prepared_server),
+            rate_limit: self.config.settings.rate_limit.map(rate_limit),
+        };
+        self.serving.publish(now, view);
     }
 
     pub(super) fn make_snapshot(&self) -> ServerSnapshot {
@@ -199,6 +198,15 @@ impl Daemon {
             self.commands_refused += 1;
             return;
         }
+        // chrony.conf(5), cmdratelimit: "Localhost is never limited".
+        let limit = self.config.settings.command_rate_limit.filter(|_| !from.ip().is_loopback());
+        if let Some(memory) = self.serving.memory()
+            && memory.hit(from.ip(), Service::Command, monotonic(), limit.map(rate_limit).as_ref())
+                != Treatment::Answer
+        {
+            self.commands_dropped += 1;
+            return;
+        }
         let request = buffer.get(..length).unwrap_or_default();
         if let Some(reply) = self.command(request, chrony_cmd::Peer::Udp)
             && let Some(socket) = self.command_sockets.get(index)
@@ -256,6 +264,22 @@ impl Daemon {
         });
         self.control = Some(control);
     }
+}
+
+/// The server before it has a socket.
+pub(super) fn serving(settings: &chrony_conf::Settings, clock: &DaemonClock) -> Serving {
+    let memory = Memory::new(settings.client_log_limit, sys::random::u64());
+    let view = View {
+        clock: clock.map(),
+        snapshot: ServerSnapshot::unsynchronised(SERVER_PRECISION),
+        server: Arc::default(),
+        rate_limit: None,
+    };
+    Serving::new(settings.server_threads as usize, (!settings.no_client_log).then_some(memory), view)
+}
+
+pub(crate) fn rate_limit(limit: chrony_conf::RateLimit) -> ntp_proto::RateLimit {
+    ntp_proto::RateLimit { interval: limit.interval, burst: limit.burst, leak: limit.leak, kod: limit.kod }
 }
 
 pub(super) fn rules(list: &[Access]) -> AccessList {

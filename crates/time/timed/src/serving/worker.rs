@@ -1,0 +1,277 @@
+//! A worker: takes what waits at a socket in one system call, answers it over the view in force, and sends the answers in another.
+
+use super::{Shared, Totals, View, held};
+use ntp_proto::{
+    KissCode, Manner, NtpTimestamp, PACKET_BYTES_MAX, Server, Service, Treatment, interleaved_origin,
+};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use sys::socket::{Departure, ReceiveBatch, SendBatch};
+
+/// Datagrams in one system call.
+const BATCH: usize = 64;
+/// Turns after each other at one socket before the others are looked at.
+pub(crate) const TURNS_MAX: usize = 16;
+/// From so many datagrams on their replies' times are foretold: reading the clock for each would tell when it was written, not when it
+/// leaves.
+const FORETOLD_MIN: usize = 3;
+/// The part of a new measurement in what a datagram costs, and the most that counts, nanoseconds: more is an interruption.
+const COST_GAIN: f32 = 0.1;
+const COST_MAX_NS: f32 = 20_000.0;
+/// Replies whose transmit time the kernel still owes us, at most.
+const OWED_MAX: usize = 256;
+
+/// A socket and what is owed to it.
+#[derive(Debug)]
+pub(crate) struct Port {
+    socket: UdpSocket,
+    local: Option<SocketAddr>,
+    /// The socket is bound to one address, so replies leave from there anyway.
+    fixed: bool,
+    /// The kernel tells when replies leave; since the first client in interleaved mode.
+    stamping: bool,
+    /// The next reply with a request for its time has this number.
+    next_number: u32,
+    /// The receive timestamps of the last replies with a request for their time, by number.
+    owed: Vec<NtpTimestamp>,
+}
+
+impl Port {
+    /// A bound socket that does not block.
+    pub(crate) fn new(socket: UdpSocket) -> Self {
+        let local = socket.local_addr().ok();
+        let fixed = local.is_some_and(|local| !local.ip().is_unspecified());
+        if let Some(local) = local.filter(|_| !fixed) {
+            // Without it replies leave from the address that the route gives: right on most hosts.
+            let _ = sys::socket::local_addresses(&socket, local.is_ipv4());
+        }
+        Self { socket, local, fixed, stamping: false, next_number: 0, owed: Vec::new() }
+    }
+
+    /// Where it is bound.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    /// The kernel tells from now on; false when it does not.
+    fn start_stamping(&mut self) -> bool {
+        if !self.stamping && self.owed.is_empty() {
+            self.stamping = sys::socket::transmit_stamps_on_request(&self.socket).is_ok();
+            // Also marks that it was tried.
+            self.owed = vec![NtpTimestamp::UNKNOWN; OWED_MAX];
+        }
+        self.stamping
+    }
+
+    /// After a datagram that was not sent the kernel's numbers and ours are no longer the same.
+    fn recount(&mut self) {
+        if self.stamping {
+            self.stamping = sys::socket::restart_transmit_stamps(&self.socket).is_ok();
+            self.owed.fill(NtpTimestamp::UNKNOWN);
+            self.next_number = 0;
+        }
+    }
+}
+
+/// A worker.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    version: u64,
+    view: Arc<View>,
+    /// The view's rules and keys, with counters of its own.
+    server: Server,
+    ports: Vec<Port>,
+    requests: ReceiveBatch,
+    replies: SendBatch,
+    /// What writing and sending one reply take, nanoseconds.
+    write_ns: f32,
+    send_ns: f32,
+}
+
+impl Worker {
+    /// A worker without sockets.
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let view = shared.view();
+        Self {
+            version: 0,
+            server: Server::clone(&view.server),
+            view,
+            ports: Vec::new(),
+            requests: ReceiveBatch::new(BATCH, PACKET_BYTES_MAX + 4),
+            replies: SendBatch::new(BATCH, PACKET_BYTES_MAX),
+            write_ns: 0.0,
+            send_ns: 0.0,
+            shared,
+        }
+    }
+
+    /// What it shares with others.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Takes a socket.
+    pub(crate) fn add(&mut self, port: Port) {
+        self.ports.push(port);
+    }
+
+    /// Its sockets, in the order of their numbers.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.ports.iter().map(|port| port.socket.as_fd())
+    }
+
+    /// Serves what waits at a socket, one batch; true when more may wait.
+    pub(crate) fn turn(&mut self, index: usize) -> bool {
+        let Some(port) = self.ports.get_mut(index) else { return false };
+        let mut totals = Totals::default();
+        if port.stamping {
+            take_owed(port, &self.shared, &self.view, OWED_MAX, &mut totals);
+        }
+        let Ok(count) = self.requests.receive(&port.socket) else { return false };
+        let version = self.shared.version.load(Ordering::Acquire);
+        if version != self.version {
+            let view = self.shared.view();
+            if !Arc::ptr_eq(&view.server, &self.view.server) || self.version == 0 {
+                self.server = Server::clone(&view.server);
+            }
+            (self.view, self.version) = (view, version);
+        }
+        let began = sys::clock::realtime_ns();
+        let now = Duration::from_nanos(u64::try_from(sys::clock::monotonic_ns()).unwrap_or(0));
+        let mut stamped = 0;
+        for number in 0..count {
+            let Some(request) = self.requests.datagram(number) else { continue };
+            let Some(from) = request.source.filter(|_| !request.truncated) else {
+                totals.server.received += 1;
+                totals.server.malformed += 1;
+                continue;
+            };
+            if !self.server.admits(from.ip()) {
+                continue;
+            }
+            let mut manner = Manner::Basic;
+            if let Some(memory) = &self.shared.memory {
+                match memory.hit(from.ip(), Service::Ntp, now, self.view.rate_limit.as_ref()) {
+                    Treatment::Answer => {
+                        if let Some(previous) =
+                            interleaved_origin(request.data).and_then(|origin| memory.left(origin))
+                        {
+                            manner = Manner::Interleaved { previous };
+                        }
+                    }
+                    Treatment::Kiss => manner = Manner::Kiss(KissCode::Rate),
+                    Treatment::Drop => {
+                        totals.limited += 1;
+                        totals.server.received += 1;
+                        continue;
+                    }
+                }
+            }
+            let is_kernels = request.received_ns.is_some();
+            totals.kernel_received += u64::from(is_kernels);
+            totals.daemon_received += u64::from(!is_kernels);
+            let arrived = self.view.clock.at(request.received_ns.unwrap_or(began));
+            let mut received = NtpTimestamp::from_unix_nanos(arrived);
+            let written = if count < FORETOLD_MIN {
+                sys::clock::realtime_ns()
+            } else {
+                began + (self.write_ns * count as f32) as i64
+            };
+            let leaves = written + (self.send_ns * self.replies.len() as f32) as i64;
+            let transmit = NtpTimestamp::from_unix_nanos(self.view.clock.at(leaves).max(arrived));
+            let out = self.replies.buffer();
+            let interleaved = matches!(manner, Manner::Interleaved { .. });
+            if let Some(memory) = self.shared.memory.as_ref().filter(|_| !matches!(manner, Manner::Kiss(_))) {
+                received = memory.remember(received, transmit);
+            }
+            let nts = self.server.respond_nts(
+                request.data,
+                from.ip(),
+                received,
+                transmit,
+                manner,
+                &self.view.snapshot,
+                &mut |bytes| sys::random::fill(bytes),
+            );
+            let length = match nts {
+                None => self.server.reply(request.data, received, transmit, manner, &self.view.snapshot, out),
+                Some(Ok(bytes)) => {
+                    // What is longer than the buffer is longer than any request.
+                    let fits = out.get_mut(..bytes.len()).map(|out| out.copy_from_slice(&bytes));
+                    Ok(fits.map_or(0, |()| bytes.len()))
+                }
+                Some(Err(refusal)) => Err(refusal),
+            };
+            let Ok(length) = length else { continue };
+            if length == 0 || length > request.data.len() {
+                continue;
+            }
+            let stamping = interleaved && port.start_stamping();
+            if stamping {
+                if let Some(place) = port.owed.get_mut(port.next_number as usize % OWED_MAX) {
+                    *place = received;
+                }
+                port.next_number = port.next_number.wrapping_add(1);
+                stamped += 1;
+            } else {
+                totals.daemon_sent += 1;
+            }
+            let source = request.local.filter(|_| !port.fixed);
+            self.replies.push(length, &Departure { destination: Some(from), source, stamped: stamping });
+        }
+        let written = sys::clock::realtime_ns();
+        let replies = self.replies.len();
+        if replies > 0 {
+            if self.replies.send(&port.socket) < replies {
+                port.recount();
+            }
+            if replies >= FORETOLD_MIN {
+                let sent = sys::clock::realtime_ns();
+                learn(&mut self.write_ns, written - began, count);
+                learn(&mut self.send_ns, sent - written, replies);
+            }
+        }
+        if stamped > 0 {
+            take_owed(port, &self.shared, &self.view, stamped, &mut totals);
+        }
+        totals.server = totals.server.plus(self.server.take_counters());
+        held(&self.shared.totals).add(&totals);
+        count == BATCH
+    }
+}
+
+/// Takes the transmit times that the kernel has to tell.
+fn take_owed(port: &mut Port, shared: &Shared, view: &View, limit: usize, totals: &mut Totals) {
+    let Some(memory) = &shared.memory else { return };
+    let owed = &mut port.owed;
+    sys::socket::take_transmit_stamps(&port.socket, limit, |stamp| {
+        let Some(place) = owed.get_mut(stamp.number as usize % OWED_MAX) else { return };
+        let received = std::mem::take(place);
+        if !received.is_unknown() {
+            totals.kernel_sent += 1;
+            memory.correct(received, NtpTimestamp::from_unix_nanos(view.clock.at(stamp.sent_ns)));
+        }
+    });
+}
+
+/// Draws the mean of what one of `count` costs to a new measurement.
+fn learn(mean: &mut f32, nanos: i64, count: usize) {
+    let each = nanos as f32 / count as f32;
+    if (0.0..COST_MAX_NS).contains(&each) {
+        *mean = if *mean == 0.0 { each } else { *mean + (each - *mean) * COST_GAIN };
+    }
+}
+
+impl Totals {
+    fn add(&mut self, more: &Totals) {
+        self.server = self.server.plus(more.server);
+        self.limited += more.limited;
+        self.kernel_received += more.kernel_received;
+        self.daemon_received += more.daemon_received;
+        self.kernel_sent += more.kernel_sent;
+        self.daemon_sent += more.daemon_sent;
+    }
+}

@@ -281,12 +281,17 @@ impl Server {
         };
         let head = snapshot.header(&packet.header, received, transmit, manner).to_bytes();
         let digest = mac.map(|(id, key)| (id, key.digest(&head, version)));
-        let tail =
-            digest.iter().flat_map(|(id, digest)| id.to_be_bytes().into_iter().chain(digest.iter().copied()));
         let mut length = 0;
-        for (slot, byte) in out.iter_mut().zip(head.into_iter().chain(tail)) {
-            *slot = byte;
-            length += 1;
+        let mut put = |bytes: &[u8]| {
+            if let Some(place) = out.get_mut(length..length + bytes.len()) {
+                place.copy_from_slice(bytes);
+                length += bytes.len();
+            }
+        };
+        put(&head);
+        if let Some((id, digest)) = &digest {
+            put(&id.to_be_bytes());
+            put(digest);
         }
         debug_assert!(length <= request.len(), "a reply is never longer than its request");
         Ok(length)

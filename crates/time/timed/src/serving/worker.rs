@@ -44,6 +44,10 @@ impl Port {
     pub(crate) fn new(socket: UdpSocket) -> Self {
         let local = socket.local_addr().ok();
         let fixed = local.is_some_and(|local| !local.ip().is_unspecified());
+        if local.is_some_and(|local| local.is_ipv4()) {
+            // Where it is refused, replies may be cut like those of other servers.
+            let _ = sys::socket::never_fragment(&socket);
+        }
         if let Some(local) = local.filter(|_| !fixed) {
             // Without it replies leave from the address that the route gives: right on most hosts.
             let _ = sys::socket::local_addresses(&socket, local.is_ipv4());

@@ -190,7 +190,6 @@ fn fill_control(header: &libc::msghdr, departure: &Departure) -> usize {
                 cmsg_len: libc::CMSG_LEN(bytes.len() as u32) as _,
                 cmsg_level: level,
                 cmsg_type: kind,
-                ..std::mem::zeroed()
             };
             place.write(head);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), libc::CMSG_DATA(place), bytes.len());
@@ -246,9 +245,9 @@ mod tests {
             let mut requests = ReceiveBatch::new(8, 64);
             let mut replies = SendBatch::new(8, 64);
             assert_eq!(requests.receive(&server).unwrap(), asked.len());
-            for index in 0..asked.len() {
+            for (index, address) in asked.iter().enumerate() {
                 let request = requests.datagram(index).unwrap();
-                assert_eq!(request.local.map(|local| local.to_string()).as_deref(), Some(asked[index]));
+                assert_eq!(request.local.map(|local| local.to_string()).as_deref(), Some(*address));
                 let departure =
                     Departure { destination: request.source, source: request.local, stamped: false };
                 replies.buffer()[..request.data.len()].copy_from_slice(request.data);

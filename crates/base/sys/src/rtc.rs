@@ -60,6 +60,23 @@ pub fn from_local(time: RtcTime) -> Option<i64> {
     (seconds != -1).then_some(seconds)
 }
 
+/// A moment in the local time zone (`localtime_r(3)`).
+pub fn to_local(seconds: i64) -> RtcTime {
+    // SAFETY: tm is a plain C structure, for which all zeroes is a valid value.
+    let mut broken: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to live values of ours.
+    unsafe { libc::localtime_r(&seconds, &mut broken) };
+    let small = |value: libc::c_int| u8::try_from(value).unwrap_or(0);
+    RtcTime {
+        year: broken.tm_year + 1900,
+        month: small(broken.tm_mon + 1),
+        day: small(broken.tm_mday),
+        hour: small(broken.tm_hour),
+        minute: small(broken.tm_min),
+        second: small(broken.tm_sec),
+    }
+}
+
 /// Seconds since the Unix epoch of a moment in UTC.
 pub fn from_utc(time: RtcTime) -> i64 {
     let month = i64::from(time.month.clamp(1, 12));

@@ -240,6 +240,194 @@ fn prints_what_the_stock_client_prints() {
     assert_eq!(left, [PathBuf::from(socket)], "a client left its socket");
 }
 
+/// What a client printed on standard error, its first line: ours says what to type in further ones.
+fn complaint(side: Side, args: &[&str]) -> String {
+    let output = client(side).args(args).stdin(Stdio::null()).output().expect("the client runs");
+    let text = String::from_utf8(output.stderr).expect("UTF-8");
+    text.lines().next().filter(|line| !line.starts_with("help: ")).unwrap_or("").to_owned()
+}
+
+/// Goal: every command with wrong, missing and superfluous words says what the stock client says, on standard output, on
+/// standard error and by its exit code.
+#[test]
+fn complains_as_the_stock_client_does() {
+    let Some((_server, follower)) = server_and_follower() else { return };
+    let commands = [
+        "accheck",
+        "accheck no-such-name.invalid",
+        "accheck 10.0.0.1 x",
+        "cmdaccheck",
+        "cmdaccheck 300.1.1.1",
+        "allow 10.0.0.0/33",
+        "allow x y",
+        "allow no-such-name.invalid",
+        "allow all 10.0.0.0/x",
+        "deny foo bar",
+        "cmdallow ::1/129",
+        "cmddeny 1.2.3.4/5/6",
+        "activity x",
+        "add",
+        "add server",
+        "add foo bar",
+        "add server 127.0.0.9 bogus",
+        "add server 127.0.0.9 minpoll x",
+        "add server no-such-name.invalid",
+        "add server 127.0.0.1 port 12499",
+        "add pool 127.0.0.8 port 12499 maxsources 2",
+        "add peer 127.0.0.7 port 12499",
+        "delete",
+        "delete no-such-name.invalid",
+        "delete 127.0.0.7",
+        "delete 127.0.0.8",
+        "authdata -x",
+        "burst",
+        "burst 1",
+        "burst 1/x",
+        "burst 4/2",
+        "burst 0/0",
+        "burst 1/2 1.2.3.4/x",
+        "burst 1/2 no-such-name.invalid",
+        "clients -x",
+        "clients -p",
+        "clients -p x",
+        "cyclelogs x",
+        "dfreq",
+        "dfreq x",
+        "dfreq 1x",
+        "dns",
+        "dns x",
+        "doffset",
+        "doffset x",
+        "dump x",
+        "keygen x",
+        "keygen 1 FOO",
+        "keygen 1 SHA1 x",
+        "keygen 1 SHA1 8 9",
+        "local x",
+        "local stratum",
+        "local stratum 16",
+        "local stratum 0",
+        "local orphan",
+        "local off",
+        "makestep 1",
+        "makestep x 1",
+        "makestep 1 x",
+        "manual",
+        "manual x",
+        "manual off",
+        "manual on",
+        "manual delete",
+        "manual delete x",
+        "manual delete 5",
+        "manual list x",
+        "manual reset",
+        "maxdelay",
+        "maxdelay 127.0.0.1",
+        "maxdelay 127.0.0.1 x",
+        "maxdelay 1.2.3.4 1",
+        "maxdelaydevratio 127.0.0.1 x",
+        "maxdelayratio 127.0.0.1 2",
+        "maxpoll 127.0.0.1 50",
+        "maxpoll 127.0.0.1 x",
+        "maxupdateskew",
+        "maxupdateskew x",
+        "minpoll 127.0.0.1 -10",
+        "minstratum 127.0.0.1 x",
+        "minstratum 127.0.0.1 2",
+        "ntpdata 1.2.3.4",
+        "ntpdata no-such-name.invalid",
+        "offline x/y",
+        "offline 1.2.3.4/24",
+        "offline no-such-name.invalid",
+        "online 127.0.0.1/x",
+        "online",
+        "offline 127.0.0.2",
+        "onoffline x",
+        "polltarget 127.0.0.1 x",
+        "polltarget 127.0.0.1 6",
+        "polltarget 127.0.0.1 0",
+        "refresh x",
+        "rekey x",
+        "reload",
+        "reload x",
+        "reload sources",
+        "reset",
+        "reset x",
+        "reselect x",
+        "reselectdist",
+        "reselectdist x",
+        "reselectdist 0.1",
+        "retries",
+        "retries x",
+        "retries 99",
+        "retries 2",
+        "rtcdata x",
+        "settime",
+        "smoothing x",
+        "smoothtime",
+        "smoothtime x",
+        "smoothtime activate",
+        "sourcename",
+        "sourcename no-such-name.invalid",
+        "sourcename 1.2.3.4",
+        "timeout",
+        "timeout x",
+        "timeout 50",
+        "timeout 200",
+        "tracking x",
+        "trimrtc x",
+        "writertc x",
+        "authhash MD5",
+        "password",
+        "settime",
+        "settime foo",
+        "settime 99:99",
+    ];
+    for command in commands {
+        let mut args = vec!["-n", "-h", follower.socket.as_str()];
+        args.extend(command.split_whitespace());
+        check_same(&args, exactly);
+        // The stock client says nothing where a number is missing in these two.
+        if !command.starts_with("maxupdateskew") && !command.starts_with("reselectdist") {
+            assert_eq!(complaint(under_test(), &args), complaint(Side::Stock, &args), "{command}");
+        }
+    }
+}
+
+/// Goal: a time given by hand is taken by the stock daemon from our client, and by ours from the stock client, with the same
+/// words.
+#[test]
+fn a_time_given_by_hand_is_taken() {
+    let Some((_server, follower)) = server_and_follower() else { return };
+    let own = Daemon::start(
+        |file| {
+            let mut command = ours("chronyd");
+            command.args(["-x", "-d", "-f"]).arg(file);
+            command
+        },
+        "manual\nport 0",
+    );
+    let say = |side, daemon: &Daemon, words: &[&str]| {
+        let mut args = vec!["-n", "-h", daemon.socket.as_str()];
+        args.extend_from_slice(words);
+        let printed = run(side, &args);
+        (masked(&printed.out).replace("+#", "#"), printed.code)
+    };
+    assert_eq!(run(Side::Stock, &["-h", &follower.socket, "manual", "on"]).code, Some(0));
+    let expected = say(Side::Stock, &follower, &["settime", "now"]);
+    assert!(expected.0.starts_with("#") && expected.0.contains("seconds fast"), "{expected:?}");
+    assert_eq!(say(under_test(), &own, &["settime", "now"]), expected);
+    assert_eq!(say(Side::Stock, &own, &["manual", "delete", "0"]).1, Some(0));
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!(say(Side::Stock, &own, &["settime", "now"]), expected);
+    for words in
+        [&["manual", "list"][..], &["manual", "delete", "7"], &["manual", "reset"], &["manual", "off"]]
+    {
+        assert_eq!(say(Side::Stock, &own, words), say(under_test(), &own, words), "{words:?}");
+    }
+    assert_eq!(say(Side::Stock, &own, &["settime", "now"]).0, "# Facility not enabled in daemon\n");
+}
+
 /// Goal: the fields of CSV, one by one: as many as the stock client's, the same where they stand still, numbers elsewhere.
 #[test]
 fn csv_has_the_fields_of_the_stock_client() {

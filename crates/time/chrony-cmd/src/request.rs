@@ -211,8 +211,8 @@ layout_in_order! {
         pub source: Address,
         /// A reference clock's id.
         pub reference_id: u32,
-        /// Which options change.
-        pub mask: SourceFlags,
+        /// Which of them are changed, in the bits of [`crate::SelectOptions`]: chrony counts the two fields differently.
+        pub mask: u32,
         /// What they become.
         pub options: SourceFlags,
     }

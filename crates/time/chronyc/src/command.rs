@@ -52,6 +52,7 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     "sources" SOURCES ["[-a] [-v]" "Show the sources"] sources;
     "sourcestats" SOURCES ["[-a] [-v]" "Show statistics of measurements"] sourcestats;
     "selectdata" SOURCES ["[-a] [-v]" "Show why sources are or are not selected"] selectdata;
+    "selectopts" SOURCES ["<address|refid> <+|-options>" "Change how a source is selected"] source::select_options;
     "reselect" SOURCES ["" "Choose the best source anew"] |s, w| bare(s, "reselect", w, &Request::Reselect);
     "reselectdist" SOURCES ["<dist>" "Set how far a better source must be"]
         |s, w| one_float(s, "reselectdist", w, Request::ReselectDistance);
@@ -72,6 +73,7 @@ pub(crate) const COMMANDS: &[Command] = commands! {
         |s, w| source_integer(s, "minstratum", w, Request::ModifyMinstratum);
     "offline" NTP ["[[<mask>/]<address>]" "Take sources offline"] |s, w| connectivity(s, w, Request::Offline);
     "online" NTP ["[[<mask>/]<address>]" "Bring sources online"] |s, w| connectivity(s, w, Request::Online);
+    "offset" NTP ["<address|refid> <offset>" "Set the correction of a source's offsets"] source::offset;
     "onoffline" NTP ["" "Bring sources online or offline as the network is"] |s, w| bare(s, "onoffline", w, &Request::Onoffline);
     "polltarget" NTP ["<address> <target>" "Set the wanted number of samples"]
         |s, w| source_integer(s, "polltarget", w, Request::ModifyPolltarget);
@@ -79,6 +81,7 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     "reload" NTP ["sources" "Read *.sources files again"] |s, w| exact(s, "reload", w, "sources", &Request::ReloadSources);
     "sourcename" NTP ["<address>" "Show the name by which a source was configured"] sourcename;
     "manual" MANUAL ["off|on|reset" "Allow, forbid or reset times given by hand", "list" "Show times given by hand", "delete <index>" "Forget one of them"] manual;
+    "settime" MANUAL ["<time>" "Give the time by hand"] settime;
     "accheck" ACCESS ["<address>" "Show whether an address has access"] |s, w| access_check(s, w, Request::AccessCheck);
     "clients" ACCESS ["[-p <packets>] [-k] [-r]" "Show who asked us"] clients;
     "serverstats" ACCESS ["" "Show the server's counters"] serverstats;
@@ -111,6 +114,17 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     "help" CLIENT ["" "Show this list"] help;
 };
 
+impl Command {
+    /// The words that may stand right behind the name, of its forms that begin with a word and not with a value.
+    pub(crate) fn first_words(&self) -> impl Iterator<Item = &'static str> {
+        self.forms
+            .iter()
+            .filter_map(|(words, _)| words.split(' ').next())
+            .flat_map(|word| word.split('|'))
+            .filter(|word| !word.is_empty() && !word.contains(['<', '[', '>', ']']))
+    }
+}
+
 /// Says that a command's words make no sense, with the forms that do; false, as the command's result.
 pub(crate) fn syntax_error(name: &str, message: &str) -> bool {
     eprintln!("{message}");
@@ -126,8 +140,9 @@ fn invalid(name: &str) -> bool {
     syntax_error(name, &format!("Invalid syntax for {name} command"))
 }
 
-fn bare(s: &mut Session<'_>, name: &str, words: &str, request: &Request) -> bool {
-    if words.is_empty() { s.order(request) } else { invalid(name) }
+/// A command without words; chronyc leaves aside what stands behind it.
+fn bare(s: &mut Session<'_>, _: &str, _: &str, request: &Request) -> bool {
+    s.order(request)
 }
 
 fn exact(s: &mut Session<'_>, name: &str, words: &str, expected: &str, request: &Request) -> bool {
@@ -135,15 +150,15 @@ fn exact(s: &mut Session<'_>, name: &str, words: &str, expected: &str, request: 
 }
 
 fn one_float(s: &mut Session<'_>, name: &str, words: &str, request: fn(Float) -> Request) -> bool {
-    match words.parse() {
-        Ok(value) => s.order(&request(Float(value))),
-        Err(_) => invalid(name),
+    match parse::leading(words) {
+        Some(value) => s.order(&request(Float(value))),
+        None => syntax_error(name, "Invalid value"),
     }
 }
 
 /// `ADDRESS VALUE`.
 fn source_value<T: std::str::FromStr>(s: &Session<'_>, name: &str, words: &str) -> Option<(Address, T)> {
-    let parsed = words.split_once(' ').and_then(|(host, value)| Some((host, value.parse().ok()?)));
+    let parsed = words.split_once(' ').and_then(|(host, value)| Some((host, parse::leading(value)?)));
     let Some((host, value)) = parsed else {
         syntax_error(name, "Invalid syntax for address value");
         return None;
@@ -210,19 +225,10 @@ fn tracking(s: &mut Session<'_>, _: &str) -> bool {
 fn waitsync(s: &mut Session<'_>, words: &str) -> bool {
     /// Shorter intervals would only load the daemon.
     const INTERVAL_MIN: f64 = 0.1;
-    let mut words = words.split(' ').filter(|word| !word.is_empty());
-    let mut next = |default: f64| match words.next() {
-        None => Some(default),
-        Some(word) => word.parse::<f64>().ok().filter(|value| value.is_finite()),
-    };
-    let (Some(tries), Some(correction), Some(skew), Some(interval)) =
-        (next(0.0), next(0.0), next(0.0), next(10.0))
-    else {
-        return invalid("waitsync");
-    };
-    if tries < 0.0 || words.next().is_some() {
-        return invalid("waitsync");
-    }
+    // As scanf(3) reads them: from the first word on that is no number, the usual values hold.
+    let mut numbers = words.split(' ').map_while(parse::leading::<f64>);
+    let mut next = |usual: f64| numbers.next().unwrap_or(usual);
+    let (tries, correction, skew, interval) = (next(0.0), next(0.0), next(0.0), next(10.0));
     let interval = Duration::try_from_secs_f64(interval.max(INTERVAL_MIN)).unwrap_or(Duration::MAX);
     s.wait_for_sync(tries as u32, correction, skew, interval)
 }
@@ -232,7 +238,7 @@ fn makestep(s: &mut Session<'_>, words: &str) -> bool {
         return s.order(&Request::Makestep);
     }
     let rule = words.split_once(' ').and_then(|(threshold, limit)| {
-        Some(MakestepRule { limit: limit.parse().ok()?, threshold: Float(threshold.parse().ok()?) })
+        Some(MakestepRule { limit: parse::leading(limit)?, threshold: Float(parse::leading(threshold)?) })
     });
     match rule {
         Some(rule) => s.order(&Request::ModifyMakestep(rule)),
@@ -240,20 +246,10 @@ fn makestep(s: &mut Session<'_>, words: &str) -> bool {
     }
 }
 
-/// `[-a] [-v]`: all sources; with a legend, which programs do not get. None: something else.
-fn list_options(s: &Session<'_>, name: &str, words: &str) -> Option<(bool, bool)> {
-    let (mut all, mut legend) = (false, false);
-    for word in words.split(' ').filter(|word| !word.is_empty()) {
-        match word {
-            "-a" => all = true,
-            "-v" => legend = !s.options.csv,
-            _ => {
-                invalid(name);
-                return None;
-            }
-        }
-    }
-    Some((all, legend))
+/// `[-a] [-v]`: all sources; with a legend, which programs do not get. Other words are left aside, as chronyc does.
+fn list_options(s: &Session<'_>, words: &str) -> (bool, bool) {
+    let has = |wanted: &str| words.split(' ').any(|word| word == wanted);
+    (has("-a"), has("-v") && !s.options.csv)
 }
 
 /// Sources whose names are not resolved are listed only with `-a`.
@@ -262,7 +258,7 @@ fn is_listed(all: bool, address: Address) -> bool {
 }
 
 fn sources(s: &mut Session<'_>, words: &str) -> bool {
-    let Some((all, legend)) = list_options(s, "sources", words) else { return false };
+    let (all, legend) = list_options(s, words);
     let Some(count) = s.ask_source_count() else { return false };
     if legend {
         s.print(report::SOURCES_LEGEND);
@@ -287,7 +283,7 @@ fn sources(s: &mut Session<'_>, words: &str) -> bool {
 }
 
 fn sourcestats(s: &mut Session<'_>, words: &str) -> bool {
-    let Some((all, legend)) = list_options(s, "sourcestats", words) else { return false };
+    let (all, legend) = list_options(s, words);
     let Some(count) = s.ask_source_count() else { return false };
     if legend {
         s.print(report::SOURCESTATS_LEGEND);
@@ -309,7 +305,7 @@ fn sourcestats(s: &mut Session<'_>, words: &str) -> bool {
 }
 
 fn selectdata(s: &mut Session<'_>, words: &str) -> bool {
-    let Some((all, legend)) = list_options(s, "selectdata", words) else { return false };
+    let (all, legend) = list_options(s, words);
     let Some(count) = s.ask_source_count() else { return false };
     if legend {
         s.print(report::SELECTDATA_LEGEND);
@@ -350,7 +346,7 @@ fn network_sources(s: &mut Session<'_>) -> Option<Vec<Address>> {
 }
 
 fn authdata(s: &mut Session<'_>, words: &str) -> bool {
-    let Some((all, legend)) = list_options(s, "authdata", words) else { return false };
+    let (all, legend) = list_options(s, words);
     let Some(addresses) = network_sources(s) else { return false };
     if legend {
         s.print(report::AUTHDATA_LEGEND);
@@ -450,14 +446,33 @@ fn manual(s: &mut Session<'_>, words: &str) -> bool {
         ("off", "") => Request::Manual(0),
         ("on", "") => Request::Manual(1),
         ("reset", "") => Request::Manual(2),
-        ("list", "") => return manual_list(s),
-        ("delete", index) => match index.parse() {
-            Ok(index) => Request::ManualDelete(index),
-            Err(_) => return syntax_error("manual", "Bad syntax for manual delete command"),
+        ("list", _) => return manual_list(s),
+        ("delete", index) => match parse::leading(index) {
+            Some(index) => Request::ManualDelete(index),
+            None => return syntax_error("manual", "Bad syntax for manual delete command"),
         },
         _ => return invalid("manual"),
     };
     s.order(&request)
+}
+
+fn settime(s: &mut Session<'_>, words: &str) -> bool {
+    let now = sys::clock::realtime_ns().div_euclid(1_000_000_000);
+    let Some(seconds) = crate::date::parse(words, now, sys::rtc::to_local, sys::rtc::from_local) else {
+        s.print("510 - Could not parse date string\n");
+        eprintln!("help: settime 16:30:05, or settime Nov 21, 2015 16:30:05");
+        return false;
+    };
+    let told = chrony_cmd::Timespec { seconds, nanoseconds: 0 };
+    match s.exchange(&Request::Settime(told), true) {
+        Some(Reply::ManualTimestamp(data)) => {
+            let text = report::manual_timestamp(&data);
+            s.print(&text);
+            true
+        }
+        Some(_) => s.bad_reply(),
+        None => false,
+    }
 }
 
 fn manual_list(s: &mut Session<'_>) -> bool {
@@ -488,7 +503,7 @@ fn clients(s: &mut Session<'_>, words: &str) -> bool {
                 Some(count) => min_hits = count,
                 None => return invalid("clients"),
             },
-            _ => return invalid("clients"),
+            _ => {}
         }
     }
     s.print_heading(&report::clients_heading(nts_ke));
@@ -569,20 +584,20 @@ fn dns(s: &mut Session<'_>, words: &str) -> bool {
 fn timeout(s: &mut Session<'_>, words: &str) -> bool {
     /// Shorter ones make requests pile up at a busy daemon.
     const TIMEOUT_MS_MIN: u64 = 100;
-    match words.parse() {
+    let ms = parse::leading::<i64>(words).unwrap_or(0);
+    match u64::try_from(ms) {
         Ok(ms) if ms >= TIMEOUT_MS_MIN => {
             s.connection.patience.timeout = Duration::from_millis(ms);
             true
         }
-        Ok(ms) => syntax_error("timeout", &format!("Timeout {ms} is too short")),
-        Err(_) => invalid("timeout"),
+        _ => syntax_error("timeout", &format!("Timeout {ms} is too short")),
     }
 }
 
 fn retries(s: &mut Session<'_>, words: &str) -> bool {
     /// Each retry doubles the wait: 30 of them already exceed a lifetime.
     const RETRIES_MAX: u32 = 30;
-    match words.parse() {
+    match u32::try_from(parse::leading::<i64>(words).unwrap_or(0)) {
         Ok(count) if count <= RETRIES_MAX => {
             s.connection.patience.retries = count;
             true

@@ -30,10 +30,9 @@ pub(crate) fn generate(s: &mut Session<'_>, words: &str) -> bool {
     let name = words.get(1).copied().unwrap_or("SHA1");
     let Some((_, fixed)) = TYPES.iter().find(|(known, _)| *known == name) else {
         let known: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
-        return syntax_error(
-            "keygen",
-            &format!("Unknown hash function or cipher {name} (known: {})", known.join(" ")),
-        );
+        eprintln!("Unknown hash function or cipher {name}");
+        eprintln!("help: one of: {}", known.join(" "));
+        return false;
     };
     let length = fixed.unwrap_or(bits.div_ceil(8)).clamp(KEY_BYTES_MIN, KEY_BYTES_MAX);
     let mut key = vec![0; length];

@@ -11,8 +11,10 @@
 mod cell;
 mod command;
 mod connection;
+mod date;
 mod key;
 mod parse;
+mod prompt;
 mod report;
 mod session;
 mod source;
@@ -105,25 +107,22 @@ fn run_commands(session: &mut Session<'_>, line: &CommandLine) -> bool {
 
 /// Commands from standard input; the last one's success counts, and no command at all is a success.
 fn run_lines(session: &mut Session<'_>, terminal: bool) -> bool {
+    if terminal && let Some(mut prompt) = prompt::Prompt::new() {
+        return run_each(session, || prompt.next());
+    }
     let mut input = Lines { stdin: std::io::stdin().lock(), buffer: Vec::new() };
+    run_each(session, || input.next())
+}
+
+fn run_each(session: &mut Session<'_>, mut next: impl FnMut() -> Option<String>) -> bool {
     let mut done = true;
-    loop {
-        if terminal {
-            session.print_now("chronyc> ");
-        }
-        match input.next() {
-            Some(line) => done = session.run_line(&line),
-            None => {
-                if terminal {
-                    session.print_now("\n");
-                }
-                return done;
-            }
-        }
+    while let Some(line) = next() {
+        done = session.run_line(&line);
         if session.ended || interrupted() {
-            return done;
+            break;
         }
     }
+    done
 }
 
 /// Lines of standard input whose wait a signal ends; `std`'s own would go on reading.

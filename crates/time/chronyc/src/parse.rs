@@ -6,6 +6,18 @@ use chrony_cmd::{AccessRule, Address, Subnet};
 
 use crate::connection::{Family, resolve};
 
+/// The number at the start of a text, as scanf(3) finds it; what follows it is left aside, as chronyc does.
+pub(crate) fn leading<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let text = text.trim_start();
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let ends = text.char_indices().map(|(at, letter)| at + letter.len_utf8());
+    let ends: Vec<usize> = ends.take(LEADING_BYTES_MAX).collect();
+    ends.into_iter().rev().find_map(|end| text.get(..end)?.parse().ok())
+}
+
+/// Longer numbers are none.
+const LEADING_BYTES_MAX: usize = 40;
+
 /// A source: `ID#0000000001`, an address or a host name.
 pub(crate) fn source(word: &str, family: Family) -> Option<Address> {
     if let Some(id) = word.strip_prefix("ID#") {

@@ -452,6 +452,14 @@ pub(crate) fn client(csv: bool, data: &ClientAccess, name: String, nts_ke: bool)
         .end()
 }
 
+/// What a time given by hand did.
+pub(crate) fn manual_timestamp(data: &chrony_cmd::ManualTimestamp) -> String {
+    format!(
+        "Clock was {:.2} seconds fast.  Frequency change = {:.2}ppm, new frequency = {:.2}ppm\n",
+        data.offset.0, data.frequency_change_ppm.0, data.frequency_ppm.0
+    )
+}
+
 pub(crate) fn manual_sample(csv: bool, index: usize, data: &ManualSample) -> String {
     Report::new(csv)
         .cell(Cell::Number(index as i64, 2))

@@ -1,7 +1,8 @@
 //! `add` and `local`: the commands whose words are those of chrony.conf(5).
 
 use chrony_cmd::{
-    Float, LocalMode, LocalModeShort, Name, NewSource, Reply, Request, SourceFlags, SourceKind, Status,
+    Address, Float, LocalMode, LocalModeShort, Name, NewSource, Reply, Request, SelectOptions,
+    SelectOptionsChange, SourceFlags, SourceKind, SourceOffset, Status,
 };
 use chrony_conf::{AddressFamily, SourceOptions};
 
@@ -84,6 +85,59 @@ fn new_source(kind: SourceKind, name: Name, o: &SourceOptions) -> NewSource {
         max_delay_quantile: Float(o.maxdelayquant),
         max_unreach: o.maxunreach as i32,
     }
+}
+
+/// A source by its address, or a reference clock by its id; no host names, which could be ids too.
+fn address_or_reference(word: &str) -> Option<(Address, u32)> {
+    if let Some(id) = word.strip_prefix("ID#").and_then(|id| id.parse().ok()) {
+        return Some((Address::Unresolved(id), 0));
+    }
+    if let Ok(ip) = word.parse::<std::net::IpAddr>() {
+        return Some((ip.into(), 0));
+    }
+    let bytes = word.as_bytes();
+    let mut id = [0; 4];
+    id.get_mut(..bytes.len()).filter(|_| !bytes.is_empty())?.copy_from_slice(bytes);
+    Some((Address::Unspecified, u32::from_be_bytes(id)))
+}
+
+/// `offset SOURCE SECONDS`.
+pub(crate) fn offset(s: &mut Session<'_>, words: &str) -> bool {
+    let read = words
+        .split_once(' ')
+        .and_then(|(source, offset)| Some((address_or_reference(source)?, crate::parse::leading(offset)?)));
+    match read {
+        Some(((source, reference_id), offset)) => {
+            s.order(&Request::ModifyOffset(SourceOffset { source, reference_id, offset: Float(offset) }))
+        }
+        None => syntax_error("offset", "Invalid syntax for offset command"),
+    }
+}
+
+/// `selectopts SOURCE [+OPTION|-OPTION]...`.
+pub(crate) fn select_options(s: &mut Session<'_>, words: &str) -> bool {
+    let wrong = |_: &mut Session<'_>| syntax_error("selectopts", "Invalid syntax for selectopts command");
+    let mut words = words.split(' ').filter(|word| !word.is_empty());
+    let Some((source, reference_id)) = words.next().and_then(address_or_reference) else { return wrong(s) };
+    let (mut mask, mut options) = (SelectOptions::default(), SourceFlags::default());
+    for word in words {
+        let (set, name) = match word.split_at_checked(1) {
+            Some(("+", name)) => (true, name),
+            Some(("-", name)) => (false, name),
+            _ => return wrong(s),
+        };
+        let (bit, flag) = match name.to_ascii_lowercase().as_str() {
+            "noselect" => (SelectOptions::NOSELECT, SourceFlags::NOSELECT),
+            "prefer" => (SelectOptions::PREFER, SourceFlags::PREFER),
+            "require" => (SelectOptions::REQUIRE, SourceFlags::REQUIRE),
+            "trust" => (SelectOptions::TRUST, SourceFlags::TRUST),
+            _ => return wrong(s),
+        };
+        mask = mask.with(bit, true);
+        options = options.with(flag, set);
+    }
+    let mask = mask.0.into();
+    s.order(&Request::ModifySelectOptions(SelectOptionsChange { source, reference_id, mask, options }))
 }
 
 /// `local [OPTION]...` and `local off`.

@@ -136,6 +136,14 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
             daemon.dump();
             Ok(())
         }
+        Request::ChangeOffset(fast) => {
+            daemon.shift_clock(fast.0, 0.0);
+            Ok(())
+        }
+        Request::ChangeFrequency(ppm) => {
+            daemon.shift_clock(0.0, ppm.0 * 1e-6);
+            Ok(())
+        }
         Request::Reselect => {
             daemon.choose_again();
             Ok(())

@@ -3,7 +3,7 @@
 use crate::daemon::Daemon;
 use chrony_cmd::{
     Float, LocalMode, LocalModeShort, ManualList, ManualSample, ManualTimestamp, NewSource, Request,
-    SourceFlags, SourceKind, Status, Timespec,
+    SelectOptions, SourceFlags, SourceKind, Status, Timespec,
 };
 use chrony_conf::{AddressFamily, LocalReference, Source, SourceOptions};
 use std::net::IpAddr;
@@ -66,15 +66,15 @@ pub(super) fn source(daemon: &mut Daemon, request: &Request, now: Duration) -> R
             peer.client.config_mut().offset_correction = one.offset.0;
         }
         Request::ModifySelectOptions(one) => {
-            let change = |flag: SourceFlags, set: &mut bool| {
-                if one.mask.contains(flag) {
+            let change = |bit: SelectOptions, flag: SourceFlags, set: &mut bool| {
+                if one.mask & u32::from(bit.0) != 0 {
                     *set = one.options.contains(flag);
                 }
             };
-            change(SourceFlags::NOSELECT, &mut treatment.noselect);
-            change(SourceFlags::PREFER, &mut treatment.prefer);
-            change(SourceFlags::TRUST, &mut treatment.trust);
-            change(SourceFlags::REQUIRE, &mut treatment.require);
+            change(SelectOptions::NOSELECT, SourceFlags::NOSELECT, &mut treatment.noselect);
+            change(SelectOptions::PREFER, SourceFlags::PREFER, &mut treatment.prefer);
+            change(SelectOptions::TRUST, SourceFlags::TRUST, &mut treatment.trust);
+            change(SelectOptions::REQUIRE, SourceFlags::REQUIRE, &mut treatment.require);
         }
         _ => return Err(Status::Invalid),
     }

@@ -115,6 +115,15 @@ impl Daemon {
         Some((fit, -self.keeper.discipline().frequency() * 1e6))
     }
 
+    /// The clock is said to be `fast` seconds fast and to gain `gains` s/s beyond what is known (`chronyc doffset`, `dfreq`).
+    pub(crate) fn shift_clock(&mut self, fast: f64, gains: f64) {
+        let skew = self.keeper.discipline().skew();
+        let left = self.keeper.tracking(self.local_now()).offset;
+        let frequency = (gains != 0.0).then_some((-gains, skew));
+        let events = self.keeper.set_by_hand(left - fast, frequency, &mut self.clock);
+        self.handle(events);
+    }
+
     /// `authselectmode`: what sources with and without authentication are to each other (`chrony.conf(5)`).
     pub(crate) fn choose_selection_options(&mut self) {
         let mode = self.config.settings.auth_select_mode;

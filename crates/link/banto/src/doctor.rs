@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::command_line::Given;
-use crate::status::require_house;
+use crate::status::{controls_clock, require_house};
 use crate::texts::{Texts, fill};
 
 /// How long each link may take.
@@ -208,7 +208,15 @@ impl Chain<'_> {
             (Some(reference), Some(bound)) => {
                 let values: [(&str, &dyn std::fmt::Display); 2] =
                     [("reference", &reference), ("bound", &bound_text(bound))];
-                Ok(Held::with(fill(texts.doctor_synced, &values)))
+                let mut held = Held::with(fill(texts.doctor_synced, &values));
+                // Whose clock a house sets, and well, is not called unsynchronised in every record without a word.
+                let is_silent = clock.kernel.is_some_and(|kernel| !kernel.synchronised);
+                if is_silent && controls_clock(&self.given.dir) {
+                    let file = self.given.dir.join("etc/chrony.conf");
+                    held.detail.push_str(texts.doctor_not_told);
+                    held.warning = Some(fill(texts.doctor_not_told_help, &[("file", &file.display())]));
+                }
+                Ok(held)
             }
             _ => {
                 let file = self.given.dir.join("etc/chrony.conf");

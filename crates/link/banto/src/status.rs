@@ -64,7 +64,8 @@ fn is_up(dir: &Path) -> bool {
     }
 }
 
-fn controls_clock(dir: &Path) -> bool {
+/// Whether the house was started with `--control-clock`.
+pub fn controls_clock(dir: &Path) -> bool {
     let text = std::fs::read_to_string(dir.join(UP_FILE)).unwrap_or_default();
     serde_json::from_str::<Value>(&text).is_ok_and(|up| up["control_clock"] == json!(true))
 }

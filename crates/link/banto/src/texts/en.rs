@@ -188,6 +188,8 @@ exit code: 0
     doctor_unreachable: "not synchronised: none of {sources} sources can be reached; records say so truthfully",
     doctor_own_clock: "follows its own clock only (local stratum {stratum}): no source; the error is unknown",
     doctor_unsent: "; not sent: waiting {waiting}, refused {failed}: {reason}",
+    doctor_not_told: "; but the kernel says: not synchronised, and so do the records",
+    doctor_not_told_help: "right after a start or a step: wait a minute; else add to {file}: rtcsync",
     doctor_unreachable_help: "see which: {command} chronyc sources    and name reachable servers in {file}",
     doctor_clock_down: "the time daemon does not answer: {error}",
     doctor_clock_down_help: "is the house up? {command} status",

@@ -195,6 +195,8 @@ DIR で家を動かします。省くと BANTO_DIR、それもなければ ./ban
     doctor_unreachable: "同期していません: {sources} 個の時刻源のどれにも届きません (記録には正直にそう書かれます)",
     doctor_own_clock: "自分の時計だけに従っています (local stratum {stratum}): 時刻源はなく、誤差はわかりません",
     doctor_unsent: "。送れていない通知: 待ち {waiting} 件、拒否 {failed} 件: {reason}",
+    doctor_not_told: "。ただしカーネルは同期していないと言い、記録にもそう書かれます",
+    doctor_not_told_help: "起動や時刻合わせの直後なら 1 分待ってください。そうでなければ {file} に書き足してください: rtcsync",
     doctor_unreachable_help: "どれか調べるには: {command} chronyc sources    届くサーバーを {file} に書いてください",
     doctor_clock_down: "時計のデーモンが応答しません: {error}",
     doctor_clock_down_help: "家は動いていますか: {command} status",

@@ -111,6 +111,8 @@ pub struct Texts {
     pub doctor_own_clock: &'static str,
     pub doctor_unsent: &'static str,
     pub doctor_unreachable_help: &'static str,
+    pub doctor_not_told: &'static str,
+    pub doctor_not_told_help: &'static str,
     pub doctor_clock_down: &'static str,
     pub doctor_clock_down_help: &'static str,
     pub doctor_logged: &'static str,

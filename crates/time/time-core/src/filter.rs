@@ -129,6 +129,7 @@ pub struct Filter {
     outliers: i32,
     last_innovation: f64,
     last_variance: f64,
+    contradiction: f64,
     total: u64,
     keep_min: usize,
     keep_max: usize,
@@ -147,6 +148,7 @@ impl Filter {
             outliers: 0,
             last_innovation: 0.0,
             last_variance: 0.0,
+            contradiction: 0.0,
             total: 0,
             keep_min: OUTLIERS_BEFORE_RESTART as usize,
             keep_max: FILTER_SAMPLES_MAX,
@@ -206,6 +208,9 @@ impl Filter {
             } else {
                 self.outliers.min(0) - 1
             };
+        let explained = noise.one_way_max(sample) + OUTLIER_SIGMAS * expected.offset_variance.sqrt();
+        let contradicts = self.outliers != 0 && innovation.abs() > explained;
+        self.contradiction = if contradicts { innovation.abs() } else { 0.0 };
     }
 
     /// The world has changed (another route, a clock moved by somebody else): only the last samples count, and the frequency
@@ -217,6 +222,7 @@ impl Filter {
                 (10.0 * estimate.frequency_variance.sqrt()).clamp(1e-7, self.prior.1.max(1e-5)),
             )
         });
+        self.contradiction = 0.0;
         self.base = models(known.0, known.1);
         while self.samples.len() > self.keep_min {
             self.samples.pop_front();
@@ -333,6 +339,12 @@ impl Filter {
         let changes = residuals.windows(2).filter(|pair| (pair[0] < 0.0) != (pair[1] < 0.0)).count() as u32;
         let runs = if residuals.is_empty() { 0 } else { changes + 1 };
         ((square_sum / residuals.len().max(1) as f64).sqrt(), runs)
+    }
+
+    /// By how much the last sample contradicts what was known, in seconds: more than any delay on one way explains. It is not
+    /// believed before others say the same, and it is no reason either to go on as if nothing was wrong. 0: it does not.
+    pub fn contradiction(&self) -> f64 {
+        self.contradiction
     }
 
     /// By how much the last sample differed from what was expected, in seconds.

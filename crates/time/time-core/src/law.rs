@@ -62,11 +62,16 @@ impl Noise {
         excess * excess / 12.0 + sample.dispersion * sample.dispersion
     }
 
+    /// [`Law::one_way_max`].
+    pub(crate) fn one_way_max(&self, sample: &FilterSample) -> f64 {
+        (sample.delay.max(0.0) + self.delay_min.max(0.0)) / 2.0
+    }
+
     /// The laws under each of [`ASYMMETRIES`].
     pub(crate) fn laws(&self, sample: &FilterSample) -> [Law; ASYMMETRIES.len()] {
         let half = self.excess(sample) / 2.0;
         let reading = sample.dispersion * sample.dispersion;
-        let one_way_max = (sample.delay.max(0.0) + self.delay_min.max(0.0)) / 2.0;
+        let one_way_max = self.one_way_max(sample);
         ASYMMETRIES.map(|asymmetry| {
             let (mean, variance) = truncated_exponential(asymmetry * half / self.mean.max(1e-12));
             Law { half, bias: half * mean, variance: half * half * variance, reading, one_way_max }

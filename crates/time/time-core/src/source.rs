@@ -186,6 +186,8 @@ impl Source {
         } else {
             0
         };
+        // A machine that was frozen finds its clock far behind: what is true is worth asking soon, not in an hour.
+        let change = if self.filter.contradiction() > 0.0 { i8::MIN / 2 } else { change };
         let poll = (self.poll + change)
             .clamp(self.settings.poll_min, self.settings.poll_max.max(self.settings.poll_min));
         if poll != self.poll {

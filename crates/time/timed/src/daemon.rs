@@ -50,6 +50,8 @@ const KERNEL_STATUS_INTERVAL: Duration = Duration::from_secs(16);
 /// A drift file is written this long after the start, and then in its interval: a machine that loses its power within the first
 /// hour has learnt something too.
 const FIRST_DRIFT_AFTER: Duration = Duration::from_secs(300);
+/// A frequency that is less certain than this, s/s, is written to the drift file only over one that is less certain still.
+const DRIFT_SKEW_POOR: f64 = 10e-6;
 /// Good replies that `-q` and `-Q` wait for: the least with which one that is off shows.
 const ONCE_SAMPLES: u64 = 3;
 /// How long `-q` and `-Q` wait for that, unless `-t` says otherwise: an initial burst takes 14 s at most.
@@ -552,6 +554,10 @@ impl Daemon {
             return;
         }
         let (frequency, skew) = (self.keeper.discipline().frequency(), self.keeper.discipline().skew());
+        // A run of seconds does not take the place of what a long one learnt.
+        if self.config.discipline.drift.is_some_and(|known| skew > known.skew.max(DRIFT_SKEW_POOR)) {
+            return;
+        }
         let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
         if let Err(error) = folder.and_then(|()| records::write_drift(path, frequency, skew)) {
             let what = format!("Could not write {}: {error}", path.display());

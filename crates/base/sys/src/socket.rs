@@ -5,6 +5,7 @@ mod address;
 mod batch;
 mod pass;
 mod send;
+mod stream;
 mod transmit;
 
 pub use address::{
@@ -13,6 +14,7 @@ pub use address::{
 pub use batch::{Datagram, Outgoing, ReceiveBatch, send_batch};
 pub use pass::send_descriptor;
 pub use send::{Departure, SendBatch, local_addresses, never_fragment};
+pub use stream::connect_tcp;
 pub use transmit::{
     TransmitStamp, restart_transmit_stamps, take_transmit_stamps, take_transmit_time,
     transmit_stamps_on_request, transmit_timestamps,

@@ -15,22 +15,8 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("leapsecmode", "leap seconds are left to the kernel"),
     ("leapsectz", "leap seconds are announced by the sources"),
     ("mailonchange", "`banto.toml` sends mail on any log record, this one too"),
-    ("maxntsconnections", "there is no NTS-KE server yet"),
-    ("nocerttimecheck", "there is no NTS yet"),
-    ("nosystemcert", "there is no NTS yet"),
     ("ntpsigndsocket", "replies are not signed for Samba"),
-    ("ntsaeads", "there is no NTS yet"),
-    ("ntscachedir", "there is no NTS yet"),
-    ("ntsdumpdir", "there is no NTS yet"),
-    ("ntsntpserver", "there is no NTS-KE server yet"),
-    ("ntsport", "there is no NTS-KE server yet"),
-    ("ntsprocesses", "there is no NTS-KE server yet"),
-    ("ntsratelimit", "there is no NTS-KE server yet"),
-    ("ntsrefresh", "there is no NTS yet"),
-    ("ntsrotate", "there is no NTS-KE server yet"),
-    ("ntsservercert", "there is no NTS-KE server yet"),
-    ("ntsserverkey", "there is no NTS-KE server yet"),
-    ("ntstrustedcerts", "there is no NTS yet"),
+    ("ntsratelimit", "connections for keys are limited in number and time, not by rate"),
     ("ptpdomain", "there is no NTP over PTP"),
     ("ptpport", "there is no NTP over PTP"),
     ("refclock", "reference clocks are not read yet"),
@@ -43,13 +29,10 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
 ];
 
 /// Options of `server`, `pool` and `peer` without which a source is measured as well.
-pub(crate) const OPTIONS_NOT_ACTED_ON: &[&str] = &["xleave", "maxunreach", "extfield", "ntsport", "certset"];
+pub(crate) const OPTIONS_NOT_ACTED_ON: &[&str] = &["xleave", "maxunreach", "extfield"];
 
 /// Options of sources without which going on would be less than was asked for, and why.
-pub(crate) const OPTIONS_REFUSED: &[(&str, &str)] = &[(
-    "nts",
-    "Network Time Security is not built yet, and without it the source would not be authenticated",
-)];
+pub(crate) const OPTIONS_REFUSED: &[(&str, &str)] = &[];
 
 /// Options of `local`, with what holds instead.
 pub(crate) const LOCAL_NOT_ACTED_ON: &[(&str, &str)] = &[];

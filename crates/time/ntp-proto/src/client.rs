@@ -418,6 +418,11 @@ impl Client {
         }
     }
 
+    /// Asks no earlier than at `until`, whatever the schedule: something is needed before.
+    pub fn postpone(&mut self, until: Duration) {
+        self.next = self.next.map(|next| next.max(until));
+    }
+
     /// Whether to ask at all; going online asks at once.
     pub fn set_online(&mut self, online: bool, now: Duration) {
         if online == self.online {

@@ -9,6 +9,7 @@
 //! Never: no socket, file, thread, clock read or random source. Time is an argument, the clock is the [`Clock`] trait.
 #![forbid(unsafe_code)]
 
+mod authentication;
 mod clock;
 mod discipline;
 mod filter;
@@ -22,6 +23,7 @@ mod source;
 mod timekeeper;
 mod timeline;
 
+pub use authentication::{AuthSelectMode, Authenticity, AuthenticityMix};
 pub use clock::{Clock, ClockError, LocalTime};
 pub use discipline::{Discipline, DisciplineSettings, Drift, MakeStep, TimeEstimate};
 pub use filter::{Estimate, FILTER_SAMPLES_MAX, Filter, FilterSample};

@@ -60,7 +60,7 @@ pub(crate) fn answer(daemon: &mut Daemon, request: Request, now: Duration) -> Re
         Request::Activity => Reply::Activity(activity(daemon)),
         Request::SourceName(address) => Reply::SourceName(Box::new(source_name(daemon, address)?)),
         Request::NtpData(address) => Reply::NtpData(Box::new(ntp_data(daemon, address)?)),
-        Request::AuthData(address) => Reply::AuthData(auth_data(find(daemon, address)?)),
+        Request::AuthData(address) => Reply::AuthData(auth_data(find(daemon, address)?, now)),
         Request::ServerStats => Reply::ServerStats(Box::new(server_stats(daemon))),
         Request::Settime(told) => Reply::ManualTimestamp(change::settime(daemon, told)?),
         Request::ManualList => Reply::ManualList(change::manual_list(daemon)),
@@ -134,6 +134,7 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
         }
         Request::Dump(_) => {
             daemon.dump();
+            daemon.dump_securing();
             Ok(())
         }
         Request::ChangeOffset(fast) => {
@@ -292,7 +293,7 @@ fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
         reference_id: u32::from_be_bytes(peer.reference_id().0),
         address: peer.address.ip().into(),
         state: letter,
-        authenticated: u8::from(peer.client.config().key.is_some()),
+        authenticated: u8::from(peer.line.authenticity() == time_core::Authenticity::Authenticated),
         leap: peer.last.as_ref().map_or(3, |last| last.header.leap.bits()),
         unused: 0,
         configured: options,
@@ -436,7 +437,22 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
     })
 }
 
-fn auth_data(peer: &Peer) -> AuthData {
+fn auth_data(peer: &Peer, now: Duration) -> AuthData {
+    if let Some(nts) = &peer.nts {
+        let report = nts.association.report(now);
+        return AuthData {
+            mode: AuthMode::Nts,
+            key_type: report.algorithm,
+            key_id: report.context,
+            key_length: report.key_bits,
+            ke_attempts: report.attempts,
+            last_ke_ago: report.last_established.map_or(NEVER, |ago| ago.as_secs() as u32),
+            cookies: report.cookies,
+            cookie_length: report.cookie_bytes,
+            nak: report.naks,
+            unused: 0,
+        };
+    }
     let key = peer.client.config().key.as_ref();
     AuthData {
         mode: if key.is_some() { AuthMode::Symmetric } else { AuthMode::None },
@@ -482,7 +498,8 @@ fn server_stats(daemon: &Daemon) -> ServerStats {
             client_records_dropped: memory.map_or(0, Memory::evicted),
             timestamps_held,
             timestamp_span: span as u64,
-            ..ServerPackets::default()
+            nts_ke_accepted: daemon.key_connections().0,
+            nts_ke_dropped: daemon.key_connections().1,
         },
         timestamps: Some(chrony_cmd::ServerTimestamps {
             kernel_received: totals.kernel_received,

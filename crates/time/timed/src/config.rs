@@ -11,7 +11,8 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 use time_core::{
-    DisciplineSettings, MakeStep, MaxChange, ScreeningSettings, SelectionSettings, SourceSettings,
+    Authenticity, DisciplineSettings, MakeStep, MaxChange, ScreeningSettings, SelectionSettings,
+    SourceSettings,
 };
 
 /// Everything that a run goes by.
@@ -91,6 +92,8 @@ pub(crate) struct SourceConfig {
     pub family: Option<Family>,
     /// `key`.
     pub key: Option<u32>,
+    /// `nts`, with its options.
+    pub nts: Option<NtsOptions>,
     /// `version`.
     pub version: u8,
     /// `iburst`.
@@ -111,6 +114,25 @@ pub(crate) struct SourceConfig {
     pub screening: ScreeningSettings,
     /// Every option as it was written.
     pub options: SourceOptions,
+}
+
+/// How keys are established for a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NtsOptions {
+    /// `ntsport`.
+    pub port: u16,
+    /// `certset`.
+    pub certset: u32,
+}
+
+impl SourceConfig {
+    /// Why it may be believed.
+    pub(crate) fn authenticity(&self) -> Authenticity {
+        match self.key.is_some() || self.nts.is_some() {
+            true => Authenticity::Authenticated,
+            false => Authenticity::Open,
+        }
+    }
 }
 
 /// Reads the configuration that the options name. The error is the whole report, ready to be printed.
@@ -238,9 +260,9 @@ fn source(
     warnings: &mut Vec<String>,
 ) -> Option<SourceConfig> {
     let (name, options) = (&one.name, &one.options);
-    if options.nts {
+    if options.nts && one.kind == SourceKind::Peer {
         warnings.push(format!(
-            "source {name} is left out: nts is not supported, and without it the source could be forged"
+            "peer {name} is left out: nts is for servers, and without it the peer could be forged"
         ));
         return None;
     }
@@ -259,6 +281,7 @@ fn source(
             AddressFamily::V6 => Family::V6,
         }),
         key: options.key,
+        nts: options.nts.then_some(NtsOptions { port: options.ntsport, certset: options.certset }),
         version: options.version.unwrap_or(ntp_proto::VERSION),
         initial_burst: options.iburst,
         offline: options.offline,

@@ -6,8 +6,11 @@ mod care;
 mod history;
 mod measured;
 mod process;
+mod securing;
 mod start;
 
+pub(crate) use securing::PeerNts;
+use securing::Securing;
 pub(crate) use start::start_in_background;
 
 use crate::clocks::{DaemonClock, KernelStatus};
@@ -91,6 +94,7 @@ pub(crate) struct Daemon {
     command_unix: Option<CommandSocket>,
     control: Option<control::Server>,
     resolver: Option<Resolver>,
+    pub(crate) securing: Securing,
     ask_from: AskFrom,
     open_commands: chrony_cmd::OpenCommands,
     batch: ReceiveBatch,
@@ -122,6 +126,10 @@ enum Token {
     CommandUnix,
     Resolver,
     Control,
+    /// The establishment of a source's keys.
+    Keys(SourceId),
+    /// Clients that establish keys with us: the next of its descriptors.
+    KeyServer,
 }
 
 impl Daemon {
@@ -178,6 +186,7 @@ impl Daemon {
             config.settings.logs.raw_measurements,
         );
         let serving = answering::serving(&config.settings, &clock);
+        let (securing, troubles) = Securing::new(&config.settings, options.once);
         let mut daemon = Self {
             clock,
             keeper,
@@ -199,6 +208,7 @@ impl Daemon {
             command_unix: None,
             control: None,
             resolver: None,
+            securing,
             ask_from: AskFrom::new(&config.settings),
             open_commands: commands::open(&config.settings.open_commands),
             batch: ReceiveBatch::new(BATCH, PACKET_BYTES_MAX + 4),
@@ -225,9 +235,13 @@ impl Daemon {
         for what in std::mem::take(&mut daemon.config.warnings) {
             daemon.log.say(&Happened::Warning { what });
         }
+        for what in troubles {
+            daemon.trouble(what);
+        }
         daemon.read_keys().map_err(|error| format!("cannot read the key file: {error}"))?;
         if daemon.options.once == Once::No {
             daemon.listen(layout)?;
+            daemon.listen_for_keys()?;
         } else {
             daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));
         }
@@ -240,6 +254,7 @@ impl Daemon {
             .serving
             .start_threads()
             .map_err(|error| format!("cannot start the server's threads: {error}"))?;
+        daemon.start_key_threads()?;
         daemon.filter_system_calls()?;
         Ok(daemon)
     }
@@ -287,6 +302,7 @@ impl Daemon {
         if self.options.once == Once::No {
             self.save_drift();
             self.dump();
+            self.stop_securing();
             if let Some(path) = &self.config.pid_file {
                 let _ = std::fs::remove_file(path);
             }
@@ -330,6 +346,17 @@ impl Daemon {
                 tokens.push(Token::Control);
             }
         }
+        for peer in &self.peers {
+            if let Some(session) = peer.nts.as_ref().and_then(|nts| nts.session.as_ref()) {
+                wanted.push(session.wanted());
+                tokens.push(Token::Keys(peer.id));
+            }
+        }
+        let key_server = self.securing.server.as_ref().and_then(|server| server.local.as_ref());
+        for one in key_server.iter().flat_map(|server| server.wanted()) {
+            wanted.push(one);
+            tokens.push(Token::KeyServer);
+        }
         match sys::poll::poll(&wanted, ready, Some(timeout)) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
@@ -342,7 +369,11 @@ impl Daemon {
         // Before the stamps of what arrived are used.
         self.look_for_jump();
         let mut control_ready = false;
+        let mut key_server_ready = Vec::new();
         for (token, readiness) in tokens.into_iter().zip(ready.iter()) {
+            if matches!(token, Token::KeyServer) {
+                key_server_ready.push(*readiness);
+            }
             if !readiness.any() {
                 continue;
             }
@@ -353,7 +384,12 @@ impl Daemon {
                 Token::CommandUnix => self.command_unix(),
                 Token::Resolver => self.resolved(),
                 Token::Control => control_ready = true,
+                Token::Keys(id) => self.advance_securing(id, *readiness),
+                Token::KeyServer => {}
             }
+        }
+        if !key_server_ready.is_empty() {
+            self.serve_keys(&key_server_ready);
         }
         if control_ready {
             self.control();
@@ -372,6 +408,7 @@ impl Daemon {
             .filter_map(|peer| self.request_due(peer))
             .chain(self.wanted.iter().filter_map(|wanted| wanted.due))
             .chain(until_slew_ends)
+            .chain(self.securing_deadline())
             .chain(self.ends_at);
         deadlines.min().map_or(WAIT_MAX, |at| at.saturating_sub(now)).min(WAIT_MAX)
     }
@@ -413,6 +450,7 @@ impl Daemon {
         for peer in self.peers.iter_mut().filter(|peer| peer.line.initial_burst) {
             peer.client.burst(now, AFTER_JUMP.0, AFTER_JUMP.1);
         }
+        self.retry_securing(now);
     }
 
     /// Requests on their way were stamped by the clock as it was.
@@ -432,6 +470,7 @@ impl Daemon {
             self.tell_kernel();
         }
         self.resolve(now);
+        self.securing_due(now);
         // One a round, the longest overdue first.
         let first = (0..self.peers.len())
             .filter_map(|index| Some((self.request_due(self.peers.get(index)?)?, index)))
@@ -493,6 +532,7 @@ impl Daemon {
                 Event::Stepped(seconds) => {
                     self.forget_requests();
                     self.shift_waiting(seconds);
+                    self.retry_securing(monotonic());
                     self.epoch = epoch();
                     if self.options.once == Once::No {
                         self.log.say(&Happened::Stepped { seconds });
@@ -603,6 +643,7 @@ impl Daemon {
         self.server_changed = true;
         self.serving.outdated();
         self.keys = keys;
+        self.read_cookie_keys();
         let now = monotonic();
         for peer in &mut self.peers {
             peer.rekey(&self.keys, now);

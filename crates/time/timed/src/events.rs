@@ -25,6 +25,8 @@ pub(crate) enum Happened {
     Resolved { name: String, addresses: usize },
     Unresolved { name: String },
     NotSendable { source: SocketAddr, why: String },
+    KeysEstablished { source: String, by_clock: bool },
+    KeysNotEstablished { source: String, why: String },
     NoSuitableSource,
     LogsReopened,
     RtcRead { seconds: f64 },
@@ -55,6 +57,8 @@ impl Event for Happened {
             Self::Resolved { .. } => "source.resolved",
             Self::Unresolved { .. } => "source.unresolved",
             Self::NotSendable { .. } => "source.unreachable",
+            Self::KeysEstablished { .. } => "nts.established",
+            Self::KeysNotEstablished { .. } => "nts.failed",
             Self::LogsReopened => "logs.reopen",
             Self::RtcRead { .. } => "rtc.read",
             Self::ChangeRefused { .. } => "clock.large-offset",
@@ -77,6 +81,7 @@ impl Event for Happened {
             | Self::Wrong { .. }
             | Self::Jumped { .. }
             | Self::Kiss { .. }
+            | Self::KeysNotEstablished { .. }
             | Self::Unresolved { .. }
             | Self::ChangeRefused { ends: false, .. }
             | Self::Dumped { loaded: false, .. }
@@ -114,6 +119,13 @@ impl Event for Happened {
             Self::Resolved { name, addresses } => format!("Resolved {name} to {addresses} addresses"),
             Self::Unresolved { name } => format!("Could not resolve {name}; it is tried again"),
             Self::NotSendable { source, why } => format!("Could not send to {source}: {why}"),
+            Self::KeysEstablished { source, by_clock: true } => format!("NTS keys of {source} established"),
+            Self::KeysEstablished { source, by_clock: false } => {
+                format!("NTS keys of {source} established, its certificate not judged by this clock")
+            }
+            Self::KeysNotEstablished { source, why } => {
+                format!("NTS keys of {source} not established: {why}; it is tried again")
+            }
             Self::NoSuitableSource => "No suitable source for synchronisation".to_owned(),
             Self::LogsReopened => "Log files reopened".to_owned(),
             Self::ChangeRefused { seconds, limit, ends } => format!(
@@ -135,6 +147,8 @@ impl Event for Happened {
             Self::Selected { source }
             | Self::Falseticker { source }
             | Self::TooDistant { source, .. }
+            | Self::KeysEstablished { source, .. }
+            | Self::KeysNotEstablished { source, .. }
             | Self::TooJittery { source, .. } => field("TIME_SOURCE", source),
             Self::Stepped { seconds }
             | Self::Jumped { seconds }

@@ -3,7 +3,7 @@
 //! For: keeping this host's clock right and telling others the time, under chrony's configuration, words and commands.
 //!
 //! Always: one thread and one `poll(2)` loop (names are resolved by a second thread, which exists only where a source has a
-//! name); every datagram costs at most itself; the clock is touched only through [`clocks`], and with `-x`, or in a house
+//! name, and keys of NTS are given out by others, which exist only where `ntsservercert` is configured); every datagram costs at most itself; the clock is touched only through [`clocks`], and with `-x`, or in a house
 //! without `--control-clock`, there is nothing behind it that could touch the kernel's.
 //!
 //! Never: it parses no configuration (chrony-conf does), decides nothing about packets (ntp-proto) or about time (time-core).
@@ -15,6 +15,7 @@ mod config;
 mod daemon;
 mod events;
 mod local;
+mod nts;
 mod options;
 mod peers;
 mod records;

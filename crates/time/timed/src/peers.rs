@@ -1,6 +1,7 @@
 //! The sources: names that become addresses, and an association with each address.
 
 use crate::config::SourceConfig;
+use crate::daemon::PeerNts;
 use crate::options::Family;
 use ntp_proto::{Client, ClientConfig, Keys, Measurement, ReferenceId};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -129,6 +130,8 @@ pub(crate) struct Peer {
     pub ahead: Option<(UdpSocket, Duration)>,
     /// Exchanges and misses in a row after which it was no good: unreachable, too far, a falseticker.
     pub bad: u32,
+    /// Its state of NTS, where it is asked with it.
+    pub nts: Option<Box<PeerNts>>,
 }
 
 impl Peer {
@@ -178,6 +181,7 @@ impl Peer {
             answered: true,
             ahead: None,
             bad: 0,
+            nts: None,
         }
     }
 
@@ -198,6 +202,11 @@ impl Peer {
         }
         self.client.forget_pending();
         self.socket = None;
+    }
+
+    /// The address that its name had. With NTS the server that gave the keys may have named another one for the time.
+    pub(crate) fn found_at(&self) -> SocketAddr {
+        self.nts.as_ref().map_or(self.address, |nts| nts.found_at())
     }
 
     /// As the log names it: the address, and the name when it has another.

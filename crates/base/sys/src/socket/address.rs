@@ -39,7 +39,7 @@ pub fn bind_tcp(address: SocketAddr, listen: Listen) -> io::Result<TcpListener> 
 }
 
 /// A socket that does not block and that children do not inherit.
-fn open(family: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
+pub(super) fn open(family: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
     // A plain type first and the flags afterwards: simulators of the C library refuse SOCK_CLOEXEC in the type.
     // SAFETY: no pointers; the new descriptor is ours.
     let socket = unsafe { OwnedFd::from_raw_fd(check(libc::socket(family, kind, 0))?) };

@@ -6,7 +6,7 @@ use crate::events::Happened;
 use crate::options::Once;
 use crate::peers::{Peer, Wanted};
 use crate::resolver::Resolver;
-use ntp_proto::{KissCode, ReferenceId, ReplyError};
+use ntp_proto::{KissCode, Measurement, ReferenceId, ReplyError};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -45,6 +45,7 @@ impl Daemon {
             }
             Err(_) => self.wanted.push(wanted),
         }
+        self.choose_selection_options();
     }
 
     /// Reads the source folders again: what is gone goes, what is new comes, the rest stays (`reload sources`).
@@ -69,6 +70,7 @@ impl Daemon {
                 self.add_source(line, now);
             }
         }
+        self.choose_selection_options();
     }
 
     /// Puts the names that are due into the resolver's queue.
@@ -96,10 +98,21 @@ impl Daemon {
         }
     }
 
+    /// Puts one name into the resolver's queue; false when it takes none.
+    pub(super) fn look_up(&mut self, number: u32, name: &str) -> bool {
+        if self.resolver.is_none() {
+            self.resolver = Resolver::start().ok();
+        }
+        self.resolver.as_mut().is_some_and(|resolver| resolver.ask(number, name))
+    }
+
     pub(super) fn resolved(&mut self) {
         let answers = self.resolver.as_mut().map(Resolver::answers).unwrap_or_default();
         let now = monotonic();
         for answer in answers {
+            if self.named(answer.job, &answer.addresses, now) {
+                continue;
+            }
             self.found(answer.job, &answer.addresses, now);
         }
     }
@@ -131,7 +144,7 @@ impl Daemon {
                 break;
             }
             // The same server twice would vote twice.
-            if self.peers.iter().any(|peer| peer.address == at) {
+            if self.peers.iter().any(|peer| peer.address == at || peer.found_at() == at) {
                 continue;
             }
             added |= self.add_server(index, address, now);
@@ -155,6 +168,7 @@ impl Daemon {
         wanted.missing = wanted.missing.saturating_sub(1);
         let id = self.keeper.add_source(wanted.line.treatment);
         self.peers.push(Peer::new(wanted, at, id, &self.keys, SERVER_PRECISION, now));
+        self.begin_securing(self.peers.len() - 1, now);
         true
     }
 
@@ -164,6 +178,7 @@ impl Daemon {
             return;
         }
         let peer = self.peers.remove(index);
+        self.end_securing(&peer);
         let events = self.keeper.remove_source(peer.id, &mut self.clock);
         self.choose_selection_options();
         self.handle(events);
@@ -178,7 +193,7 @@ impl Daemon {
     }
 
     pub(super) fn ask(&mut self, index: usize, now: Duration) {
-        if self.wakes_ahead(index, now) {
+        if !self.is_secured(index, now) || self.wakes_ahead(index, now) {
             return;
         }
         self.end_poll_unanswered(index);
@@ -195,6 +210,13 @@ impl Daemon {
             peer.client.set_poll(poll.max(backed_off(peer)));
         }
         let request = peer.client.request(now, random, self.clock.at(sys::clock::realtime_ns()).0);
+        let request = match &mut peer.nts {
+            Some(nts) => match Self::protected(nts, &request) {
+                Some(request) => request,
+                None => return peer.client.unsent(now),
+            },
+            None => request,
+        };
         let outcome = opened.and_then(|socket| {
             peer.local = socket.local_addr().ok().map(|local| local.ip());
             let own = peer.local.filter(|own| !own.is_loopback());
@@ -262,8 +284,19 @@ impl Daemon {
             peer.received = peer.received.wrapping_add(1);
             let stamp = datagram.received_ns.unwrap_or_else(sys::clock::realtime_ns);
             let at = self.clock.at(stamp);
-            match peer.client.receive(monotonic(), datagram.data, at.0) {
-                Ok(measurement) => good = Some(measurement),
+            // Only what is authentic reaches the client machine, kisses included.
+            let bytes = match &mut peer.nts {
+                Some(nts) => match nts.open(datagram.data) {
+                    Ok(authentic) => authentic,
+                    Err(_) => continue,
+                },
+                None => datagram.data,
+            };
+            match peer.client.receive(monotonic(), bytes, at.0) {
+                Ok(measurement) => {
+                    let authenticated = measurement.authenticated || peer.nts.is_some();
+                    good = Some(Measurement { authenticated, ..measurement });
+                }
                 Err(ReplyError::Kiss(code)) => kiss = Some(code),
                 Err(error) => failed.push((at, error, datagram.data.to_vec())),
             }
@@ -282,8 +315,11 @@ impl Daemon {
             let event = Happened::Kiss { source: peer.address, code: code.to_string() };
             self.log.say(&event);
         }
-        if let Some(measurement) = good {
+        if let Some(peer) = self.peers.get_mut(index).filter(|_| good.is_some()) {
             peer.socket = None;
+        }
+        let good = good.filter(|measurement| self.is_believed(index, measurement));
+        if let (Some(measurement), Some(peer)) = (good, self.peers.get_mut(index)) {
             peer.valid = peer.valid.wrapping_add(1);
             peer.last = Some(measurement.clone());
             self.measured(index, &measurement);

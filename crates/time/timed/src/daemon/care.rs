@@ -3,11 +3,10 @@
 
 use super::{Daemon, monotonic};
 use crate::events::Happened;
-use chrony_conf::AuthSelectMode;
 use ntp_proto::ReferenceId;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use time_core::{Exchange, SourceId, SourceSettings, Verdict};
+use time_core::{AuthSelectMode, AuthenticityMix, Exchange, SourceId, SourceSettings, Verdict};
 
 /// Exchanges and misses in a row after which a server is no good (RFC 5905's reach register is empty by then).
 const BAD_MAX: u32 = 8;
@@ -49,13 +48,14 @@ impl Daemon {
         let refreshes = std::mem::take(&mut wanted.refreshes);
         let leaves = |peer: &crate::peers::Peer| {
             peer.number == number
-                && (Some(peer.id) == bad || (refreshes && !usable.contains(&peer.address.ip())))
+                && (Some(peer.id) == bad || (refreshes && !usable.contains(&peer.found_at().ip())))
         };
         let places: Vec<SourceId> =
             self.peers.iter().filter(|peer| leaves(peer)).map(|peer| peer.id).collect();
         for id in places {
             let is_free = |address: &&IpAddr| {
-                !self.peers.iter().any(|peer| peer.address == SocketAddr::new(**address, port))
+                let at = SocketAddr::new(**address, port);
+                !self.peers.iter().any(|peer| peer.address == at || peer.found_at() == at)
             };
             let Some(with) = usable.iter().find(is_free).copied() else { return };
             let Some(place) = self.peers.iter().position(|peer| peer.id == id) else { continue };
@@ -126,28 +126,21 @@ impl Daemon {
 
     /// `authselectmode`: what sources with and without authentication are to each other (`chrony.conf(5)`).
     pub(crate) fn choose_selection_options(&mut self) {
-        let mode = self.config.settings.auth_select_mode;
-        let counted = || self.peers.iter().filter(|peer| !peer.line.treatment.noselect);
-        let authenticated = counted().any(is_authenticated);
-        let plain = counted().any(|peer| !is_authenticated(peer));
-        for index in 0..self.peers.len() {
-            let Some(peer) = self.peers.get(index) else { return };
-            let mut options = peer.line.treatment;
-            let is_open = !is_authenticated(peer);
-            if !options.noselect {
-                match mode {
-                    AuthSelectMode::Ignore => {}
-                    AuthSelectMode::Mix if authenticated && plain && !is_open => {
-                        options.require = true;
-                        options.trust = true;
-                    }
-                    AuthSelectMode::Mix => {}
-                    AuthSelectMode::Prefer => options.noselect |= authenticated && is_open,
-                    AuthSelectMode::Require => options.noselect |= is_open,
-                }
-            }
+        let mode = match self.config.settings.auth_select_mode {
+            chrony_conf::AuthSelectMode::Require => AuthSelectMode::Require,
+            chrony_conf::AuthSelectMode::Prefer => AuthSelectMode::Prefer,
+            chrony_conf::AuthSelectMode::Mix => AuthSelectMode::Mix,
+            chrony_conf::AuthSelectMode::Ignore => AuthSelectMode::Ignore,
+        };
+        // Sources without an address yet count too: an open one must not be followed until the others are found.
+        let lines = self.wanted.iter().map(|one| &one.line).chain(self.peers.iter().map(|peer| &peer.line));
+        let mix = AuthenticityMix::of(lines.map(|line| (&line.treatment, line.authenticity())));
+        let found = self.peers.iter().map(|peer| (&peer.line.treatment, peer.line.authenticity()));
+        let waits = mix.authenticated && !AuthenticityMix::of(found).authenticated;
+        for peer in &self.peers {
+            let effective = mode.effective(peer.line.treatment, peer.line.authenticity(), mix, waits);
             if let Some(settings) = self.keeper.source_settings_mut(peer.id) {
-                *settings = options;
+                *settings = effective;
             }
         }
     }
@@ -193,8 +186,4 @@ impl Daemon {
             }
         }
     }
-}
-
-fn is_authenticated(peer: &crate::peers::Peer) -> bool {
-    peer.line.key.is_some() || peer.line.options.nts
 }

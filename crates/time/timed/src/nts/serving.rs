@@ -1,0 +1,341 @@
+//! The key establishment that we serve: bounded connections, each with little time and few bytes.
+//!
+//! It runs in the daemon's own loop (`ntsprocesses 0`) or in threads of its own, which share nothing with the loop but
+//! [`Shared`]: a handshake costs a thousand times what a reply does.
+
+use super::session::is_for_later;
+use super::trust::read_bounded;
+use super::{ALPN, VERSIONS, export};
+use ntp_proto::AccessList;
+use ntp_proto::nts::{
+    AeadAlgorithm, COOKIES_MAX, CookieKeys, KE_MESSAGE_BYTES_MAX, KeAnswer, KeOffer, message_is_complete,
+};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, ServerConnection};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use sys::poll::{Interest, Readiness};
+
+/// The longest time of a connection (as chronyd's): a client that hangs costs a place for so long.
+const TIME_MAX: Duration = Duration::from_secs(2);
+/// The most bytes that a client may send: its handshake and a request, several times over.
+const BYTES_MAX: usize = 32 * 1024;
+/// Connections that are taken in one round, so that those which are open come to their turn.
+const ACCEPTS_MAX: usize = 16;
+/// How long a thread sleeps at most: then it looks whether the daemon is still there.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// What loop and threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Who may ask: `allow`, as for NTP.
+    pub access: Mutex<AccessList>,
+    /// The keys of cookies.
+    pub keys: Mutex<Arc<CookieKeys>>,
+    /// Connections that were taken.
+    pub accepted: AtomicU64,
+    /// Connections that were closed without a word: not allowed, or too many.
+    pub dropped: AtomicU64,
+    /// The daemon ends.
+    pub is_over: AtomicBool,
+}
+
+impl Shared {
+    /// The rules changed.
+    pub(crate) fn set_access(&self, access: &AccessList) {
+        let mut current = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current != *access {
+            current.clone_from(access);
+        }
+    }
+
+    /// The keys changed.
+    pub(crate) fn set_keys(&self, keys: Arc<CookieKeys>) {
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    fn keys(&self) -> Arc<CookieKeys> {
+        Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What is the same for every connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    tls: Arc<ServerConfig>,
+    /// `ntsaeads`.
+    pub algorithms: Vec<AeadAlgorithm>,
+    /// `ntsntpserver`, and the port.
+    pub answer: KeAnswer,
+    /// `maxntsconnections`.
+    pub connections_max: usize,
+}
+
+impl Offer {
+    /// With the certificates and keys of these files, pair by pair.
+    pub(crate) fn new(
+        certificates: &[PathBuf],
+        keys: &[PathBuf],
+        algorithms: Vec<AeadAlgorithm>,
+        answer: KeAnswer,
+        connections_max: usize,
+    ) -> Result<Self, String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let pairs = certificates
+            .iter()
+            .zip(keys)
+            .map(|(certificate, key)| load(certificate, key, &provider).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut tls = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(VERSIONS)
+            .map_err(|error| error.to_string())?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Certificates(pairs)));
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        tls.session_storage = Arc::new(NoServerSessionStorage {});
+        tls.send_tls13_tickets = 0;
+        tls.max_early_data_size = 0;
+        Ok(Self { tls: Arc::new(tls), algorithms, answer, connections_max })
+    }
+}
+
+/// The pairs of `ntsservercert` and `ntsserverkey`.
+#[derive(Debug)]
+struct Certificates(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Certificates {
+    /// The first that is for the name that the client asks for, or else the first.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let fits = |pair: &&Arc<CertifiedKey>| {
+            let certificate =
+                pair.end_entity_cert().ok().and_then(|leaf| ParsedCertificate::try_from(leaf).ok());
+            certificate
+                .zip(name.as_ref())
+                .is_some_and(|(leaf, name)| rustls::client::verify_server_name(&leaf, name).is_ok())
+        };
+        self.0.iter().find(fits).or(self.0.first()).cloned()
+    }
+}
+
+fn load(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
+    let failed = |path: &Path, why: &dyn std::fmt::Display| format!("cannot use {}: {why}", path.display());
+    let text = read_bounded(certificate).map_err(|error| failed(certificate, &error))?;
+    let chain = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| failed(certificate, &error))?;
+    if chain.is_empty() {
+        return Err(failed(certificate, &"there is no certificate in it"));
+    }
+    let text = read_bounded(key).map_err(|error| failed(key, &error))?;
+    let private = PrivateKeyDer::from_pem_slice(&text).map_err(|error| failed(key, &error))?;
+    let signing = provider.key_provider.load_private_key(private).map_err(|error| failed(key, &error))?;
+    let pair = CertifiedKey::new(chain, signing);
+    match pair.keys_match() {
+        Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+            Err(failed(key, &format!("it does not belong to {}", certificate.display())))
+        }
+        _ => Ok(pair),
+    }
+}
+
+/// The listening sockets and the connections.
+#[derive(Debug)]
+pub(crate) struct KeServer {
+    listeners: Vec<TcpListener>,
+    offer: Offer,
+    shared: Arc<Shared>,
+    connections: Vec<Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    tls: ServerConnection,
+    ends: Duration,
+    received: Vec<u8>,
+    bytes: usize,
+    /// The answer is written; what is left is to send it.
+    answered: bool,
+}
+
+impl KeServer {
+    /// On these sockets.
+    pub(crate) fn new(listeners: Vec<TcpListener>, offer: Offer, shared: Arc<Shared>) -> Self {
+        Self { listeners, offer, shared, connections: Vec::new() }
+    }
+
+    /// What to wait for: the sockets first, then the connections. With no place left, nobody is taken.
+    pub(crate) fn wanted(&self) -> Vec<(BorrowedFd<'_>, Interest)> {
+        let is_full = self.connections.len() >= self.offer.connections_max;
+        let accepting = if is_full { Interest::default() } else { Interest::READ };
+        let listeners = self.listeners.iter().map(|one| (one.as_fd(), accepting));
+        let connections = self.connections.iter().map(|one| {
+            let interest = Interest {
+                readable: !one.answered && one.tls.wants_read(),
+                writable: one.tls.wants_write(),
+                priority: false,
+            };
+            (one.stream.as_fd(), interest)
+        });
+        listeners.chain(connections).collect()
+    }
+
+    /// When the next connection is given up.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.connections.iter().map(|one| one.ends).min()
+    }
+
+    /// Does what is ready, `ready` in the order of [`Self::wanted`].
+    pub(crate) fn serve(&mut self, now: Duration, ready: &[Readiness]) {
+        let (listening, open) = ready.split_at_checked(self.listeners.len()).unwrap_or((ready, &[]));
+        let mut open = open.iter();
+        let (offer, shared) = (&self.offer, &self.shared);
+        self.connections.retain_mut(|one| {
+            let is_ready = open.next().is_some_and(|ready| ready.any());
+            now < one.ends && (!is_ready || one.advance(offer, shared))
+        });
+        for (index, _) in listening.iter().enumerate().filter(|(_, ready)| ready.readable) {
+            self.accept(index, now);
+        }
+    }
+
+    fn accept(&mut self, index: usize, now: Duration) {
+        for _ in 0..ACCEPTS_MAX {
+            let Some(Ok((stream, from))) = self.listeners.get(index).map(TcpListener::accept) else { return };
+            let allowed = self.shared.access.lock().unwrap_or_else(PoisonError::into_inner).allows(from.ip());
+            let has_place = self.connections.len() < self.offer.connections_max;
+            let tls = ServerConnection::new(Arc::clone(&self.offer.tls));
+            match (tls, stream.set_nonblocking(true)) {
+                (Ok(mut tls), Ok(())) if allowed && has_place => {
+                    tls.set_buffer_limit(Some(KE_MESSAGE_BYTES_MAX));
+                    self.shared.accepted.fetch_add(1, Ordering::Relaxed);
+                    let ends = now + TIME_MAX;
+                    self.connections.push(Connection {
+                        stream,
+                        tls,
+                        ends,
+                        received: Vec::new(),
+                        bytes: 0,
+                        answered: false,
+                    });
+                }
+                _ => {
+                    self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Goes on as far as it can; false when the connection is over.
+    fn advance(&mut self, offer: &Offer, shared: &Shared) -> bool {
+        loop {
+            let mut moved = false;
+            while self.tls.wants_write() {
+                match self.tls.write_tls(&mut self.stream) {
+                    Ok(0) => return false,
+                    Ok(_) => moved = true,
+                    Err(error) if is_for_later(&error) => break,
+                    Err(_) => return false,
+                }
+            }
+            if self.answered {
+                if self.tls.wants_write() {
+                    return true;
+                }
+                let _ = self.stream.shutdown(Shutdown::Write);
+                return false;
+            }
+            match self.tls.read_tls(&mut self.stream) {
+                Ok(0) => return false,
+                Ok(count) => {
+                    moved = true;
+                    self.bytes += count;
+                    if self.bytes > BYTES_MAX {
+                        return false;
+                    }
+                    if self.tls.process_new_packets().is_err() {
+                        let _ = self.tls.write_tls(&mut self.stream);
+                        return false;
+                    }
+                    if !self.answer(offer, shared) {
+                        return false;
+                    }
+                }
+                Err(error) if is_for_later(&error) => {}
+                Err(_) => return false,
+            }
+            if !moved {
+                return true;
+            }
+        }
+    }
+
+    /// Answers the request once it is whole; false when the connection is no good.
+    fn answer(&mut self, offer: &Offer, shared: &Shared) -> bool {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = self.tls.reader().read(&mut buffer) {
+            self.received.extend(buffer.iter().take(count));
+        }
+        if self.tls.is_handshaking() {
+            return true;
+        }
+        if self.tls.alpn_protocol() != Some(ALPN) {
+            return false;
+        }
+        // Records that cannot become a message are answered too: the client is told that its request is bad.
+        if message_is_complete(&self.received) == Ok(false) {
+            return self.received.len() <= KE_MESSAGE_BYTES_MAX;
+        }
+        let request = KeOffer::parse(&self.received, &offer.algorithms);
+        let keys = match request {
+            KeOffer::Keys { algorithm, .. } => {
+                request.exporter().and_then(|exporter| export(&self.tls, algorithm, exporter).ok())
+            }
+            _ => None,
+        };
+        let cookie_keys = shared.keys();
+        let cookies: Vec<Vec<u8>> = keys
+            .iter()
+            .flat_map(|keys| (0..COOKIES_MAX).filter_map(|_| cookie_keys.seal(keys, &mut sys::random::fill)))
+            .collect();
+        self.answered = true;
+        let written = self.tls.writer().write_all(&offer.answer.bytes(&request, &cookies));
+        self.tls.send_close_notify();
+        written.is_ok()
+    }
+}
+
+/// Starts a thread that serves on `listeners` until [`Shared::is_over`].
+pub(crate) fn start(listeners: Vec<TcpListener>, offer: Offer, shared: &Arc<Shared>) -> std::io::Result<()> {
+    let mut server = KeServer::new(listeners, offer, Arc::clone(shared));
+    std::thread::Builder::new().name("nts-ke".to_owned()).spawn(move || run(&mut server)).map(drop)
+}
+
+fn run(server: &mut KeServer) {
+    let mut ready = Vec::new();
+    while !server.shared.is_over.load(Ordering::Relaxed) {
+        let now = monotonic();
+        let sleep = server.deadline().map_or(SLEEP_MAX, |at| at.saturating_sub(now)).min(SLEEP_MAX);
+        let polled = sys::poll::poll(&server.wanted(), &mut ready, Some(sleep));
+        if polled.is_err() {
+            ready.clear();
+        }
+        server.serve(monotonic(), &ready);
+    }
+}
+
+fn monotonic() -> Duration {
+    Duration::from_nanos(u64::try_from(sys::clock::monotonic_ns()).unwrap_or(0))
+}

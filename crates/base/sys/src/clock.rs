@@ -133,10 +133,33 @@ pub fn set_sync_status(synced: bool, max_error_usec: u64, estimated_error_usec: 
     refuse_when_read_only()?;
     let mut timex = zeroed_timex();
     timex.modes = libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR;
-    timex.status = if synced { 0 } else { libc::STA_UNSYNC };
+    let leap = state()?.status & (libc::STA_INS | libc::STA_DEL);
+    timex.status = leap | if synced { 0 } else { libc::STA_UNSYNC };
     timex.maxerror = libc::c_long::try_from(max_error_usec).unwrap_or(libc::c_long::MAX);
     timex.esterror = libc::c_long::try_from(estimated_error_usec).unwrap_or(libc::c_long::MAX);
     call(&mut timex).map(drop)
+}
+
+/// Tells the kernel of a leap second at the end of this UTC day, 1 to insert and -1 to delete it, 0 for none; and how many
+/// seconds TAI is ahead of UTC, where that is known.
+pub fn set_leap(direction: i32, tai_offset: Option<i32>) -> io::Result<()> {
+    refuse_when_read_only()?;
+    let mut timex = zeroed_timex();
+    timex.modes = libc::ADJ_STATUS;
+    timex.status = state()?.status & !(libc::STA_INS | libc::STA_DEL);
+    timex.status |= match direction {
+        1.. => libc::STA_INS,
+        0 => 0,
+        _ => libc::STA_DEL,
+    };
+    call(&mut timex)?;
+    if let Some(offset) = tai_offset {
+        let mut timex = zeroed_timex();
+        timex.modes = libc::ADJ_TAI;
+        timex.constant = offset.into();
+        call(&mut timex)?;
+    }
+    Ok(())
 }
 
 /// A descriptor that becomes readable (and whose read fails with `ECANCELED`) when anybody steps the clock

@@ -11,9 +11,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("hwtimestamp", "timestamps are the kernel's"),
     ("hwtstimeout", "timestamps are the kernel's"),
     ("initstepslew", "`makestep` with `iburst` does the same within seconds"),
-    ("leapseclist", "leap seconds are announced by the sources"),
-    ("leapsecmode", "leap seconds are left to the kernel"),
-    ("leapsectz", "leap seconds are announced by the sources"),
     ("mailonchange", "`banto.toml` sends mail on any log record, this one too"),
     ("ntpsigndsocket", "replies are not signed for Samba"),
     ("ntsratelimit", "connections for keys are limited in number and time, not by rate"),
@@ -24,7 +21,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("rtcdevice", "the real-time clock is left to the kernel"),
     ("rtcfile", "the real-time clock is left to the kernel"),
     ("rtconutc", "the real-time clock is left to the kernel"),
-    ("smoothtime", "clients get the time as it is"),
     ("tempcomp", "the temperature is not read"),
 ];
 

@@ -254,6 +254,13 @@ impl Discipline {
         }
     }
 
+    /// True time itself was counted anew by `seconds`: a leap second.
+    pub(crate) fn restate(&mut self, seconds: f64) {
+        if let Some(target) = &mut self.target {
+            target.estimate.offset += seconds;
+        }
+    }
+
     /// The offset is not known any more; the frequency, and how certain it is, are.
     pub(crate) fn forget_offset(&mut self) {
         if let Some(target) = self.target.take() {

@@ -277,6 +277,19 @@ impl Filter {
         }
     }
 
+    /// True time itself was counted anew by `seconds`: a leap second.
+    pub fn restate(&mut self, seconds: f64) {
+        for sample in &mut self.samples {
+            sample.offset += seconds;
+        }
+        for model in &mut self.base {
+            model.state.offset += seconds;
+        }
+        if let Some((_, estimate)) = &mut self.estimate {
+            estimate.offset += seconds;
+        }
+    }
+
     /// The clock's rate was changed, which came into force at an uncertain moment: the correction may be off by `sigma`
     /// seconds.
     pub fn disturb(&mut self, sigma: f64) {

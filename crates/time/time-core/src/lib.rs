@@ -14,11 +14,13 @@ mod clock;
 mod discipline;
 mod filter;
 mod law;
+mod leap;
 mod manual;
 mod max_change;
 mod screening;
 mod selection;
 mod sim;
+mod smoothing;
 mod source;
 mod timekeeper;
 mod timeline;
@@ -27,11 +29,13 @@ pub use authentication::{AuthSelectMode, Authenticity, AuthenticityMix};
 pub use clock::{Clock, ClockError, LocalTime};
 pub use discipline::{Discipline, DisciplineSettings, Drift, MakeStep, TimeEstimate};
 pub use filter::{Estimate, FILTER_SAMPLES_MAX, Filter, FilterSample};
+pub use leap::{LeapInfo, LeapTable, is_leap_day};
 pub use manual::{MANUAL_SAMPLES_MAX, Manual, ManualFit, ManualSample};
 pub use max_change::MaxChange;
 pub use screening::{Path, Screening, ScreeningSettings, TooLong};
 pub use selection::{Candidate, Interval, NoSelection, SelectionSettings, Verdict, select};
 pub use sim::{SimClock, SimPath, SimRandom};
+pub use smoothing::{Smoothing, SmoothingSettings, SmoothingState};
 pub use source::{Exchange, Source, SourceSettings, SourceStatistics};
 pub use timekeeper::{
     Event, HistorySample, LeapStatus, SourceId, SourceState, Timekeeper, TimekeeperSettings, Tracking,

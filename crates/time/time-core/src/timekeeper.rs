@@ -412,6 +412,33 @@ impl Timekeeper {
         self.selected.take().filter(|_| self.is_news(&why)).map(|_| Event::Lost(why)).into_iter().collect()
     }
 
+    /// UTC had a leap second: true time is counted `seconds` later from now on (-1 after one that was inserted). `moved`: by how
+    /// many nanoseconds somebody has moved the clock for it already; else it is slewed.
+    pub fn leap_second(&mut self, seconds: f64, moved: i64, clock: &mut impl Clock) -> Vec<Event> {
+        for source in self.sources.values_mut() {
+            source.filter.restate(seconds);
+            if let Some(last) = &mut source.last {
+                last.offset += seconds;
+            }
+        }
+        self.discipline.restate(seconds);
+        if moved != 0 {
+            self.shift(moved);
+            self.discipline.moved(moved);
+            return Vec::new();
+        }
+        let mut events = Vec::new();
+        self.discipline_clock(clock, &mut events);
+        events
+    }
+
+    /// The fate of the last eight requests, where it has changed without a request or an exchange that counts.
+    pub fn heard(&mut self, id: SourceId, reach: u8, clock: &mut impl Clock) -> Vec<Event> {
+        let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
+        let before = std::mem::replace(&mut source.reach, reach);
+        if (before == 0) != (reach == 0) { self.reselect(clock) } else { Vec::new() }
+    }
+
     /// Before the daemon ends: a slew in progress would otherwise go on for ever.
     pub fn release(&mut self, clock: &mut impl Clock) -> Vec<Event> {
         match self.discipline.release(clock) {
@@ -895,5 +922,28 @@ mod tests {
         assert!(world.clock.error().abs() < 1e-3, "{}", world.clock.error());
         let (_, max) = world.rms_after(130.0, 3000.0);
         assert!(max < 1e-3, "{max}");
+    }
+
+    /// Goal: a leap second is slewed or taken over from whoever stepped the clock; nothing that was learnt is lost by it.
+    #[test]
+    fn a_leap_second_is_followed() {
+        for moved in [0, -1_000_000_000] {
+            let mut world = World::new(6, 0.0, 3e-5, None, &[0.0], 1e-5);
+            world.run(3000.0, |_, _| ());
+            world.events.clear();
+            world.servers[0].1 = -1.0;
+            if moved != 0 {
+                world.clock.step(moved).expect("a simulated clock can be set");
+            }
+            let events = world.keeper.leap_second(-1.0, moved, &mut world.clock);
+            world.events.extend(events);
+            world.run(3100.0, |_, _| ());
+            assert!((world.clock.error() + 1.0).abs() < 1e-3, "{moved}: {}", world.clock.error());
+            world.run(6000.0, |_, _| ());
+            assert!((world.clock.error() + 1.0).abs() < 1e-3, "{moved}: {}", world.clock.error());
+            assert!(
+                !world.events.iter().any(|event| matches!(event, Event::Lost(_) | Event::Falseticker { .. }))
+            );
+        }
     }
 }

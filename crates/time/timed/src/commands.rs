@@ -62,6 +62,7 @@ pub(crate) fn answer(daemon: &mut Daemon, request: Request, now: Duration) -> Re
         Request::NtpData(address) => Reply::NtpData(Box::new(ntp_data(daemon, address)?)),
         Request::AuthData(address) => Reply::AuthData(auth_data(find(daemon, address)?, now)),
         Request::ServerStats => Reply::ServerStats(Box::new(server_stats(daemon))),
+        Request::Smoothing => Reply::Smoothing(smoothing(daemon).ok_or(Status::NotEnabled)?),
         Request::Settime(told) => Reply::ManualTimestamp(change::settime(daemon, told)?),
         Request::ManualList => Reply::ManualList(change::manual_list(daemon)),
         Request::ClientAccesses(page) => Reply::ClientAccesses(client_accesses(daemon, page, now)?),
@@ -164,7 +165,13 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
         Request::AddSource(source) => change::add(daemon, &source, now),
         // What this daemon has no facility for, as a chronyd built or configured without it says.
         Request::RtcReport | Request::WriteRtc | Request::TrimRtc => Err(Status::NoRtc),
-        Request::Smoothing | Request::Smoothtime(_) => Err(Status::NotEnabled),
+        Request::Smoothtime(activate) => {
+            if daemon.set_smoothing(activate != 0) {
+                Ok(())
+            } else {
+                Err(Status::NotEnabled)
+            }
+        }
         _ => Err(Status::Invalid),
     }?;
     daemon.open_server_sockets_if_needed();
@@ -339,7 +346,7 @@ pub(crate) fn tracking(daemon: &Daemon) -> Tracking {
             (LOCAL_REFERENCE_ID, Address::Unspecified, u16::from(own.stratum), LeapStatus::Normal)
         }
         (Some((peer, id, stratum)), None) => {
-            let leap = match one.leap {
+            let leap = match daemon.leap.status {
                 time_core::LeapStatus::Normal => LeapStatus::Normal,
                 time_core::LeapStatus::Insert => LeapStatus::InsertSecond,
                 time_core::LeapStatus::Delete => LeapStatus::DeleteSecond,
@@ -368,6 +375,18 @@ pub(crate) fn tracking(daemon: &Daemon) -> Tracking {
         root_dispersion: Float(if is_local { 0.0 } else { one.root_dispersion }),
         update_interval: Float(one.update_interval),
     }
+}
+
+fn smoothing(daemon: &Daemon) -> Option<chrony_cmd::Smoothing> {
+    let state = daemon.smoothing_state()?;
+    Some(chrony_cmd::Smoothing {
+        flags: u32::from(state.active) | u32::from(state.leap_only) << 1,
+        offset: Float(state.offset),
+        frequency_ppm: Float(state.frequency * 1e6),
+        wander_ppm: Float(state.wander * 1e6),
+        last_update_ago: Float(state.last_update_ago),
+        remaining_time: Float(state.remaining),
+    })
 }
 
 fn activity(daemon: &Daemon) -> Activity {

@@ -4,6 +4,7 @@ mod answering;
 mod asking;
 mod care;
 mod history;
+mod leap;
 mod measured;
 mod process;
 mod securing;
@@ -103,6 +104,8 @@ pub(crate) struct Daemon {
     /// When the last update was made, and when the daemon began: what `local` waits for.
     pub(crate) local_gate: crate::local::LocalGate,
     pub(crate) manual: crate::settime::ManualInput,
+    pub(crate) leap: leap::LeapWatch,
+    leap_due: Option<LocalTime>,
     drift_due: Duration,
     kernel_status_due: Duration,
     ends_at: Option<Duration>,
@@ -178,6 +181,7 @@ impl Daemon {
         let settings = TimekeeperSettings { selection: config.selection, discipline: config.discipline };
         let keeper = Timekeeper::new(settings, &mut clock).map_err(|error| error.to_string())?;
         let now = monotonic();
+        let clock_is_kernel = clock.is_kernel();
         let log_folder = config.log_folder.clone().filter(|_| options.once == Once::No);
         let records = Records::new(
             log_folder,
@@ -216,6 +220,8 @@ impl Daemon {
             records,
             local_gate: crate::local::LocalGate::new(now),
             manual: crate::settime::ManualInput::new(config.settings.manual),
+            leap_due: None,
+            leap: leap::LeapWatch::new(&config.settings, clock_is_kernel),
             drift_due: now + config.drift_interval.min(FIRST_DRIFT_AFTER),
             kernel_status_due: now,
             ends_at: options.timeout.map(|timeout| now + timeout),
@@ -402,6 +408,10 @@ impl Daemon {
             let left = at.since(self.local_now()).max(0.0);
             now + Duration::try_from_secs_f64(left).unwrap_or(WAIT_MAX)
         });
+        let until_leap = self.leap_due.map(|at| {
+            let left = at.since(self.local_now()).max(0.0);
+            now + Duration::try_from_secs_f64(left).unwrap_or(WAIT_MAX)
+        });
         let deadlines = self
             .peers
             .iter()
@@ -409,6 +419,7 @@ impl Daemon {
             .chain(self.wanted.iter().filter_map(|wanted| wanted.due))
             .chain(until_slew_ends)
             .chain(self.securing_deadline())
+            .chain(until_leap)
             .chain(self.ends_at);
         deadlines.min().map_or(WAIT_MAX, |at| at.saturating_sub(now)).min(WAIT_MAX)
     }
@@ -438,6 +449,9 @@ impl Daemon {
             self.tell_kernel();
             return;
         }
+        if self.was_leap(jump) {
+            return;
+        }
         self.log.say(&Happened::Jumped { seconds: jump as f64 * 1e-9 });
         let moved = self.clock.kernel_was_moved(jump);
         let events = self.keeper.clock_jumped(moved);
@@ -463,6 +477,10 @@ impl Daemon {
 
     /// Does what is due.
     fn due(&mut self, now: Duration) {
+        if let Some(at) = self.leap_due.filter(|at| self.local_now() >= *at) {
+            self.do_leap(at);
+        }
+        self.leap_due = self.leap_deadline();
         if self.keeper.deadline().is_some_and(|at| self.local_now() >= at) {
             let events = self.keeper.tick(&mut self.clock);
             self.handle(events);
@@ -490,6 +508,7 @@ impl Daemon {
             self.tell_kernel();
             self.log.flush();
             self.refresh_old_names(now);
+            self.look_for_leap(now);
         }
         if self.options.once != Once::No {
             self.finish_once(now);
@@ -533,6 +552,7 @@ impl Daemon {
                     self.forget_requests();
                     self.shift_waiting(seconds);
                     self.retry_securing(monotonic());
+                    self.end_smoothing();
                     self.epoch = epoch();
                     if self.options.once == Once::No {
                         self.log.say(&Happened::Stepped { seconds });

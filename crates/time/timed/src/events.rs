@@ -5,6 +5,7 @@ use selflog::{Event, Facility, SelfLog, Severity};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use time_core::LeapStatus;
 use time_core::NoSelection;
 
 /// An event.
@@ -31,6 +32,7 @@ pub(crate) enum Happened {
     LogsReopened,
     RtcRead { seconds: f64 },
     ChangeRefused { seconds: f64, limit: f64, ends: bool },
+    Leap { status: LeapStatus },
     Replaced { source: String, with: String },
     Dumped { source: String, loaded: bool },
     FilterLoaded { level: i32 },
@@ -62,6 +64,7 @@ impl Event for Happened {
             Self::LogsReopened => "logs.reopen",
             Self::RtcRead { .. } => "rtc.read",
             Self::ChangeRefused { .. } => "clock.large-offset",
+            Self::Leap { .. } => "clock.leap",
             Self::Replaced { .. } => "source.replaced",
             Self::Dumped { .. } => "source.history",
             Self::FilterLoaded { .. } => "filter.load",
@@ -132,6 +135,11 @@ impl Event for Happened {
                 "Adjustment of {seconds:.3} seconds exceeds the allowed maximum of {limit:.3} seconds ({})",
                 if *ends { "exiting" } else { "ignored" }
             ),
+            Self::Leap { status } => match status {
+                LeapStatus::Insert => "System clock status set to insert leap second".to_owned(),
+                LeapStatus::Delete => "System clock status set to delete leap second".to_owned(),
+                LeapStatus::Normal => "System clock status reset after leap second".to_owned(),
+            },
             Self::Replaced { source, with } => format!("Source {source} replaced with {with}"),
             Self::Dumped { source, loaded: true } => format!("Loaded dump file for {source}"),
             Self::Dumped { source, loaded: false } => format!("Could not load dump file for {source}"),

@@ -127,7 +127,7 @@ impl Daemon {
             self.prepared_server = Arc::new(server);
         }
         let view = View {
-            clock: self.clock.map(),
+            clock: self.served_clock(),
             snapshot: self.make_snapshot(),
             server: Arc::clone(&self.prepared_server),
             rate_limit: self.config.settings.rate_limit.map(rate_limit),
@@ -150,7 +150,7 @@ impl Daemon {
                 reference: NtpTimestamp::from_unix_nanos(now.0),
             },
             (Some((_, reference_id, stratum)), None) => ServerSnapshot {
-                leap: match one.leap {
+                leap: match self.served_leap() {
                     LeapStatus::Normal => Leap::Normal,
                     LeapStatus::Insert => Leap::Insert,
                     LeapStatus::Delete => Leap::Delete,

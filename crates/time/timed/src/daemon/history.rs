@@ -99,7 +99,7 @@ impl Daemon {
         if let Some(reach) = loaded {
             peer.client.resume(reach);
             let id = peer.id;
-            let events = self.keeper.set_reach(id, reach, &mut self.clock);
+            let events = self.keeper.heard(id, reach, &mut self.clock);
             self.handle(events);
             self.local_gate.updated(monotonic());
         }

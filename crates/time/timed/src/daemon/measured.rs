@@ -37,12 +37,12 @@ impl Daemon {
         let Some(peer) = self.peers.get(index) else { return };
         let (id, reach, address) = (peer.id, peer.client.reach(), peer.address.ip());
         let Some(exchange) = exchange else {
-            let events = self.keeper.set_reach(id, reach, &mut self.clock);
+            let events = self.keeper.heard(id, reach, &mut self.clock);
             self.handle(events);
             return;
         };
         self.settle_orphans(index, &exchange);
-        let events = self.keeper.exchange(id, &exchange, reach, &mut self.clock);
+        let events = self.keep(id, &exchange, reach);
         let now = self.local_now();
         let written = match self.keeper.statistics(id, now) {
             Some(statistics) => self.records.statistics(now.0, address, &statistics),

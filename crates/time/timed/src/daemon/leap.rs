@@ -1,0 +1,304 @@
+//! Leap seconds: who says that there is one, and what is done about it (`leapsecmode`, `leapsectz`, `leapseclist`); and the time
+//! that clients get slowly (`smoothtime`).
+
+use super::{Daemon, epoch};
+use crate::clocks::ClockMap;
+use crate::events::Happened;
+use chrony_conf::{LeapSecondMode, Settings};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use time_core::{
+    Clock, Exchange, LeapStatus, LeapTable, Smoothing, SmoothingSettings, SmoothingState, Verdict,
+    is_leap_day,
+};
+
+/// Between two readings of the tables, which packages renew.
+const TABLE_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
+/// Where time zones are compiled to.
+const ZONES: &str = "/usr/share/zoneinfo";
+/// A jump of the kernel's clock that is its leap second's differs from one second by no more, in nanoseconds.
+const JUMP_TOLERANCE: i64 = 100_000_000;
+const SECOND: i64 = 1_000_000_000;
+const DAY: i64 = 86_400;
+
+/// What is known and done about leap seconds.
+#[derive(Debug)]
+pub(crate) struct LeapWatch {
+    mode: LeapSecondMode,
+    table: Option<LeapTable>,
+    read_at: Option<Duration>,
+    /// What the day is held for.
+    pub status: LeapStatus,
+    /// The midnight (seconds since the Unix epoch) of the leap second that was dealt with last.
+    done: Option<i64>,
+    /// What the kernel was told: the status and TAI minus UTC.
+    told: (LeapStatus, Option<i32>),
+    /// `smoothtime`.
+    pub smoothing: Option<Smoothing>,
+}
+
+impl LeapWatch {
+    /// `kernel`: the clock is the kernel's, which can do leap seconds itself.
+    pub(crate) fn new(settings: &Settings, kernel: bool) -> Self {
+        let usual = if kernel { LeapSecondMode::System } else { LeapSecondMode::Step };
+        let mode = match settings.leap_second_mode.unwrap_or(usual) {
+            // Beside the kernel's clock nobody does it for us.
+            LeapSecondMode::System if !kernel => LeapSecondMode::Step,
+            mode => mode,
+        };
+        let smoothing = settings.smooth_time.map(|one| {
+            Smoothing::new(SmoothingSettings {
+                frequency_max: one.frequency_max * 1e-6,
+                wander_max: one.wander_max * 1e-6,
+                leap_only: one.leap_only,
+            })
+        });
+        Self {
+            mode,
+            table: None,
+            read_at: None,
+            status: LeapStatus::Normal,
+            done: None,
+            told: (LeapStatus::Normal, None),
+            smoothing,
+        }
+    }
+}
+
+impl Daemon {
+    /// What the sources and the tables say of this day; the kernel is told.
+    pub(super) fn look_for_leap(&mut self, now: Duration) {
+        if self.leap.read_at.is_none_or(|at| now.saturating_sub(at) >= TABLE_INTERVAL) {
+            self.leap.read_at = Some(now);
+            self.read_leap_table();
+        }
+        let seconds = self.local_now().0.div_euclid(SECOND);
+        let info = self.leap.table.as_ref().map(|table| table.at(seconds)).unwrap_or_default();
+        let midnight = (seconds.div_euclid(DAY) + 1) * DAY;
+        let status = match info.leap {
+            _ if self.leap.done == Some(midnight) || self.keeper.discipline().updates() == 0 => {
+                LeapStatus::Normal
+            }
+            LeapStatus::Normal if is_leap_day(seconds) => self.announced_leap(),
+            known => known,
+        };
+        if status != self.leap.status {
+            self.leap.status = status;
+            self.log.say(&Happened::Leap { status });
+        }
+        if !self.clock.is_kernel() || self.leap.mode != LeapSecondMode::System {
+            return;
+        }
+        let told = (status, info.tai_offset);
+        if told != self.leap.told {
+            let direction = match status {
+                LeapStatus::Normal => 0,
+                LeapStatus::Insert => 1,
+                LeapStatus::Delete => -1,
+            };
+            match sys::clock::set_leap(direction, info.tai_offset) {
+                Ok(()) => self.leap.told = told,
+                Err(error) => self.log.say(&Happened::ClockFailed { why: error.to_string() }),
+            }
+        }
+    }
+
+    /// What most of the sources that are used announce.
+    fn announced_leap(&self) -> LeapStatus {
+        let used = || {
+            self.peers
+                .iter()
+                .filter(|peer| matches!(self.keeper.verdict(peer.id), Verdict::Selected | Verdict::Combined))
+        };
+        let votes = |status: LeapStatus| {
+            let says = |id| self.keeper.source(id).and_then(|source| source.last()).map(|last| last.leap);
+            used().filter(|peer| says(peer.id) == Some(status)).count()
+        };
+        let half = used().count() / 2;
+        match (votes(LeapStatus::Insert) > half, votes(LeapStatus::Delete) > half) {
+            (true, _) => LeapStatus::Insert,
+            (_, true) => LeapStatus::Delete,
+            _ => LeapStatus::Normal,
+        }
+    }
+
+    fn read_leap_table(&mut self) {
+        let settings = &self.config.settings;
+        let mut found = None;
+        if let Some(path) = &settings.leap_second_list {
+            found = match std::fs::read_to_string(path).map(|text| LeapTable::from_list(&text)) {
+                Ok(Some(table)) => Some(table),
+                Ok(None) => return self.trouble(format!("{} is no list of leap seconds", path.display())),
+                Err(error) => {
+                    return self
+                        .trouble(format!("Could not read leap seconds from {}: {error}", path.display()));
+                }
+            };
+        } else if let Some(zone) = &settings.leap_second_zone {
+            let path = zone_path(zone);
+            found = std::fs::read(&path).ok().and_then(|bytes| LeapTable::from_time_zone(&bytes));
+            if found.is_none() {
+                let what = format!(
+                    "Timezone {zone} failed leap second check, ignoring\nhelp: ls -l {} (package tzdata-legacy on newer Debian)",
+                    path.display()
+                );
+                self.trouble(what);
+            }
+        }
+        let now = self.local_now().0.div_euclid(SECOND);
+        if found.as_ref().is_some_and(|table| table.is_expired(now)) {
+            self.trouble("The list of leap seconds has expired; help: update the package tzdata".to_owned());
+        }
+        self.leap.table = found;
+    }
+
+    /// When the leap second is to be dealt with, as the clock shows it; none: there is none, or others do it.
+    pub(super) fn leap_deadline(&self) -> Option<time_core::LocalTime> {
+        let direction = match (self.leap.mode, self.leap.status) {
+            (LeapSecondMode::System | LeapSecondMode::Ignore, _) | (_, LeapStatus::Normal) => return None,
+            (_, LeapStatus::Insert) => 0,
+            (_, LeapStatus::Delete) => -1,
+        };
+        let midnight = (self.local_now().0.div_euclid(SECOND).div_euclid(DAY) + 1) * DAY;
+        // At the end of the day, or one second before, where that second does not exist. A clock that passed it is late.
+        Some(time_core::LocalTime((midnight + direction) * SECOND))
+    }
+
+    /// Steps or slews by the leap second when its time has come.
+    pub(super) fn do_leap(&mut self, at: time_core::LocalTime) {
+        let (seconds, nanos) = match self.leap.status {
+            LeapStatus::Insert => (-1.0, -SECOND),
+            LeapStatus::Delete => (1.0, SECOND),
+            LeapStatus::Normal => return,
+        };
+        self.leap_is_over(at.0.div_euclid(SECOND));
+        if let Some(smoothing) = &mut self.leap.smoothing {
+            smoothing.corrected(at, seconds, 0.0, true);
+        }
+        if self.leap.mode == LeapSecondMode::Slew {
+            let events = self.keeper.leap_second(seconds, 0, &mut self.clock);
+            self.handle(events);
+            return;
+        }
+        match self.clock.step(nanos) {
+            Ok(()) => {
+                let events = self.keeper.leap_second(seconds, nanos, &mut self.clock);
+                self.epoch = epoch();
+                self.forget_requests();
+                self.log.say(&Happened::Stepped { seconds });
+                self.handle(events);
+            }
+            Err(error) => self.log.say(&Happened::ClockFailed { why: error.to_string() }),
+        }
+    }
+
+    /// Whether the kernel's clock jumped by the leap second that it was told of; the estimates follow then.
+    pub(super) fn was_leap(&mut self, jump: i64) -> bool {
+        let expected = match self.leap.status {
+            LeapStatus::Insert => -SECOND,
+            LeapStatus::Delete => SECOND,
+            LeapStatus::Normal => return false,
+        };
+        if self.leap.mode != LeapSecondMode::System || (jump - expected).abs() > JUMP_TOLERANCE {
+            return false;
+        }
+        let now = self.local_now();
+        self.leap_is_over(now.0.div_euclid(SECOND));
+        let moved = self.clock.kernel_was_moved(jump);
+        let events = self.keeper.leap_second(expected as f64 * 1e-9, moved, &mut self.clock);
+        self.forget_requests();
+        self.handle(events);
+        true
+    }
+
+    /// The midnight next to `now` has had its leap second: the second before it comes twice, but the leap does not.
+    fn leap_is_over(&mut self, now: i64) {
+        self.leap.done = Some((now + DAY / 2).div_euclid(DAY) * DAY);
+        self.leap.status = LeapStatus::Normal;
+        self.server_changed = true;
+    }
+
+    // The time that clients get.
+
+    /// A source corrected what is known of true time by `seconds`, and the frequency by `frequency` s/s: clients learn it slowly.
+    pub(super) fn smooth(&mut self, seconds: f64, frequency: f64) {
+        let now = self.local_now();
+        let skew = self.keeper.discipline().skew();
+        if let Some(smoothing) = &mut self.leap.smoothing {
+            smoothing.corrected(now, seconds, frequency, false);
+            smoothing.skew_is(skew, now);
+        }
+    }
+
+    /// The clock was stepped: clients see it at once.
+    pub(super) fn end_smoothing(&mut self) {
+        let now = self.local_now();
+        if let Some(smoothing) = &mut self.leap.smoothing {
+            smoothing.reset(now);
+        }
+    }
+
+    /// What `smoothing` shows; none without `smoothtime`.
+    pub(crate) fn smoothing_state(&self) -> Option<SmoothingState> {
+        self.leap.smoothing.as_ref().map(|smoothing| smoothing.state(self.local_now()))
+    }
+
+    /// `smoothtime reset|activate`; false without `smoothtime` in the configuration.
+    pub(crate) fn set_smoothing(&mut self, activate: bool) -> bool {
+        let now = self.local_now();
+        let Some(smoothing) = &mut self.leap.smoothing else { return false };
+        if activate {
+            smoothing.activate(now)
+        } else {
+            smoothing.reset(now)
+        }
+        self.server_changed = true;
+        true
+    }
+
+    /// From the kernel's clock to the time that is served: ours, or with `smoothtime` the true time as far as we know it, moved
+    /// by what clients do not know yet.
+    pub(super) fn served_clock(&self) -> ClockMap {
+        let map = self.clock.map();
+        match self.smoothing_state().filter(|state| state.active) {
+            None => map,
+            Some(state) => {
+                let now = self.local_now();
+                let left = self.keeper.tracking(now).offset;
+                let rate = state.frequency - self.keeper.discipline().slew_rate();
+                map.ahead(sys::clock::realtime_ns(), left + state.offset, rate)
+            }
+        }
+    }
+
+    /// What clients are told of this day: nothing of a leap second that they get slowly.
+    pub(crate) fn served_leap(&self) -> LeapStatus {
+        let hidden = self.leap.smoothing.as_ref().is_some_and(Smoothing::hides_leaps);
+        if hidden { LeapStatus::Normal } else { self.leap.status }
+    }
+
+    /// Hands an exchange to the timekeeper, and what it changed of true time to the smoothing.
+    pub(super) fn keep(
+        &mut self,
+        id: time_core::SourceId,
+        exchange: &Exchange,
+        reach: u8,
+    ) -> Vec<time_core::Event> {
+        if self.leap.smoothing.is_none() {
+            return self.keeper.exchange(id, exchange, reach, &mut self.clock);
+        }
+        let before = (self.keeper.tracking(self.local_now()).offset, self.keeper.discipline().frequency());
+        let events = self.keeper.exchange(id, exchange, reach, &mut self.clock);
+        let stepped = events.iter().any(|event| matches!(event, time_core::Event::Stepped(_)));
+        if !stepped {
+            let after = (self.keeper.tracking(self.local_now()).offset, self.keeper.discipline().frequency());
+            self.smooth(after.0 - before.0, after.1 - before.1);
+        }
+        events
+    }
+}
+
+/// A zone's file; a path may be given too.
+fn zone_path(zone: &str) -> PathBuf {
+    if zone.starts_with('/') { PathBuf::from(zone) } else { Path::new(ZONES).join(zone) }
+}

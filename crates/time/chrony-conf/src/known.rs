@@ -6,7 +6,6 @@
 pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("broadcast", "nothing is broadcast"),
     ("clockprecision", "the clock's precision is measured"),
-    ("fallbackdrift", "the last frequency is kept while no source can be reached"),
     ("hwclockfile", "the real-time clock is left to the kernel"),
     ("hwtimestamp", "timestamps are the kernel's"),
     ("hwtstimeout", "timestamps are the kernel's"),

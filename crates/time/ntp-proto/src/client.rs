@@ -25,6 +25,9 @@ const POLL_RANGE: std::ops::RangeInclusive<i8> = -7..=24;
 const ROOT_DISTANCE_MAX: f64 = 16.0;
 /// How fast a clock's error may grow between synchronisations, s/s (RFC 5905 PHI).
 const FREQUENCY_TOLERANCE: f64 = 15e-6;
+/// A poll shorter than a second is for servers in the local network: the round trip is below this, in seconds
+/// (`chrony.conf(5)`, minpoll: "shorter than 10 milliseconds").
+const SUBSECOND_DELAY_MAX: f64 = 0.01;
 /// Missed replies after which the poll interval grows: the reach register is empty.
 const MISSES_BEFORE_BACKOFF: u32 = 8;
 
@@ -161,6 +164,8 @@ pub struct Client {
     own_id: Option<ReferenceId>,
     sent_count: u64,
     good_count: u64,
+    /// The last round trip, in seconds; none while the server is not reachable.
+    round_trip: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -188,6 +193,7 @@ impl Client {
             own_id: None,
             sent_count: 0,
             good_count: 0,
+            round_trip: None,
             config,
         };
         if client.config.initial_burst {
@@ -205,6 +211,9 @@ impl Client {
     /// clock in nanoseconds since the Unix epoch, replaced by the kernel's transmit stamp in [`Self::sent`] if one comes.
     pub fn request(&mut self, now: Duration, random: [u64; 2], wall: i64) -> Vec<u8> {
         self.reach <<= 1;
+        if self.reach == 0 {
+            self.round_trip = None;
+        }
         self.sent_count += 1;
         self.misses = self.misses.saturating_add(1);
         if self.misses > MISSES_BEFORE_BACKOFF && self.burst_requests == 0 && self.poll < self.config.poll_max
@@ -297,6 +306,8 @@ impl Client {
         }
         let measurement = self.measure(&header, &pending, wall, authenticated)?;
         let was_unreachable = self.reach == 0;
+        let interval_before = self.interval();
+        self.round_trip = Some(measurement.delay);
         self.reach |= 1;
         self.misses = 0;
         self.good_count += 1;
@@ -310,6 +321,9 @@ impl Client {
                 self.burst_requests = 0;
                 self.next = self.online.then(|| pending.sent_at + self.interval());
             }
+        } else if self.interval() < interval_before && self.online {
+            // The next request was due in a second, before the path was known.
+            self.next = Some(pending.sent_at + self.interval());
         }
         Ok(measurement)
     }
@@ -352,8 +366,9 @@ impl Client {
             return Err(ReplyError::Delay(delay));
         }
         let server_precision = f64::from(header.precision.clamp(-32, 0)).exp2();
+        let eras = header.receive.eras_from(pending.sent_wall) as f64 * 4_294_967_296.0;
         Ok(Measurement {
-            offset: (outward + homeward) / 2.0 + self.config.offset_correction,
+            offset: (outward + homeward) / 2.0 + eras + self.config.offset_correction,
             delay,
             dispersion: precision + server_precision + FREQUENCY_TOLERANCE * round_trip,
             sent: pending.sent_wall,
@@ -395,7 +410,11 @@ impl Client {
 
     /// The poll interval in force.
     pub fn interval(&self) -> Duration {
-        Duration::from_secs_f64(f64::from(self.poll).exp2())
+        let interval = Duration::from_secs_f64(f64::from(self.poll).exp2());
+        if self.round_trip.is_some_and(|delay| delay < SUBSECOND_DELAY_MAX) {
+            return interval;
+        }
+        interval.max(Duration::from_secs(1))
     }
 
     fn begin_burst(&mut self, good: u8, requests: u8) {

@@ -3,6 +3,10 @@
 /// Seconds from the prime epoch of NTP (1900-01-01) to that of Unix (1970-01-01) (RFC 5905 figure 4).
 pub const NTP_UNIX_OFFSET_SECONDS: i64 = 2_208_988_800;
 
+/// The first moment that a timestamp from the network can mean, seconds since the Unix epoch: 2000-01-01. Whatever the local clock
+/// shows (a dead battery's 1970, say), NTP's 32 bits of seconds are read as a moment of the 136 years from here on.
+pub const WINDOW_START_SECONDS: i64 = 946_684_800;
+
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// A 64-bit NTP timestamp: 32 bits of seconds modulo an era of 2^32 s, and 32 bits of fraction. Zero means "unknown".
@@ -35,6 +39,14 @@ impl NtpTimestamp {
     /// `self - earlier` in seconds, right while the two are within 68 years of each other, in whichever eras they are.
     pub fn since(self, earlier: Self) -> f64 {
         (self.0.wrapping_sub(earlier.0) as i64) as f64 / 4_294_967_296.0
+    }
+
+    /// How many eras (2^32 s) lie between the moment that this stands for and the one that is nearest to the local time `near`,
+    /// nanoseconds since the Unix epoch: 0 unless the local clock is more than 68 years off, or time is out of the window.
+    pub fn eras_from(self, near: i64) -> i64 {
+        const ERA_SECONDS: i64 = 1 << 32;
+        let nearest = self.to_unix_nanos(near).div_euclid(NANOS_PER_SECOND);
+        -(nearest - WINDOW_START_SECONDS).div_euclid(ERA_SECONDS)
     }
 
     /// No time is known.
@@ -87,6 +99,22 @@ mod tests {
         let after = NtpTimestamp(0x0000_0000_8000_0000);
         assert_eq!(after.since(before), 1.0);
         assert_eq!(before.since(after), -1.0);
+    }
+
+    /// Goal: a moment of the window is told from its likes in other eras, whatever the local clock shows.
+    #[test]
+    fn the_window_decides_the_era() {
+        let check = |seconds: i64, near: i64, expected: i64| {
+            let stamp = NtpTimestamp::from_unix_nanos(seconds * NANOS_PER_SECOND);
+            assert_eq!(stamp.eras_from(near * NANOS_PER_SECOND), expected, "{seconds} near {near}");
+        };
+        check(1_800_000_000, 1_800_000_001, 0);
+        check(1_800_000_000, 0, 0);
+        check(WINDOW_START_SECONDS, WINDOW_START_SECONDS - 10, 0);
+        check(WINDOW_START_SECONDS - 1, WINDOW_START_SECONDS - 1, 1);
+        // 2049 with a clock that shows 1970: the nearest such moment would be in 1913.
+        check(2_500_000_000, 0, 1);
+        check(WINDOW_START_SECONDS + (1 << 32), WINDOW_START_SECONDS + (1 << 32), -1);
     }
 
     /// Goal: a short is a bound: never below the value that it was made from, except at the end of its range.

@@ -1,6 +1,7 @@
 //! The clock discipline: from an estimate to frequency, slew and step (`docs/algorithm.md` section 4).
 
 use crate::clock::{Clock, ClockError, LocalTime};
+use crate::fallback::{FallbackDrifts, FallbackSettings};
 use crate::filter::Estimate;
 use crate::max_change::{Change, ChangeCheck, MaxChange};
 use crate::timeline::Timeline;
@@ -65,6 +66,8 @@ pub struct DisciplineSettings {
     pub correction_time_ratio: f64,
     /// `maxchange`.
     pub max_change: Option<MaxChange>,
+    /// `fallbackdrift`.
+    pub fallback: Option<FallbackSettings>,
 }
 
 impl Default for DisciplineSettings {
@@ -78,6 +81,7 @@ impl Default for DisciplineSettings {
             drift: None,
             correction_time_ratio: CORRECTION_TIME_RATIO_USUAL,
             max_change: None,
+            fallback: None,
         }
     }
 }
@@ -122,6 +126,7 @@ pub struct Discipline {
     target: Option<TimeEstimate>,
     updates: u32,
     changes: ChangeCheck,
+    fallback: FallbackDrifts,
     last_offset: f64,
     mean_square: Option<f64>,
     last_update: Option<LocalTime>,
@@ -154,6 +159,7 @@ impl Discipline {
             target: None,
             updates: 0,
             changes: ChangeCheck::new(settings.max_change),
+            fallback: FallbackDrifts::new(settings.fallback),
             last_offset: 0.0,
             mean_square: None,
             last_update: None,
@@ -174,10 +180,12 @@ impl Discipline {
         }
     }
 
-    /// Moves the clock towards the estimate; the next update is expected after `interval` seconds.
+    /// Moves the clock towards the estimate; the next update is expected after `interval` seconds. `noise`: one sigma of what may
+    /// be different in the next estimate, in seconds (what no estimate will ever show is left out).
     pub(crate) fn update(
         &mut self,
         target: TimeEstimate,
+        noise: f64,
         interval: f64,
         clock: &mut impl Clock,
     ) -> Result<Applied, ClockError> {
@@ -198,14 +206,14 @@ impl Discipline {
             self.residual_frequency = frequency - self.base;
             self.base = frequency;
         }
+        self.fallback.learn(self.base, self.update_interval);
         let mut applied = Applied { offset, ..Applied::default() };
         if self.may_step(offset) {
             applied.stepped = Some(self.step(offset, clock)?);
         }
         self.updates = self.updates.saturating_add(1);
         // A correction that is clearly no noise is made at once, one within the estimate's own error smoothly.
-        let sigma = target.estimate.offset_variance.max(0.0).sqrt();
-        let clarity = (offset / (CLEAR_SIGMAS * sigma.max(1e-9))).powi(2).max(1.0);
+        let clarity = (offset / (CLEAR_SIGMAS * noise.max(1e-9))).powi(2).max(1.0);
         applied.uncertainty = self.steer(interval * self.slew_part() / clarity, clock)?;
         Ok(applied)
     }
@@ -308,7 +316,24 @@ impl Discipline {
         Ok((set - before).abs() * clock.change_latency() / 2.0)
     }
 
-    /// Ends a slew whose time has come; returns how uncertain that made the record of corrections, in seconds.
+    /// When the clock was last updated so long ago that an average of its frequency takes over.
+    fn fallback_due(&self) -> Option<LocalTime> {
+        Some(self.last_update?.plus(self.fallback.due()?))
+    }
+
+    /// The oscillator is taken to run at `frequency` from now on, as nothing better is known.
+    fn fall_back(&mut self, frequency: f64, clock: &mut impl Clock) -> Result<f64, ClockError> {
+        let at = self.timeline.uncorrected(clock.now());
+        if let Some(target) = &mut self.target {
+            let mut estimate = target.estimate.after(at.since(target.at).max(0.0));
+            estimate.frequency = frequency;
+            *target = TimeEstimate { at, estimate };
+        }
+        self.base = frequency;
+        self.apply(clock)
+    }
+
+    /// Ends a slew whose time has come, or falls back to an average of the frequency; returns how uncertain that made the record of corrections, in seconds.
     pub(crate) fn tick(&mut self, clock: &mut impl Clock) -> Result<Option<f64>, ClockError> {
         let now = clock.now();
         match self.slew {
@@ -319,13 +344,17 @@ impl Discipline {
                 }
                 self.apply(clock).map(Some)
             }
+            _ if self.fallback_due().is_some_and(|at| now >= at) => match self.fallback.next() {
+                Some(frequency) => self.fall_back(frequency, clock).map(Some),
+                None => Ok(None),
+            },
             _ => Ok(None),
         }
     }
 
     /// When [`Self::tick`] has something to do.
     pub fn deadline(&self) -> Option<LocalTime> {
-        self.slew.map(|slew| slew.until)
+        self.slew.map(|slew| slew.until).or_else(|| self.fallback_due())
     }
 
     /// What is left to correct at `now`: true minus local, in seconds.

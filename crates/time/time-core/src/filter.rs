@@ -33,6 +33,11 @@ const HOPELESS: f64 = 40.0;
 const OUTLIER_SIGMAS: f64 = 4.0;
 /// Consecutive outliers on one side after which the filter believes them and starts again.
 const OUTLIERS_BEFORE_RESTART: u32 = 3;
+/// The same for outliers beyond [`LARGE_OUTLIER`]: no route changes by that much, so it is a clock that was set, and whose clock,
+/// or whether somebody plays with us, the next answers show.
+const LARGE_OUTLIERS_BEFORE_RESTART: u32 = 6;
+/// In seconds.
+const LARGE_OUTLIER: f64 = 0.5;
 /// In the first samples a frequency far off the assumed one is learnt at once instead of counting as an outlier.
 const LEARNING_SAMPLES: u32 = 4;
 
@@ -186,7 +191,11 @@ impl Filter {
         self.samples.push_back(sample);
         self.disturbances.push_back(std::mem::take(&mut self.pending_disturbance));
         self.total += 1;
-        if self.outliers.unsigned_abs() >= OUTLIERS_BEFORE_RESTART {
+        let enough = match self.last_innovation.abs() > LARGE_OUTLIER {
+            true => LARGE_OUTLIERS_BEFORE_RESTART,
+            false => OUTLIERS_BEFORE_RESTART,
+        };
+        if self.outliers.unsigned_abs() >= enough {
             self.restart();
         }
         self.run();
@@ -606,19 +615,20 @@ mod tests {
         }
     }
 
-    /// Goal: one outlier with a small delay moves little; three in a row are believed.
+    /// Goal: one outlier with a small delay moves little; some in a row are believed, more of them when they are far off.
     #[test]
-    fn one_outlier_is_held_three_are_believed() {
-        let mut filter = Filter::new(0.0, 1e-4);
-        let mut last = fill(&mut filter, 4, 30, 0.0, 0.0, 16.0);
-        let mut expected = [0.0, 1.0].into_iter();
-        for index in 1..=3 {
-            last = last.plus(16.0);
-            filter.add(FilterSample { time: last, offset: 1.0, delay: 2.2e-4, dispersion: 1e-7 });
-            if index != 2 {
+    fn one_outlier_is_held_several_are_believed() {
+        for (off, believed) in [(0.1, OUTLIERS_BEFORE_RESTART), (1.0, LARGE_OUTLIERS_BEFORE_RESTART)] {
+            let mut filter = Filter::new(0.0, 1e-4);
+            let mut last = fill(&mut filter, 4, 30, 0.0, 0.0, 16.0);
+            for index in 1..=believed {
+                last = last.plus(16.0);
+                filter.add(FilterSample { time: last, offset: off, delay: 2.2e-4, dispersion: 1e-7 });
                 let offset = filter.estimate(last).expect("there are samples").offset;
-                let wanted = expected.next().expect("two are checked");
-                assert!((offset - wanted).abs() < 0.01, "after {index}: {offset}");
+                if index == 1 || index == believed {
+                    let wanted = if index == 1 { 0.0 } else { off };
+                    assert!((offset - wanted).abs() < 0.01 * off, "after {index}: {offset}");
+                }
             }
         }
     }

@@ -12,6 +12,7 @@
 mod authentication;
 mod clock;
 mod discipline;
+mod fallback;
 mod filter;
 mod law;
 mod leap;
@@ -28,6 +29,7 @@ mod timeline;
 pub use authentication::{AuthSelectMode, Authenticity, AuthenticityMix};
 pub use clock::{Clock, ClockError, LocalTime};
 pub use discipline::{Discipline, DisciplineSettings, Drift, MakeStep, TimeEstimate};
+pub use fallback::FallbackSettings;
 pub use filter::{Estimate, FILTER_SAMPLES_MAX, Filter, FilterSample};
 pub use leap::{LeapInfo, LeapTable, is_leap_day};
 pub use manual::{MANUAL_SAMPLES_MAX, Manual, ManualFit, ManualSample};

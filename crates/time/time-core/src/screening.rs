@@ -95,8 +95,15 @@ impl Screening {
                 }
             }
         }
-        let correction = self.settings.asymmetry.unwrap_or(0.0).clamp(-0.5, 0.5) * excess;
-        Ok(Exchange { offset: exchange.offset + correction, ..*exchange })
+        let Some(asymmetry) = self.settings.asymmetry else { return Ok(*exchange) };
+        let asymmetry = asymmetry.clamp(-0.5, 0.5);
+        // What the asymmetry explains of the delay is no source of error any more.
+        let explained = excess * 2.0 * asymmetry.abs();
+        Ok(Exchange {
+            offset: exchange.offset + asymmetry * excess,
+            delay: exchange.delay - explained,
+            ..*exchange
+        })
     }
 
     /// A poll has ended, with an exchange that counts or without; the exchange that is to be used, if it is time for one.

@@ -88,7 +88,7 @@ pub struct HistorySample {
 /// What `tracking` shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tracking {
-    /// The source followed.
+    /// The source followed, or the one followed last while the clock runs on by what it said.
     pub selected: Option<SourceId>,
     /// Our stratum: the source's plus one.
     pub stratum: u8,
@@ -130,6 +130,8 @@ pub struct Timekeeper {
     sources: BTreeMap<SourceId, Source>,
     verdicts: BTreeMap<SourceId, Verdict>,
     selected: Option<SourceId>,
+    /// The one followed last, while nothing speaks against its time: the clock runs on by what it said, and its error grows.
+    held: Option<SourceId>,
     /// Something was followed since a loss was told last.
     followed: bool,
     /// What was told since something was followed last.
@@ -149,6 +151,7 @@ impl Timekeeper {
             sources: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             selected: None,
+            held: None,
             followed: false,
             told: Vec::new(),
             bad: BTreeMap::new(),
@@ -252,6 +255,11 @@ impl Timekeeper {
         events.extend(why.filter(|why| self.is_news(why)).map(Event::Lost));
         let changed = self.selected != selected;
         self.selected = selected;
+        self.held = match why {
+            None => selected,
+            Some(NoSelection::NoMajority { .. }) => None,
+            Some(_) => self.held,
+        };
         // What is known of a source counts from the moment that it is followed, not from its next answer on.
         if changed && selected.is_some() {
             self.discipline_clock(clock, &mut events);
@@ -319,22 +327,30 @@ impl Timekeeper {
             .sources
             .iter()
             .filter(|(id, _)| matches!(self.verdicts.get(id), Some(Verdict::Selected | Verdict::Combined)));
-        let estimates: Vec<(f64, Estimate)> = used
-            .filter_map(|(_, source)| Some((f64::from(source.poll()).exp2(), source.estimate(at)?)))
-            .collect();
+        let mut noise = f64::INFINITY;
+        let mut estimates: Vec<(f64, Estimate)> = Vec::new();
+        for (_, source) in used {
+            let Some(estimate) = source.estimate(at) else { continue };
+            estimates.push((f64::from(source.poll()).exp2(), estimate));
+            noise = source
+                .filter()
+                .estimate(at)
+                .map_or(noise, |one| noise.min(one.offset_variance.max(0.0).sqrt()));
+        }
         let Some(estimate) = combine(estimates.iter().map(|(_, estimate)| estimate)) else { return };
         let interval = estimates.iter().map(|(interval, _)| *interval).fold(f64::INFINITY, f64::min);
-        self.correct(TimeEstimate { at, estimate }, interval, clock, events);
+        self.correct(TimeEstimate { at, estimate }, noise, interval, clock, events);
     }
 
     fn correct(
         &mut self,
         target: TimeEstimate,
+        noise: f64,
         interval: f64,
         clock: &mut impl Clock,
         events: &mut Vec<Event>,
     ) {
-        match self.discipline.update(target, interval, clock) {
+        match self.discipline.update(target, noise, interval, clock) {
             Ok(crate::discipline::Applied { offset, refused: Some(refused), .. }) => {
                 events.push(Event::Refused { offset, limit: refused.limit, ends: refused.ends });
             }
@@ -405,6 +421,7 @@ impl Timekeeper {
         for source in self.sources.values_mut() {
             source.forget(frequency, sigma);
         }
+        self.held = None;
         self.verdicts.clear();
         let unreachable =
             self.sources.values().filter(|source| source.reach == 0 && !source.settings.noselect).count();
@@ -523,7 +540,8 @@ impl Timekeeper {
             wander: 0.0,
         };
         let mut events = Vec::new();
-        self.correct(TimeEstimate { at, estimate }, HAND_INTERVAL, clock, &mut events);
+        let noise = estimate.offset_variance.max(0.0).sqrt();
+        self.correct(TimeEstimate { at, estimate }, noise, HAND_INTERVAL, clock, &mut events);
         events
     }
 
@@ -559,7 +577,8 @@ impl Timekeeper {
 
     /// The state of the clock at `now`.
     pub fn tracking(&self, now: LocalTime) -> Tracking {
-        let selected = self.selected.and_then(|id| self.sources.get(&id));
+        let followed = self.selected.or(self.held).filter(|id| self.sources.contains_key(id));
+        let selected = followed.and_then(|id| self.sources.get(&id));
         let last = selected.and_then(|source| source.last);
         let (last_offset, rms_offset) = self.discipline.offsets();
         let (reference, update_interval) = self.discipline.last_update();
@@ -568,7 +587,7 @@ impl Timekeeper {
         let age = last.map_or(0.0, |last| now.since(last.received).max(0.0));
         let delay = selected.and_then(|source| source.filter.delay_min()).unwrap_or(0.0).max(0.0);
         Tracking {
-            selected: self.selected,
+            selected: followed,
             stratum: last.map_or(0, |last| last.stratum.saturating_add(1)),
             leap: last.map_or(LeapStatus::Normal, |last| last.leap),
             reference,

@@ -11,8 +11,8 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 use time_core::{
-    Authenticity, DisciplineSettings, MakeStep, MaxChange, ScreeningSettings, SelectionSettings,
-    SourceSettings,
+    Authenticity, DisciplineSettings, FallbackSettings, MakeStep, MaxChange, ScreeningSettings,
+    SelectionSettings, SourceSettings,
 };
 
 /// Everything that a run goes by.
@@ -231,6 +231,9 @@ fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
             clock_error_max: settings.max_clock_error * 1e-6,
             drift: None,
             correction_time_ratio: settings.correction_time_ratio,
+            fallback: settings.fallback_drift.and_then(|one| {
+                Some(FallbackSettings { min: i8::try_from(one.min).ok()?, max: i8::try_from(one.max).ok()? })
+            }),
             max_change: settings.max_change.and_then(|one| {
                 Some(MaxChange {
                     offset: one.offset,

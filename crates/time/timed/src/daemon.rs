@@ -125,6 +125,7 @@ pub(crate) struct Daemon {
 enum Token {
     Server(usize),
     Peer(SourceId),
+    Ahead(SourceId),
     CommandUdp(usize),
     CommandUnix,
     Resolver,
@@ -334,6 +335,12 @@ impl Daemon {
                 tokens.push(Token::Peer(peer.id));
             }
         }
+        for peer in &self.peers {
+            if let Some(ahead) = &peer.ahead {
+                wanted.push((ahead.socket.as_fd(), Interest::READ));
+                tokens.push(Token::Ahead(peer.id));
+            }
+        }
         for (index, socket) in self.command_sockets.iter().enumerate() {
             wanted.push((socket.as_fd(), Interest::READ));
             tokens.push(Token::CommandUdp(index));
@@ -385,7 +392,8 @@ impl Daemon {
             }
             match token {
                 Token::Server(index) => self.serving.serve(index),
-                Token::Peer(id) => self.receive(id, readiness.priority),
+                Token::Peer(id) => self.receive(id, *readiness),
+                Token::Ahead(id) => self.answered_ahead(id, *readiness),
                 Token::CommandUdp(index) => self.command_udp(index),
                 Token::CommandUnix => self.command_unix(),
                 Token::Resolver => self.resolved(),
@@ -461,6 +469,7 @@ impl Daemon {
         self.forget_requests();
         let now = monotonic();
         // Only those that may be asked in bursts: the others are asked when it is their turn.
+        self.peers.iter_mut().for_each(|peer| peer.client.set_poll(peer.line.treatment.poll_min));
         for peer in self.peers.iter_mut().filter(|peer| peer.line.initial_burst) {
             peer.client.burst(now, AFTER_JUMP.0, AFTER_JUMP.1);
         }

@@ -3,7 +3,7 @@
 use crate::config::SourceConfig;
 use crate::daemon::PeerNts;
 use crate::options::Family;
-use ntp_proto::{Client, ClientConfig, Keys, Measurement, ReferenceId};
+use ntp_proto::{Client, ClientConfig, Keys, Measurement, NtpTimestamp, ReferenceId};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 use time_core::{LocalTime, Screening, SourceId};
@@ -87,6 +87,17 @@ impl Wanted {
     }
 }
 
+/// A packet that went ahead of a measurement.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    /// Sent it.
+    pub socket: UdpSocket,
+    /// Its random number: the reply bears it.
+    pub nonce: NtpTimestamp,
+    /// The measurement waits until then.
+    pub until: Duration,
+}
+
 /// A server that we ask.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -127,7 +138,7 @@ pub(crate) struct Peer {
     /// The last request was answered.
     pub answered: bool,
     /// Sends the packet ahead of a measurement (`presend`), and waits until it may have woken everybody on the way.
-    pub ahead: Option<(UdpSocket, Duration)>,
+    pub ahead: Option<Ahead>,
     /// Exchanges and misses in a row after which it was no good: unreachable, too far, a falseticker.
     pub bad: u32,
     /// Its state of NTS, where it is asked with it.
@@ -188,7 +199,7 @@ impl Peer {
     /// When it is to be asked: not while the packet ahead of the measurement is on its way.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         let at = self.client.deadline()?;
-        Some(self.ahead.as_ref().map_or(at, |(_, until)| at.max(*until)))
+        Some(self.ahead.as_ref().map_or(at, |ahead| at.max(ahead.until)))
     }
 
     /// The keys were read again: the source goes on under the key that its id has now. Without one it is not asked at all:

@@ -133,7 +133,8 @@ impl Records {
         stamped: Stamped,
         failed: Option<TooLong>,
     ) -> std::io::Result<()> {
-        if !self.wants(Kind::Measurements) || (failed.is_some() && !self.raw) {
+        // Tests A to D are about the path, not about the packet: it is logged as valid.
+        if !self.wants(Kind::Measurements) {
             return Ok(());
         }
         let tests = match failed {
@@ -154,7 +155,8 @@ impl Records {
         why: ReplyError,
         bytes: &[u8],
     ) -> std::io::Result<()> {
-        if !self.raw || !self.wants(Kind::Measurements) {
+        let valid = matches!(why, ReplyError::Delay(_) | ReplyError::Loop);
+        if !(self.raw || valid) || !self.wants(Kind::Measurements) {
             return Ok(());
         }
         let Ok(packet) = ntp_proto::Packet::parse(bytes) else { return Ok(()) };

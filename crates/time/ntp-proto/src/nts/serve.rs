@@ -20,7 +20,10 @@ impl Server {
 
     /// The reply to a request with fields of NTS; none when it has none, or NTS is off: then [`Server::respond`] is asked. The
     /// other arguments are as there; `random` fills nonces.
-    #[expect(clippy::too_many_arguments, reason = "they are what a datagram comes with, and each has its type")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are what a datagram comes with, and each has its type"
+    )]
     pub fn respond_nts(
         &mut self,
         request: &[u8],

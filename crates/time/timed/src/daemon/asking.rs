@@ -10,6 +10,7 @@ use ntp_proto::{KissCode, Measurement, ReferenceId, ReplyError};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use sys::poll::Readiness;
 use time_core::{LocalTime, SourceId};
 
 /// From the call that sends a datagram to its leaving the host, at most, in seconds.
@@ -206,9 +207,6 @@ impl Daemon {
         } else {
             self.ask_from.ask(peer.address)
         };
-        if let Some(poll) = self.keeper.source(peer.id).map(time_core::Source::poll) {
-            peer.client.set_poll(poll.max(backed_off(peer)));
-        }
         let request = peer.client.request(now, random, self.clock.at(sys::clock::realtime_ns()).0);
         let request = match &mut peer.nts {
             Some(nts) => match Self::protected(nts, &request) {
@@ -252,12 +250,15 @@ impl Daemon {
         self.handle(events);
     }
 
-    /// `stamped`: the kernel has told when the request left.
-    pub(super) fn receive(&mut self, id: SourceId, stamped: bool) {
+    /// Something came, or the kernel tells when the request left.
+    pub(super) fn receive(&mut self, id: SourceId, ready: Readiness) {
         let Some(index) = self.peers.iter().position(|peer| peer.id == id) else { return };
+        let own_port = (self.config.port != 0).then_some(self.config.port);
         let Some(peer) = self.peers.get_mut(index) else { return };
         let Some(socket) = &peer.socket else { return };
-        if stamped && let Some(stamp) = sys::socket::take_transmit_time(socket) {
+        if ready.priority
+            && let Some(stamp) = sys::socket::take_transmit_time(socket)
+        {
             let left = self.clock.at(stamp);
             // A stamp that lies far from the call is another clock's, or another datagram's.
             if (0.0..TRANSMIT_DELAY_MAX).contains(&left.since(peer.sent)) {
@@ -265,6 +266,9 @@ impl Daemon {
                 peer.kernel_sent = true;
                 peer.kernel_sent_count = peer.kernel_sent_count.wrapping_add(1);
             }
+        }
+        if !ready.readable && !ready.closed {
+            return;
         }
         let count = match self.batch.receive(socket) {
             Ok(count) => count,
@@ -293,6 +297,10 @@ impl Daemon {
                 None => datagram.data,
             };
             match peer.client.receive(monotonic(), bytes, at.0) {
+                // A source that is this daemon would lead it nowhere.
+                Ok(_) if own_port == Some(peer.address.port()) && peer.local == Some(peer.address.ip()) => {
+                    failed.push((at, ReplyError::Loop, datagram.data.to_vec()));
+                }
                 Ok(measurement) => {
                     let authenticated = measurement.authenticated || peer.nts.is_some();
                     good = Some(Measurement { authenticated, ..measurement });
@@ -335,9 +343,4 @@ fn start_automatic_burst(peer: &mut Peer, now: Duration) {
     if peer.line.options.burst && !peer.client.in_burst() && room > 0 {
         peer.client.burst(now, 1, AUTOMATIC_REQUESTS_MAX.min(1 << room.min(2)));
     }
-}
-
-/// While nobody answers the association's own back-off counts, afterwards what the filter wants.
-fn backed_off(peer: &Peer) -> i8 {
-    if peer.client.reach() == 0 { peer.client.poll() } else { i8::MIN }
 }

@@ -2,12 +2,13 @@
 
 use super::Daemon;
 use crate::commands;
-use crate::peers::Peer;
+use crate::peers::{Ahead, Peer};
 use crate::records::{SelectionLine, Stamped};
-use ntp_proto::{Leap, Measurement};
+use ntp_proto::{Leap, Measurement, NtpTimestamp, ReplyError};
 use std::net::UdpSocket;
 use std::time::Duration;
-use time_core::{Exchange, LeapStatus, LocalTime, Path};
+use sys::poll::Readiness;
+use time_core::{Exchange, LeapStatus, LocalTime, Path, SourceId};
 
 /// How long before a measurement the packet of `presend` is sent (`chrony.conf(5)`: "a short time (2 seconds) before").
 const AHEAD: Duration = Duration::from_secs(2);
@@ -56,7 +57,9 @@ impl Daemon {
         if let (Some(wanted), Some(peer)) =
             (self.keeper.source(id).map(time_core::Source::poll), self.peers.get_mut(index))
         {
-            peer.client.set_poll(wanted);
+            // After a time without answers the interval comes back step by step: who answers one request of twenty is not asked
+            // as often as who answers all.
+            peer.client.set_poll(wanted.max(peer.client.poll() - 1));
         }
     }
 
@@ -109,11 +112,38 @@ impl Daemon {
         {
             return false;
         }
-        let socket = self.ask_from.ask(peer.address).and_then(|socket| send_ahead(socket, peer));
+        let sent = self.ask_from.ask(peer.address).and_then(|socket| send_ahead(socket, peer, now));
         // What cannot be sent now, the request will say.
-        let Ok(socket) = socket else { return false };
-        peer.ahead = Some((socket, now + AHEAD));
+        let Ok(ahead) = sent else { return false };
+        peer.ahead = Some(ahead);
         true
+    }
+
+    /// The packet ahead was answered, or the kernel tells when it left.
+    pub(super) fn answered_ahead(&mut self, id: SourceId, ready: Readiness) {
+        let Some(peer) = self.peers.iter().find(|peer| peer.id == id) else { return };
+        let Some(ahead) = &peer.ahead else { return };
+        if ready.priority {
+            let _ = sys::socket::take_transmit_time(&ahead.socket);
+        }
+        if !ready.readable {
+            return;
+        }
+        let Ok(count) = self.batch.receive(&ahead.socket) else { return };
+        for number in 0..count {
+            let Some(datagram) = self.batch.datagram(number) else { continue };
+            let Ok(packet) = ntp_proto::Packet::parse(datagram.data) else { continue };
+            if packet.header.mode != ntp_proto::Mode::Server || packet.header.origin != ahead.nonce {
+                continue;
+            }
+            let at = self.clock.at(datagram.received_ns.unwrap_or_else(sys::clock::realtime_ns)).0;
+            let (address, poll) = (peer.address.ip(), peer.client.poll());
+            // It came to be thrown away: test A.
+            let why = ReplyError::Delay(0.0);
+            let written = self.records.failed_reply(at, address, poll, why, datagram.data);
+            self.record_failed(written);
+            return;
+        }
     }
 
     /// The clock was stepped: exchanges that wait for their median were measured before.
@@ -126,15 +156,16 @@ impl Daemon {
 }
 
 /// A client's packet without anything of this host in it, whose reply nobody waits for.
-fn send_ahead(socket: UdpSocket, peer: &Peer) -> std::io::Result<UdpSocket> {
+fn send_ahead(socket: UdpSocket, peer: &Peer, now: Duration) -> std::io::Result<Ahead> {
     let mut packet = [0; 48];
     let [first, .., a, b, c, d, e, f, g, h] = &mut packet;
     *first = peer.line.version << 3 | 3;
-    for (place, byte) in [a, b, c, d, e, f, g, h].into_iter().zip(sys::random::u64().to_be_bytes()) {
+    let nonce = NtpTimestamp(sys::random::u64().max(1));
+    for (place, byte) in [a, b, c, d, e, f, g, h].into_iter().zip(nonce.0.to_be_bytes()) {
         *place = byte;
     }
     socket.send(&packet)?;
-    Ok(socket)
+    Ok(Ahead { socket, nonce, until: now + AHEAD })
 }
 
 fn exchange(peer: &Peer, one: &Measurement) -> Exchange {

@@ -164,6 +164,8 @@ pub struct Client {
     own_id: Option<ReferenceId>,
     sent_count: u64,
     good_count: u64,
+    /// The poll grew because nobody answered.
+    backed_off: bool,
     /// The last round trip, in seconds; none while the server is not reachable.
     round_trip: Option<f64>,
 }
@@ -193,6 +195,7 @@ impl Client {
             own_id: None,
             sent_count: 0,
             good_count: 0,
+            backed_off: false,
             round_trip: None,
             config,
         };
@@ -219,6 +222,7 @@ impl Client {
         if self.misses > MISSES_BEFORE_BACKOFF && self.burst_requests == 0 && self.poll < self.config.poll_max
         {
             self.poll += 1;
+            self.backed_off = true;
             self.misses = 1;
         }
         let nonce = NtpTimestamp(random[0].max(1));
@@ -456,7 +460,12 @@ impl Client {
 
     /// The poll exponent that the filter wants from the next request on; held within the configured bounds and above what
     /// a RATE kiss asked for.
+    ///
+    /// After a time without answers the poll comes back step by step, one a call: who answers one request of twenty is not asked as
+    /// often as who answers all.
     pub fn set_poll(&mut self, poll: i8) {
+        self.backed_off &= poll < self.poll - 1;
+        let poll = if self.backed_off { self.poll - 1 } else { poll };
         let bounded = poll.max(self.config.poll_min).min(self.config.poll_max);
         self.poll = bounded.max(self.poll_floor).clamp(*POLL_RANGE.start(), *POLL_RANGE.end());
     }

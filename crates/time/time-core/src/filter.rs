@@ -33,11 +33,11 @@ const HOPELESS: f64 = 40.0;
 const OUTLIER_SIGMAS: f64 = 4.0;
 /// Consecutive outliers on one side after which the filter believes them and starts again.
 const OUTLIERS_BEFORE_RESTART: u32 = 3;
-/// The same for outliers beyond [`LARGE_OUTLIER`]: no route changes by that much, so it is a clock that was set, and whose clock,
-/// or whether somebody plays with us, the next answers show.
+/// The same for outliers in the range of [`LARGE_OUTLIER`]: no route changes by that much, so it is a clock that was set, and
+/// whose clock, or whether somebody plays with us, the next answers show.
 const LARGE_OUTLIERS_BEFORE_RESTART: u32 = 6;
-/// In seconds.
-const LARGE_OUTLIER: f64 = 0.5;
+/// In seconds. What is beyond is a machine that slept, where waiting helps nobody.
+const LARGE_OUTLIER: std::ops::Range<f64> = 0.5..10.0;
 /// In the first samples a frequency far off the assumed one is learnt at once instead of counting as an outlier.
 const LEARNING_SAMPLES: u32 = 4;
 
@@ -191,7 +191,7 @@ impl Filter {
         self.samples.push_back(sample);
         self.disturbances.push_back(std::mem::take(&mut self.pending_disturbance));
         self.total += 1;
-        let enough = match self.last_innovation.abs() > LARGE_OUTLIER {
+        let enough = match LARGE_OUTLIER.contains(&self.last_innovation.abs()) {
             true => LARGE_OUTLIERS_BEFORE_RESTART,
             false => OUTLIERS_BEFORE_RESTART,
         };

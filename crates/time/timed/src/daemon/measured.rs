@@ -57,9 +57,7 @@ impl Daemon {
         if let (Some(wanted), Some(peer)) =
             (self.keeper.source(id).map(time_core::Source::poll), self.peers.get_mut(index))
         {
-            // After a time without answers the interval comes back step by step: who answers one request of twenty is not asked
-            // as often as who answers all.
-            peer.client.set_poll(wanted.max(peer.client.poll() - 1));
+            peer.client.set_poll(wanted);
         }
     }
 

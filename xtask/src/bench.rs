@@ -10,6 +10,7 @@ mod processes;
 mod programs;
 mod smtp;
 mod syslog;
+mod time_server;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,6 +19,10 @@ const HELP: &str = "\
 cargo xtask bench time [--json] [--each] [--seeds N] [--only SCENARIO,SCENARIO...]
 
   the clock discipline in a simulated world, ten scenarios beside chrony's figures; it touches no clock of this machine
+
+cargo xtask bench time-server [--quick] [--only plain,interleaved,keyed,memory]
+
+  the NTP server beside chronyd under the same load, each in a network namespace of its own (as root)
 
 cargo xtask bench first-light [--quick] [--only PART,PART...]
 
@@ -34,6 +39,10 @@ pub fn run(root: &Path, name: &str, words: &[&str]) -> ExitCode {
             first_light::Options::parse(words).and_then(|options| first_light::run(root, &options))
         }
         "time" => clock::run(root, words),
+        "time-server" => time_server::Options::parse(words).and_then(|options| {
+            let built = first_light::build(root)?;
+            Ok(first_light::tell(&time_server::run(&built, &options)))
+        }),
         other => Err(format!("unknown benchmark `{other}`\n\n{HELP}")),
     };
     match answer {

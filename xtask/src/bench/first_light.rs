@@ -82,15 +82,7 @@ impl Bar {
 
 /// Builds, measures and tells; true when every bar is held.
 pub fn run(root: &Path, options: &Options) -> Result<bool, String> {
-    let mut build = step::cargo();
-    build.args(["build", "--release", "--package", "banto", "--package", "loadgen"]);
-    if !step::run(root, "release build", &mut build) {
-        return Err("the release build has failed".to_owned());
-    }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-    let built = Built { banto: target.join("release/banto"), loadgen: target.join("release/loadgen") };
-    println!("{}", machine());
+    let built = build(root)?;
     if options.quick {
         println!("--quick: a first look, no measurement to quote");
     }
@@ -103,9 +95,28 @@ pub fn run(root: &Path, options: &Options) -> Result<bool, String> {
             bars.extend(part(&built, options));
         }
     }
+    Ok(tell(&bars))
+}
+
+/// Builds what is measured, and tells on what machine.
+pub fn build(root: &Path) -> Result<Built, String> {
+    let mut build = step::cargo();
+    build.args(["build", "--release", "--package", "banto", "--package", "loadgen"]);
+    if !step::run(root, "release build", &mut build) {
+        return Err("the release build has failed".to_owned());
+    }
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+    let built = Built { banto: target.join("release/banto"), loadgen: target.join("release/loadgen") };
+    println!("{}", machine());
+    Ok(built)
+}
+
+/// Tells every bar; true when all are held.
+pub fn tell(bars: &[Bar]) -> bool {
     println!();
     let mut all = true;
-    for bar in &bars {
+    for bar in bars {
         let (word, text) = match &bar.seen {
             Ok((true, text)) => ("PASS", text),
             Ok((false, text)) => ("FAIL", text),
@@ -114,7 +125,7 @@ pub fn run(root: &Path, options: &Options) -> Result<bool, String> {
         all &= word == "PASS";
         println!("{word}  {}: {text}", bar.promise);
     }
-    Ok(all)
+    all
 }
 
 /// The machine in general words.

@@ -10,6 +10,10 @@ use super::{set_option, to_storage};
 /// transmit time. As small as can be: the kernel keeps up to 36 bytes on its stack and allocates for more.
 const CONTROL_BYTES: usize = 72;
 
+/// Datagrams that go through the kernel as one, at most (`UDP_MAX_SEGMENTS`), and their bytes (an IP packet's, less its headers).
+const SEGMENTS_MAX: usize = 64;
+const RUN_BYTES_MAX: usize = 65_000;
+
 /// Every datagram received on a UDP socket comes with the local address that it was sent to (`IP_PKTINFO`,
 /// `IPV6_RECVPKTINFO`), so that the reply can leave from there.
 pub fn local_addresses(socket: impl AsFd, ipv4: bool) -> io::Result<()> {
@@ -38,17 +42,34 @@ pub struct Departure {
     pub stamped: bool,
 }
 
-/// Datagrams that are written into buffers of ours and sent together.
+/// Datagrams that are written into buffers of ours and sent together. With [`SendBatch::join_runs`] those that follow each other to
+/// the same address with the same length go through the kernel as one (`UDP_SEGMENT`, `udp(7)`), and leave as those that they are.
 pub struct SendBatch {
     datagram_bytes: usize,
+    /// The datagrams one after the other.
     data: Vec<u8>,
+    used: usize,
     control: Vec<ControlBuffer>,
     names: Vec<libc::sockaddr_storage>,
     vectors: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
-    filled: usize,
+    runs: Vec<Run>,
+    datagrams: usize,
     /// `sendmmsg(2)` does not work here: a simulator of the C library does not know it.
     one_by_one: bool,
+    /// The kernel or the device does not take several datagrams as one.
+    unsegmented: bool,
+}
+
+/// What is sent with one header.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    destination: Option<SocketAddr>,
+    source: Option<IpAddr>,
+    stamped: bool,
+    /// Bytes of each datagram.
+    length: usize,
+    datagrams: usize,
 }
 
 /// Aligned as `struct cmsghdr` must be.
@@ -68,52 +89,80 @@ impl SendBatch {
         Self {
             datagram_bytes,
             data: vec![0; count * datagram_bytes],
+            used: 0,
             control: vec![ControlBuffer([0; CONTROL_BYTES]); count],
             names: vec![name; count],
             vectors: vec![vector; count],
             headers: vec![header; count],
-            filled: 0,
+            runs: Vec::with_capacity(count),
+            datagrams: 0,
             one_by_one: false,
+            unsegmented: true,
         }
+    }
+
+    /// Datagrams of one length to the same address may go through the kernel as one from now on, if sockets of this kind can do
+    /// that; under a simulator of the C library they cannot.
+    pub fn join_runs(&mut self, socket: impl AsFd) {
+        self.unsegmented = set_option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_err();
     }
 
     /// Datagrams that wait to be sent.
     pub fn len(&self) -> usize {
-        self.filled
+        self.datagrams
     }
 
     /// None waits.
     pub fn is_empty(&self) -> bool {
-        self.filled == 0
+        self.datagrams == 0
     }
 
     /// There is no room for another.
     pub fn is_full(&self) -> bool {
-        self.filled == self.headers.len()
+        self.datagrams == self.headers.len()
     }
 
     /// The buffer of the next datagram; empty when the batch is full.
     pub fn buffer(&mut self) -> &mut [u8] {
-        let start = self.filled * self.datagram_bytes;
-        self.data.get_mut(start..start + self.datagram_bytes).unwrap_or_default()
+        self.data.get_mut(self.used..self.used + self.datagram_bytes).unwrap_or_default()
     }
 
     /// The first `length` bytes of [`Self::buffer`] are a datagram. Nothing happens when the batch is full.
     pub fn push(&mut self, length: usize, departure: &Departure) {
-        let index = self.filled;
-        if index >= self.headers.len() {
+        if self.is_full() {
             return;
         }
-        self.filled += 1;
-        let start = index * self.datagram_bytes;
-        self.vectors[index] = libc::iovec {
-            iov_base: self.data[start..start + self.datagram_bytes].as_mut_ptr().cast(),
-            iov_len: length.min(self.datagram_bytes),
-        };
+        let length = length.min(self.datagram_bytes);
+        let start = self.used;
+        self.used += length;
+        self.datagrams += 1;
+        if let Some(run) = self.runs.last_mut()
+            && !self.unsegmented
+            && (run.destination, run.source, run.length) == (departure.destination, departure.source, length)
+            && !run.stamped
+            && !departure.stamped
+            && length > 0
+            && run.datagrams < SEGMENTS_MAX
+            && (run.datagrams + 1) * length <= RUN_BYTES_MAX
+        {
+            run.datagrams += 1;
+            let second = run.datagrams == 2;
+            let index = self.runs.len() - 1;
+            self.vectors[index].iov_len += length;
+            if second {
+                self.ask_for_segments(index, length);
+            }
+            return;
+        }
+        let index = self.runs.len();
+        let Departure { destination, source, stamped } = *departure;
+        self.runs.push(Run { destination, source, stamped, length, datagrams: 1 });
+        self.vectors[index] =
+            libc::iovec { iov_base: self.data[start..].as_mut_ptr().cast(), iov_len: length };
         let header = &mut self.headers[index].msg_hdr;
         header.msg_iov = &mut self.vectors[index];
         header.msg_iovlen = 1;
-        match departure.destination {
+        match destination {
             Some(destination) => {
                 let (storage, length) = to_storage(&destination);
                 self.names[index] = storage;
@@ -131,18 +180,34 @@ impl SendBatch {
         }
     }
 
+    /// Puts the length of a run's datagrams behind the control messages that stand there.
+    fn ask_for_segments(&mut self, index: usize, length: usize) {
+        let header = &mut self.headers[index].msg_hdr;
+        let used = header.msg_controllen;
+        let value = (length as u16).to_ne_bytes();
+        // SAFETY: the buffer of CONTROL_BYTES is live and aligned, `used` is a sum of CMSG_SPACEs of at most 40 (an address; a run is
+        // never stamped), and CMSG_SPACE(2) is 24, so the message fits.
+        unsafe {
+            let place: *mut libc::cmsghdr = self.control[index].0.as_mut_ptr().add(used).cast();
+            put_control(place, libc::SOL_UDP, libc::UDP_SEGMENT, &value);
+            header.msg_control = self.control[index].0.as_mut_ptr().cast();
+            header.msg_controllen = (used + libc::CMSG_SPACE(value.len() as u32) as usize) as _;
+        }
+    }
+
     /// Sends what waits, in order, and empties the batch. Returns how many went; one that the kernel refuses is a lost datagram
     /// like any other and does not keep back those behind it.
     pub fn send(&mut self, socket: impl AsFd) -> usize {
         let socket = socket.as_fd().as_raw_fd();
         let (mut at, mut went) = (0, 0);
-        while at < self.filled {
-            if self.one_by_one || self.filled - at == 1 {
-                went += usize::from(self.send_one(socket, at));
+        let runs = self.runs.len();
+        while at < runs {
+            if self.one_by_one || runs - at == 1 {
+                went += self.send_run(socket, at);
                 at += 1;
                 continue;
             }
-            let rest = &mut self.headers[at..self.filled];
+            let rest = &mut self.headers[at..runs];
             // SAFETY: every pointer in the headers is into a live vector of ours, set by `push`; the kernel only reads the data.
             let count = unsafe {
                 libc::sendmmsg(
@@ -154,27 +219,82 @@ impl SendBatch {
             };
             match usize::try_from(count) {
                 Ok(count) => {
-                    went += count;
+                    went += self.runs[at..at + count].iter().map(|run| run.datagrams).sum::<usize>();
                     at += count;
                 }
                 Err(_) => match io::Error::last_os_error().raw_os_error() {
                     // The descriptor is good for sendmsg(2) only.
                     Some(libc::ENOSYS | libc::EBADF | libc::ENOTSOCK) => self.one_by_one = true,
                     Some(libc::EINTR) => {}
-                    _ => at += 1,
+                    // The first of the rest is the one that was refused.
+                    _ => {
+                        went += self.send_run(socket, at);
+                        at += 1;
+                    }
                 },
             }
         }
-        self.filled = 0;
+        self.runs.clear();
+        (self.datagrams, self.used) = (0, 0);
         went
     }
 
-    fn send_one(&mut self, socket: RawFd, index: usize) -> bool {
-        // SAFETY: as in `send`.
+    /// Sends one run, as one if the kernel takes it so; returns how many datagrams went.
+    fn send_run(&mut self, socket: RawFd, index: usize) -> usize {
+        let run = self.runs[index];
+        if self.send_header(socket, index) {
+            return run.datagrams;
+        }
+        if run.datagrams == 1 {
+            return 0;
+        }
+        // Not as one, then: an old kernel, or a device that computes no checksums.
+        let error = io::Error::last_os_error().raw_os_error();
+        if matches!(error, Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP | libc::EMSGSIZE)) {
+            self.unsegmented = true;
+        }
+        let departure = Departure { destination: run.destination, source: run.source, stamped: run.stamped };
+        let header = &mut self.headers[index].msg_hdr;
+        header.msg_control = self.control[index].0.as_mut_ptr().cast();
+        header.msg_controllen = CONTROL_BYTES as _;
+        let used = fill_control(header, &departure);
+        header.msg_controllen = used as _;
+        if used == 0 {
+            header.msg_control = std::ptr::null_mut();
+        }
+        self.vectors[index].iov_len = run.length;
+        let mut went = 0;
+        for _ in 0..run.datagrams {
+            went += usize::from(self.send_header(socket, index));
+            let next = self.vectors[index].iov_base.cast::<u8>().wrapping_add(run.length);
+            self.vectors[index].iov_base = next.cast();
+        }
+        went
+    }
+
+    fn send_header(&mut self, socket: RawFd, index: usize) -> bool {
+        // SAFETY: every pointer in the header is into a live vector of ours, set by `push`; the vector's base and length stay within
+        // the run's bytes; the kernel only reads the data.
         let sent = unsafe {
             libc::sendmsg(socket, &self.headers[index].msg_hdr, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
         };
         sent >= 0
+    }
+}
+
+/// Writes one control message.
+///
+/// # Safety
+/// `place` is aligned for a `cmsghdr`, and `CMSG_SPACE` of the bytes' length is writable there.
+unsafe fn put_control(place: *mut libc::cmsghdr, level: libc::c_int, kind: libc::c_int, bytes: &[u8]) {
+    // SAFETY: the caller's promise; the data of a message begins within it.
+    unsafe {
+        place.write(libc::cmsghdr {
+            cmsg_len: libc::CMSG_LEN(bytes.len() as u32) as _,
+            cmsg_level: level,
+            cmsg_type: kind,
+        });
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), libc::CMSG_DATA(place), bytes.len());
     }
 }
 
@@ -186,13 +306,7 @@ fn fill_control(header: &libc::msghdr, departure: &Departure) -> usize {
     unsafe {
         let mut place = libc::CMSG_FIRSTHDR(header);
         let mut put = |level: libc::c_int, kind: libc::c_int, bytes: &[u8]| {
-            let head = libc::cmsghdr {
-                cmsg_len: libc::CMSG_LEN(bytes.len() as u32) as _,
-                cmsg_level: level,
-                cmsg_type: kind,
-            };
-            place.write(head);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), libc::CMSG_DATA(place), bytes.len());
+            put_control(place, level, kind, bytes);
             let space = libc::CMSG_SPACE(bytes.len() as u32) as usize;
             used += space;
             place = place.cast::<u8>().add(space).cast();
@@ -284,5 +398,65 @@ mod tests {
         }
         assert_eq!(batch.send(&file), 0);
         assert!(batch.one_by_one);
+    }
+
+    /// Goal: datagrams of one length to one address arrive as what they are, also between others and where the kernel does not
+    /// take them as one.
+    #[test]
+    fn runs_arrive_as_single_datagrams() {
+        let receiver = bind_udp("127.0.0.1:0".parse().unwrap(), Listen::default()).unwrap();
+        let other = bind_udp("127.0.0.1:0".parse().unwrap(), Listen::default()).unwrap();
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for unsegmented in [false, true] {
+            let mut batch = SendBatch::new(100, 64);
+            if !unsegmented {
+                batch.join_runs(&sender);
+            }
+            let mut expected = Vec::new();
+            for number in 0..100_u8 {
+                let length = if number < 90 { 48 } else { 20 };
+                let to = if number == 50 { &other } else { &receiver };
+                batch.buffer()[..length].fill(number);
+                let source = Some("127.0.0.1".parse().unwrap());
+                let departure = Departure { destination: to.local_addr().ok(), source, stamped: false };
+                batch.push(length, &departure);
+                if number != 50 {
+                    expected.push(vec![number; length]);
+                }
+            }
+            assert_eq!(batch.runs.len(), if unsegmented { 100 } else { 4 });
+            assert_eq!((batch.send(&sender), batch.unsegmented), (100, unsegmented));
+            let mut arrived = Vec::new();
+            let mut requests = ReceiveBatch::new(128, 64);
+            while arrived.len() < 99 && requests.receive(&receiver).is_ok() {
+                arrived.extend((0..128).filter_map(|at| requests.datagram(at)).map(|one| one.data.to_vec()));
+            }
+            assert_eq!(arrived, expected);
+            assert_eq!(other.recv_from(&mut [0; 64]).unwrap().0, 48);
+        }
+    }
+
+    /// Goal: a run that the kernel refuses as one goes one by one.
+    #[test]
+    fn a_refused_run_goes_one_by_one() {
+        let receiver = bind_udp("127.0.0.1:0".parse().unwrap(), Listen::default()).unwrap();
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        // Without checksums the kernel takes no runs.
+        set_option(&sender, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
+        let mut batch = SendBatch::new(4, 64);
+        batch.join_runs(&sender);
+        for number in 0..3_u8 {
+            batch.buffer()[..48].fill(number);
+            batch.push(
+                48,
+                &Departure { destination: receiver.local_addr().ok(), source: None, stamped: false },
+            );
+        }
+        assert_eq!((batch.send(&sender), batch.unsegmented), (3, true));
+        for number in 0..3_u8 {
+            let mut buffer = [9; 64];
+            assert_eq!(receiver.recv_from(&mut buffer).unwrap().0, 48);
+            assert_eq!(buffer[..48], [number; 48]);
+        }
     }
 }

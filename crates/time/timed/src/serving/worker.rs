@@ -119,6 +119,7 @@ impl Worker {
 
     /// Takes a socket.
     pub(crate) fn add(&mut self, port: Port) {
+        self.replies.join_runs(&port.socket);
         self.ports.push(port);
     }
 

@@ -1,0 +1,266 @@
+//! The server against chronyd: replies per second of processor and of the clock, and the memory that strangers cost.
+//!
+//! Both run in a network namespace of their own on loopback, under the same generator, in turns. The stock daemon has no right to
+//! set the clock, ours is told not to.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::duel::Spread;
+use super::first_light::{Bar, Built};
+use super::processes;
+use super::programs::{self, Running, TempDir};
+
+/// The port of both servers, in namespaces of their own.
+const PORT: u16 = 11123;
+/// The key of keyed load: what `chrony.keys` says, and the same for the generator.
+const KEY_LINE: &str = "1 SHA1 ASCII:a-secret-of-twenty-b";
+const KEY_WORD: &str = "1:SHA1:a-secret-of-twenty-b";
+/// Replies per second of processor with one thread, ours by chronyd's.
+const CPU_RATIO_MIN: f64 = 1.3;
+/// Replies per second with two threads, ours by chronyd's.
+const TWO_THREADS_RATIO_MIN: f64 = 1.8;
+/// Strange addresses that ask once.
+const STRANGERS: &str = "1000000";
+/// What the resident set may grow by under them, KiB: `clientloglimit` (512 KiB) and as much again for buffers first touched.
+const GROWTH_MAX_KIB: u64 = 1024;
+
+/// How long, and what.
+pub struct Options {
+    quick: bool,
+    only: Vec<String>,
+}
+
+impl Options {
+    /// The words after the benchmark's name.
+    pub fn parse(words: &[&str]) -> Result<Self, String> {
+        let mut options = Self { quick: false, only: Vec::new() };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--quick" => options.quick = true,
+                "--only" => {
+                    let kinds = words.next().ok_or("--only needs a kind of load")?;
+                    options.only.extend(kinds.split(',').map(str::to_owned));
+                }
+                other => return Err(format!("{other}: no such option\n\n{}", super::HELP)),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// One kind of load.
+#[derive(Clone, Copy)]
+struct Load {
+    kind: &'static str,
+    clients: u32,
+    client_log: bool,
+    threads: u32,
+}
+
+const fn load(kind: &'static str, clients: u32, client_log: bool, threads: u32) -> Load {
+    Load { kind, clients, client_log, threads }
+}
+
+const LOADS: [Load; 10] = [
+    load("plain", 1, true, 1),
+    load("plain", 16_000, true, 1),
+    load("plain", 1, false, 1),
+    load("plain", 16_000, false, 1),
+    load("interleaved", 1, true, 1),
+    load("interleaved", 16_000, true, 1),
+    load("keyed", 1, true, 1),
+    load("keyed", 16_000, true, 1),
+    load("plain", 1, true, 2),
+    load("plain", 16_000, true, 2),
+];
+
+/// One round of one side.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    per_cpu_second: f64,
+    per_second: f64,
+}
+
+/// Builds, measures and tells; true when every bar is held.
+pub fn run(built: &Built, options: &Options) -> Vec<Bar> {
+    let mut bars = Vec::new();
+    println!(
+        "\nReplies, median of the rounds; `per CPU s` counts the server's own processor time (user and system)\n"
+    );
+    println!(
+        "  {:<12} {:>7} {:>4} {:>7} {:>22} {:>6} {:>22} {:>6}",
+        "load", "clients", "log", "threads", "per CPU s ours/chronyd", "ratio", "per s ours/chronyd", "ratio"
+    );
+    for one in LOADS {
+        if options.only.is_empty() || options.only.iter().any(|kind| kind == one.kind) {
+            bars.push(duel(built, options, one));
+        }
+    }
+    if options.only.is_empty() || options.only.iter().any(|kind| kind == "memory") {
+        bars.push(memory(built));
+    }
+    bars
+}
+
+fn duel(built: &Built, options: &Options, load: Load) -> Bar {
+    let logging = if load.client_log { "with" } else { "without" };
+    let promise = format!(
+        "{} load from {} address(es), {logging} client log, {} thread(s), against chronyd",
+        load.kind, load.clients, load.threads
+    );
+    let rounds = if options.quick { 1 } else { 5 };
+    let seconds = if options.quick { "1" } else { "2" };
+    let (mut ours, mut stock) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        for (is_ours, rounds) in [(true, &mut ours), (false, &mut stock)] {
+            match round(built, load, is_ours, seconds) {
+                Ok(round) => rounds.push(round),
+                Err(error) => return Bar { promise, seen: Err(error) },
+            }
+        }
+    }
+    let median = |rounds: &[Round], of: fn(&Round) -> f64| Spread::of(rounds.iter().map(of)).median;
+    let cpu = [&ours, &stock].map(|rounds| median(rounds, |round| round.per_cpu_second));
+    let rate = [&ours, &stock].map(|rounds| median(rounds, |round| round.per_second));
+    let (cpu_ratio, rate_ratio) = (cpu[0] / cpu[1], rate[0] / rate[1]);
+    println!(
+        "  {:<12} {:>7} {:>4} {:>7} {:>22} {cpu_ratio:>6.2} {:>22} {rate_ratio:>6.2}",
+        load.kind,
+        load.clients,
+        if load.client_log { "yes" } else { "no" },
+        load.threads,
+        format!("{:.0}/{:.0}", cpu[0], cpu[1]),
+        format!("{:.0}/{:.0}", rate[0], rate[1]),
+    );
+    if load.threads == 1 {
+        let seen = format!("{cpu_ratio:.2} of its replies per CPU second, the bar is {CPU_RATIO_MIN}");
+        Bar::measured(promise, cpu_ratio >= CPU_RATIO_MIN, seen)
+    } else {
+        let seen = format!("{rate_ratio:.2} of its replies per second, the bar is {TWO_THREADS_RATIO_MIN}");
+        Bar::measured(promise, rate_ratio >= TWO_THREADS_RATIO_MIN, seen)
+    }
+}
+
+/// A server in a namespace of its own.
+struct Server {
+    running: Running,
+    _folder: TempDir,
+    words: PathBuf,
+    loadgen: PathBuf,
+}
+
+impl Server {
+    fn start(built: &Built, load: Load, is_ours: bool) -> Result<Self, String> {
+        let folder = TempDir::new()?;
+        folder.write("keys", &format!("{KEY_LINE}\n"))?;
+        let mut lines = format!(
+            "port {PORT}\ncmdport 0\nlocal stratum 1\nallow\npidfile {0}/pid\nkeyfile {0}/keys\nbindcmdaddress {0}/sock\n",
+            folder.path().display()
+        );
+        if !load.client_log {
+            lines.push_str("noclientlog\n");
+        }
+        if is_ours && load.threads > 1 {
+            lines.push_str(&format!("serverthreads {}\n", load.threads));
+        }
+        let conf = folder.write("chrony.conf", &lines)?;
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]);
+        if is_ours {
+            command.arg(&built.banto).arg("chronyd").env("BANTO_CLOCK_READ_ONLY", "1");
+        } else {
+            command.args(["setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time"]);
+            command.arg(programs::stock("chronyd")?);
+        }
+        command.args(["-x", "-d", "-u", "root", "-f"]).arg(conf).env("LC_ALL", "C");
+        let (running, words) = Running::daemon(&mut command, &folder)?;
+        let server = Self { running, _folder: folder, words, loadgen: built.loadgen.clone() };
+        // It serves when it answers.
+        let answers = programs::eventually(|| {
+            server.generate(&["--seconds", "0.01"]).is_ok_and(|said| field(&said, "valid=") > 0.0)
+        });
+        if answers {
+            Ok(server)
+        } else {
+            Err(format!("it does not answer\n    {}", programs::tail(&server.words)))
+        }
+    }
+
+    /// Runs the generator beside it.
+    fn generate(&self, words: &[&str]) -> Result<String, String> {
+        let mut command = Command::new("nsenter");
+        command.args(["--net", "--target", &self.running.id().to_string()]);
+        command.arg(&self.loadgen).args(["ntp", "--to", &format!("127.0.0.1:{PORT}")]);
+        let output = command
+            .args(words)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("{command:?}: {error}"))?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+fn field(said: &str, name: &str) -> f64 {
+    let found = said.split_whitespace().find_map(|word| word.strip_prefix(name));
+    found.and_then(|text| text.parse().ok()).unwrap_or(0.0)
+}
+
+fn round(built: &Built, load: Load, is_ours: bool, seconds: &str) -> Result<Round, String> {
+    let server = Server::start(built, load, is_ours)?;
+    let clients = load.clients.to_string();
+    // Several sockets, so that the kernel has something to spread over threads.
+    let sockets = if load.threads > 1 { "8" } else { "1" };
+    let mut words =
+        vec!["--clients", &clients, "--kind", load.kind, "--seconds", seconds, "--sockets", sockets];
+    if load.kind == "keyed" {
+        words.extend(["--key", KEY_WORD]);
+    }
+    let before = processes::cpu_seconds(server.running.id());
+    let said = server.generate(&words)?;
+    let cpu = processes::cpu_seconds(server.running.id()) - before;
+    let valid = field(&said, "valid=");
+    if field(&said, "longer=") > 0.0 {
+        return Err(format!("a reply was longer than its request: {}", said.trim()));
+    }
+    if valid < 0.95 * field(&said, "sent=") {
+        return Err(format!("too few valid replies: {}", said.trim()));
+    }
+    // The first reply of each client is in basic mode.
+    if load.kind == "interleaved" && field(&said, "interleaved=") < 0.5 * (valid - f64::from(load.clients)) {
+        return Err(format!("too few replies in interleaved mode: {}", said.trim()));
+    }
+    Ok(Round { per_cpu_second: valid / cpu, per_second: field(&said, "rate=") })
+}
+
+/// A million addresses ask once each.
+fn memory(built: &Built) -> Bar {
+    let promise = "memory stays flat under a million addresses".to_owned();
+    let seen = (|| {
+        let mut told = Vec::new();
+        for is_ours in [true, false] {
+            let server = Server::start(built, load("plain", 1, true, 1), is_ours)?;
+            let rss = || processes::memory(server.running.id()).map_or(0, |memory| memory.rss_kib);
+            // What any load touches is not what strangers cost.
+            server.generate(&["--seconds", "0.2"])?;
+            let before = rss();
+            let said = server.generate(&["--clients", STRANGERS, "--flood"])?;
+            told.push((before, rss(), field(&said, "valid=")));
+        }
+        Ok((told[0], told[1]))
+    })();
+    match seen {
+        Err(error) => Bar { promise, seen: Err(error) },
+        Ok((ours, stock)) => {
+            let text = format!(
+                "{} KiB before, {} after ({} replies); chronyd {} and {} ({} replies); the bar is {GROWTH_MAX_KIB} KiB of growth",
+                ours.0, ours.1, ours.2, stock.0, stock.1, stock.2
+            );
+            Bar::measured(promise, ours.1.saturating_sub(ours.0) <= GROWTH_MAX_KIB && ours.2 > 0.0, text)
+        }
+    }
+}

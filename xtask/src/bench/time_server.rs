@@ -159,6 +159,10 @@ impl Server {
             "port {PORT}\ncmdport 0\nlocal stratum 1\nallow\npidfile {0}/pid\nkeyfile {0}/keys\nbindcmdaddress {0}/sock\n",
             folder.path().display()
         );
+        if load.kind == "interleaved" {
+            // Room for all clients: by default both hold the state of 4096.
+            lines.push_str("clientloglimit 16777216\n");
+        }
         if !load.client_log {
             lines.push_str("noclientlog\n");
         }

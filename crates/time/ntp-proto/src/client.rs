@@ -50,6 +50,8 @@ pub struct ClientConfig {
     pub offset_correction: f64,
     /// Precision of the local clock, log2 s.
     pub precision: i8,
+    /// Ask for the interleaved mode (RFC 9769): each reply tells when the one before it really left.
+    pub interleaved: bool,
 }
 
 impl Default for ClientConfig {
@@ -63,6 +65,7 @@ impl Default for ClientConfig {
             delay_max: 3.0,
             offset_correction: 0.0,
             precision: -24,
+            interleaved: false,
         }
     }
 }
@@ -86,6 +89,8 @@ pub struct Measurement {
     pub header: Header,
     /// The reply carried a code that was verified.
     pub authenticated: bool,
+    /// Of the exchange before the one that the reply ended (interleaved mode).
+    pub interleaved: bool,
 }
 
 /// Why a reply does not count. None of them ends anything but that reply, except a kiss.
@@ -118,6 +123,8 @@ pub enum ReplyError {
     Timestamps,
     /// The round trip took this many seconds.
     Delay(f64),
+    /// In interleaved mode: it tells of an exchange that was measured already.
+    Measured,
 }
 
 impl std::fmt::Display for ReplyError {
@@ -139,6 +146,7 @@ impl std::fmt::Display for ReplyError {
             Self::Loop => write!(formatter, "the server follows this host"),
             Self::Timestamps => write!(formatter, "its timestamps contradict each other"),
             Self::Delay(delay) => write!(formatter, "the round trip took {delay:.3} s"),
+            Self::Measured => write!(formatter, "the exchange that it tells of was measured already"),
         }
     }
 }
@@ -158,6 +166,7 @@ pub struct Client {
     burst_requests: u8,
     burst_good: u8,
     pending: Option<Pending>,
+    previous: Option<Previous>,
     last_reply: NtpTimestamp,
     reach: u8,
     misses: u32,
@@ -173,8 +182,20 @@ pub struct Client {
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     nonce: NtpTimestamp,
+    /// What stands where the receive timestamp does, in a request for an interleaved reply, which brings it back.
+    receive: NtpTimestamp,
     sent_wall: i64,
     sent_at: Duration,
+}
+
+/// The last good exchange: what an interleaved reply completes.
+#[derive(Debug, Clone, Copy)]
+struct Previous {
+    sent_wall: i64,
+    server_receive: NtpTimestamp,
+    received_wall: i64,
+    /// The reply itself was in basic mode, so it was measured by what it said.
+    measured: bool,
 }
 
 impl Client {
@@ -189,6 +210,7 @@ impl Client {
             burst_requests: 0,
             burst_good: 0,
             pending: None,
+            previous: None,
             last_reply: NtpTimestamp::UNKNOWN,
             reach: 0,
             misses: 0,
@@ -226,7 +248,15 @@ impl Client {
             self.misses = 1;
         }
         let nonce = NtpTimestamp(random[0].max(1));
-        self.pending = Some(Pending { nonce, sent_wall: wall, sent_at: now });
+        let origin =
+            self.previous.filter(|_| self.config.interleaved).map(|previous| previous.server_receive);
+        let receive = match origin {
+            // RFC 9769 section 2: it must not be equal to the transmit timestamp. It is brought back, so it is as random.
+            Some(_) => NtpTimestamp(random[1].max(1)),
+            None => NtpTimestamp::UNKNOWN,
+        };
+        let receive = if receive == nonce { NtpTimestamp(nonce.0 ^ 1 << 63 | 1) } else { receive };
+        self.pending = Some(Pending { nonce, receive, sent_wall: wall, sent_at: now });
         if self.burst_requests > 0 {
             self.burst_requests -= 1;
         }
@@ -242,8 +272,8 @@ impl Client {
             root_dispersion: NtpShort(0),
             reference_id: ReferenceId::default(),
             reference: NtpTimestamp::UNKNOWN,
-            origin: NtpTimestamp::UNKNOWN,
-            receive: NtpTimestamp::UNKNOWN,
+            origin: origin.unwrap_or(NtpTimestamp::UNKNOWN),
+            receive,
             transmit: nonce,
         };
         let mut bytes = header.to_bytes().to_vec();
@@ -286,7 +316,8 @@ impl Client {
             let duplicate = !self.last_reply.is_unknown() && header.origin == self.last_reply;
             return Err(if duplicate { ReplyError::Duplicate } else { ReplyError::Unexpected });
         };
-        if header.origin != pending.nonce {
+        let interleaved = !pending.receive.is_unknown() && header.origin == pending.receive;
+        if header.origin != pending.nonce && !interleaved {
             return Err(ReplyError::Bogus);
         }
         let authenticated = self.authenticate(&packet).map_err(ReplyError::Mac)?;
@@ -308,7 +339,25 @@ impl Client {
         if header.stratum > 1 && self.own_id == Some(header.reference_id) {
             return Err(ReplyError::Loop);
         }
-        let measurement = self.measure(&header, &pending, wall, authenticated)?;
+        let before = self.previous.take();
+        if self.config.interleaved && !header.receive.is_unknown() {
+            self.previous = Some(Previous {
+                sent_wall: pending.sent_wall,
+                server_receive: header.receive,
+                received_wall: wall,
+                measured: !interleaved,
+            });
+        }
+        let measurement = match before.filter(|_| interleaved) {
+            Some(before) if before.measured => Err(ReplyError::Measured),
+            Some(before) => self.measure_before(&header, &before, authenticated),
+            None if interleaved => Err(ReplyError::Timestamps),
+            None => self.measure(&header, &header, (pending.sent_wall, wall), authenticated),
+        };
+        let measurement = match measurement {
+            Err(ReplyError::Measured) => Err(ReplyError::Measured),
+            other => Ok(other?),
+        };
         let was_unreachable = self.reach == 0;
         let interval_before = self.interval();
         self.round_trip = Some(measurement.delay);
@@ -329,7 +378,25 @@ impl Client {
             // The next request was due in a second, before the path was known.
             self.next = Some(pending.sent_at + self.interval());
         }
-        Ok(measurement)
+        measurement
+    }
+
+    /// What the exchange before this one measures, now that the server has told when its reply left.
+    fn measure_before(
+        &self,
+        header: &Header,
+        before: &Previous,
+        authenticated: bool,
+    ) -> Result<Measurement, ReplyError> {
+        // It left after the request had come and before this one came.
+        let held = header.transmit.since(before.server_receive);
+        if held < 0.0 || header.receive.since(header.transmit) < 0.0 {
+            return Err(ReplyError::Timestamps);
+        }
+        let times = Header { receive: before.server_receive, ..*header };
+        let measured =
+            self.measure(&times, header, (before.sent_wall, before.received_wall), authenticated)?;
+        Ok(Measurement { interleaved: true, ..measured })
     }
 
     fn authenticate(&self, packet: &Packet<'_>) -> Result<bool, MacError> {
@@ -344,18 +411,21 @@ impl Client {
         }
     }
 
+    /// `header` has the server's timestamps, `last` is the header of the reply; `walls` are the local clock at the request and at
+    /// the reply.
     fn measure(
         &self,
         header: &Header,
-        pending: &Pending,
-        wall: i64,
+        last: &Header,
+        walls: (i64, i64),
         authenticated: bool,
     ) -> Result<Measurement, ReplyError> {
+        let (sent_wall, wall) = walls;
         if header.receive.is_unknown() || header.transmit.is_unknown() {
             return Err(ReplyError::Timestamps);
         }
         let (sent, received) =
-            (NtpTimestamp::from_unix_nanos(pending.sent_wall), NtpTimestamp::from_unix_nanos(wall));
+            (NtpTimestamp::from_unix_nanos(sent_wall), NtpTimestamp::from_unix_nanos(wall));
         // RFC 5905 section 8: theta and delta.
         let outward = header.receive.since(sent);
         let homeward = header.transmit.since(received);
@@ -375,11 +445,12 @@ impl Client {
             offset: (outward + homeward) / 2.0 + eras + self.config.offset_correction,
             delay,
             dispersion: precision + server_precision + FREQUENCY_TOLERANCE * round_trip,
-            sent: pending.sent_wall,
+            sent: sent_wall,
             received: wall,
             server_time,
-            header: *header,
+            header: *last,
             authenticated,
+            interleaved: false,
         })
     }
 
@@ -479,11 +550,14 @@ impl Client {
     pub fn set_key(&mut self, key: Option<(u32, Key)>) {
         self.config.key = key;
         self.pending = None;
+        self.previous = None;
     }
 
     /// The last request is answered or given up; a reply that comes now does not count.
     pub fn forget_pending(&mut self) {
         self.pending = None;
+        // Its times may be another clock's: the next exchange is in basic mode.
+        self.previous = None;
     }
 
     /// Poll exponent in force, log2 s.
@@ -711,5 +785,73 @@ mod tests {
         check(7, Some("wrong"), Err(ReplyError::Mac(MacError::Digest)));
         check(8, Some("right"), Err(ReplyError::Mac(MacError::Key { id: 8 })));
         check(7, None, Err(ReplyError::Mac(MacError::Missing)));
+    }
+
+    /// Goal: in interleaved mode the server's true transmit time is used, one exchange later, and nothing is measured twice; a server
+    /// that does not know the mode is measured as ever, and a reply that brings back neither number is bogus.
+    #[test]
+    fn interleaved_replies_measure_the_exchange_before() {
+        let config = ClientConfig { interleaved: true, ..ClientConfig::default() };
+        let mut client = Client::new(config, Duration::ZERO);
+        let path = SECOND / 100;
+        let hold = SECOND / 1000;
+        // The server states in basic mode that it sends at once, and in truth sends `hold` later.
+        let mut before: Option<Header> = None;
+        for round in 0..4_i64 {
+            let start = WALL + round * 64 * SECOND;
+            let request = client.request(Duration::ZERO, [100 + round as u64, 200 + round as u64], start);
+            let asked = Packet::parse(&request).expect("our request parses").header;
+            assert_eq!(asked.origin, before.map_or(NtpTimestamp::UNKNOWN, |header| header.receive));
+            assert_ne!(asked.receive, asked.transmit);
+            let mut header = reply(&request, 0, 0);
+            header.receive = NtpTimestamp::from_unix_nanos(start + path);
+            header.transmit = header.receive;
+            if let Some(before) = before {
+                header.origin = asked.receive;
+                header.transmit = NtpTimestamp::from_unix_nanos(start - 64 * SECOND + path + hold);
+                assert_eq!(
+                    before.receive.since(NtpTimestamp::from_unix_nanos(start - 64 * SECOND + path)),
+                    0.0
+                );
+            }
+            let bogus = Header { origin: NtpTimestamp(5), ..header };
+            let arrives = start + 2 * path + hold;
+            assert_eq!(client.receive(Duration::ZERO, &bogus.to_bytes(), arrives), Err(ReplyError::Bogus));
+            let found = client.receive(Duration::ZERO, &header.to_bytes(), arrives);
+            match round {
+                0 => {
+                    let found = found.expect("it is good");
+                    assert!(!found.interleaved && (found.delay - 0.021).abs() < 1e-8, "{found:?}");
+                }
+                1 => assert_eq!(found, Err(ReplyError::Measured)),
+                _ => {
+                    let found = found.expect("it is good");
+                    assert!(found.interleaved && (found.delay - 0.02).abs() < 1e-8, "{found:?}");
+                    assert!(found.offset.abs() < 1e-8 && found.sent == start - 64 * SECOND, "{found:?}");
+                }
+            }
+            assert_eq!(client.reach(), (1 << (round + 1)) - 1);
+            before = Some(header);
+        }
+        // A basic reply in between.
+        let request = client.request(Duration::ZERO, [7, 8], WALL);
+        let header = reply(&request, 0, path);
+        let found = client.receive(Duration::ZERO, &header.to_bytes(), WALL + 3 * path).expect("it is good");
+        assert!(!found.interleaved);
+        // A transmit time after the next request came, or before its own request, is none.
+        for wrong in [SECOND, -SECOND] {
+            let request = client.request(Duration::ZERO, [9, 10], WALL + SECOND);
+            let asked = Packet::parse(&request).expect("our request parses").header;
+            let mut header = reply(&request, SECOND, path);
+            header.origin = asked.receive;
+            client.previous = client.previous.map(|previous| Previous { measured: false, ..previous });
+            let near = if wrong > 0 { header.receive } else { asked.origin };
+            header.transmit = NtpTimestamp(near.0.wrapping_add_signed(wrong));
+            let found = client.receive(Duration::ZERO, &header.to_bytes(), WALL + SECOND + 3 * path);
+            assert_eq!(found, Err(ReplyError::Timestamps));
+        }
+        client.forget_pending();
+        let request = client.request(Duration::ZERO, [9, 10], WALL);
+        assert!(Packet::parse(&request).expect("our request parses").header.origin.is_unknown());
     }
 }

@@ -440,7 +440,7 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
             peer_dispersion: Float(last.map_or(0.0, |last| last.dispersion)),
             response_time: Float(last.map_or(0.0, |last| last.server_time)),
             jitter_asymmetry: Float(0.0),
-            flags: NtpPacket::flags(tests, false, authenticated),
+            flags: NtpPacket::flags(tests, last.is_some_and(|last| last.interleaved), authenticated),
             transmit_stamp: if peer.kernel_sent { b'K' } else { b'D' },
             receive_stamp: b'K',
             sent: sent as u32,

@@ -166,6 +166,7 @@ impl Peer {
             delay_max: line.delay_max,
             offset_correction: line.offset,
             precision,
+            interleaved: line.options.xleave,
         };
         let mut client = Client::new(config, first);
         if line.offline {

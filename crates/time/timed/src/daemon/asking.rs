@@ -282,6 +282,7 @@ impl Daemon {
         };
         let mut good = None;
         let mut kiss: Option<KissCode> = None;
+        let mut nothing_new = false;
         let mut failed: Vec<(LocalTime, ReplyError, Vec<u8>)> = Vec::new();
         for number in 0..count {
             let Some(datagram) = self.batch.datagram(number) else { continue };
@@ -306,6 +307,7 @@ impl Daemon {
                     good = Some(Measurement { authenticated, ..measurement });
                 }
                 Err(ReplyError::Kiss(code)) => kiss = Some(code),
+                Err(ReplyError::Measured) => nothing_new = true,
                 Err(error) => failed.push((at, error, datagram.data.to_vec())),
             }
         }
@@ -322,6 +324,12 @@ impl Daemon {
             peer.socket = None;
             let event = Happened::Kiss { source: peer.address, code: code.to_string() };
             self.log.say(&event);
+        }
+        if nothing_new {
+            (peer.socket, peer.answered) = (None, true);
+            peer.valid = peer.valid.wrapping_add(1);
+            self.use_exchange(index, None);
+            return;
         }
         if let Some(peer) = self.peers.get_mut(index).filter(|_| good.is_some()) {
             peer.socket = None;

@@ -26,7 +26,7 @@ impl Daemon {
         let tested = peer.screening.test(&exchange, path);
         let used = peer.screening.poll_ended(tested.ok());
         let sent = if peer.kernel_sent { 'K' } else { 'D' };
-        let stamped = Stamped { sent, received: 'K', interleaved: false };
+        let stamped = Stamped { sent, received: 'K', interleaved: one.interleaved };
         let (address, poll) = (peer.address.ip(), peer.client.poll());
         let written = self.records.measurement(address, poll, one, stamped, tested.err());
         self.record_failed(written);

@@ -360,7 +360,9 @@ impl Client {
         };
         let was_unreachable = self.reach == 0;
         let interval_before = self.interval();
-        self.round_trip = Some(measurement.delay);
+        if let Ok(measurement) = &measurement {
+            self.round_trip = Some(measurement.delay);
+        }
         self.reach |= 1;
         self.misses = 0;
         self.good_count += 1;
@@ -440,7 +442,7 @@ impl Client {
             return Err(ReplyError::Delay(delay));
         }
         let server_precision = f64::from(header.precision.clamp(-32, 0)).exp2();
-        let eras = header.receive.eras_from(pending.sent_wall) as f64 * 4_294_967_296.0;
+        let eras = header.receive.eras_from(sent_wall) as f64 * 4_294_967_296.0;
         Ok(Measurement {
             offset: (outward + homeward) / 2.0 + eras + self.config.offset_correction,
             delay,

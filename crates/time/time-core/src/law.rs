@@ -30,6 +30,11 @@ pub(crate) struct Law {
     pub(crate) one_way_max: f64,
 }
 
+/// Delays without which nothing can be said of how far they are apart.
+const SPREAD_SAMPLES_MIN: f64 = 3.0;
+/// Delay that arose on one way only is no more than this many times as large as the delays are apart.
+const SPREADS: f64 = 4.0;
+
 /// What the kept samples say of the path's noise.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Noise {
@@ -38,6 +43,8 @@ pub(crate) struct Noise {
     uncertainty: f64,
     /// Mean of the excess.
     mean: f64,
+    /// How far the delays are apart; infinite while they are too few to tell.
+    spread: f64,
 }
 
 impl Noise {
@@ -45,11 +52,13 @@ impl Noise {
         let count = samples.clone().count().max(1) as f64;
         let delay_min = samples.clone().map(|sample| sample.delay).fold(f64::INFINITY, f64::min);
         let delay_min = if delay_min.is_finite() { delay_min } else { 0.0 };
+        let delay_max = samples.clone().map(|sample| sample.delay).fold(f64::NEG_INFINITY, f64::max);
+        let spread = if count < SPREAD_SAMPLES_MIN { f64::INFINITY } else { (delay_max - delay_min).max(0.0) };
         let excess: f64 = samples.map(|sample| sample.delay - delay_min).sum::<f64>() / count;
         // Of n delays whose excess is a sum of two exponentials with mean m in all, the least is about 0.63 m / sqrt(n) above
         // the path's. With few samples the delay itself bounds what we do not know.
         let uncertainty = 0.63 * excess / count.sqrt() + 0.1 * delay_min / (count * count);
-        Self { delay_min, uncertainty, mean: excess + uncertainty }
+        Self { delay_min, uncertainty, mean: excess + uncertainty, spread }
     }
 
     fn excess(&self, sample: &FilterSample) -> f64 {
@@ -64,7 +73,9 @@ impl Noise {
 
     /// [`Law::one_way_max`].
     pub(crate) fn one_way_max(&self, sample: &FilterSample) -> f64 {
-        (sample.delay.max(0.0) + self.delay_min.max(0.0)) / 2.0
+        let possible = (sample.delay.max(0.0) + self.delay_min.max(0.0)) / 2.0;
+        // A long way whose delays are all alike has no such delays.
+        possible.min(SPREADS * self.spread)
     }
 
     /// The laws under each of [`ASYMMETRIES`].

@@ -19,9 +19,11 @@ impl Daemon {
         peer.answered = true;
         let exchange = exchange(peer, one);
         let filter = self.keeper.source(peer.id).map(time_core::Source::filter);
+        let statistics = self.keeper.statistics(peer.id, LocalTime(one.received));
+        // Few samples lie on their line, and an old line is far from the truth.
         let path = filter.map_or_else(Path::default, |filter| Path {
             delay_min: filter.delay_min(),
-            deviation: filter.residuals().0,
+            deviation: statistics.map_or(0.0, |all| all.deviation.max(all.offset_sigma)),
         });
         let tested = peer.screening.test(&exchange, path);
         let used = peer.screening.poll_ended(tested.ok());

@@ -13,6 +13,10 @@ const SLEW_SECONDS_MIN: f64 = 1.0;
 const GENTLE_OFFSET: f64 = 1e-3;
 /// See [`GENTLE_OFFSET`].
 const GENTLE_SECONDS: f64 = 4.0;
+/// What everybody would take for the clock's own error is removed no faster than at [`QUIET_RATE`]: up to this, in seconds.
+const QUIET_OFFSET: f64 = 2e-3;
+/// See [`QUIET_OFFSET`], s/s.
+const QUIET_RATE: f64 = 8e-5;
 /// A slew takes this part of the time until the next update, unless the rate limit makes it longer.
 const SLEW_PART: f64 = 0.25;
 /// `corrtimeratio` without the directive.
@@ -301,6 +305,8 @@ impl Discipline {
         let offset = self.offset(now);
         let room = (clock.frequency_max() - self.base.abs()).max(0.0).min(self.settings.slew_rate_max);
         let gentle = (GENTLE_SECONDS * GENTLE_OFFSET / offset.abs().max(GENTLE_OFFSET)).max(SLEW_SECONDS_MIN);
+        let quiet = if offset.abs() < QUIET_OFFSET { offset.abs() / QUIET_RATE } else { 0.0 };
+        let gentle = gentle.max(quiet);
         let seconds = if room > 0.0 { seconds.max(gentle).max(offset.abs() / room) } else { 0.0 };
         self.slew = (room > 0.0 && offset != 0.0)
             .then(|| Slew { rate: offset / seconds, until: now.plus(seconds * (1.0 + offset / seconds)) });

@@ -369,6 +369,11 @@ impl Filter {
         self.contradiction
     }
 
+    /// How many samples in a row lie on the same side of what was known, too far off to be noise.
+    pub(crate) fn outliers(&self) -> u32 {
+        self.outliers.unsigned_abs()
+    }
+
     /// By how much the last sample differed from what was expected, in seconds.
     pub fn last_innovation(&self) -> f64 {
         self.last_innovation

@@ -53,11 +53,13 @@ impl Noise {
         let delay_min = samples.clone().map(|sample| sample.delay).fold(f64::INFINITY, f64::min);
         let delay_min = if delay_min.is_finite() { delay_min } else { 0.0 };
         let delay_max = samples.clone().map(|sample| sample.delay).fold(f64::NEG_INFINITY, f64::max);
-        let spread = if count < SPREAD_SAMPLES_MIN { f64::INFINITY } else { (delay_max - delay_min).max(0.0) };
+        let spread =
+            if count < SPREAD_SAMPLES_MIN { f64::INFINITY } else { (delay_max - delay_min).max(0.0) };
         let excess: f64 = samples.map(|sample| sample.delay - delay_min).sum::<f64>() / count;
         // Of n delays whose excess is a sum of two exponentials with mean m in all, the least is about 0.63 m / sqrt(n) above
         // the path's. With few samples the delay itself bounds what we do not know.
-        let uncertainty = 0.63 * excess / count.sqrt() + 0.1 * delay_min / (count * count);
+        let unseen = (0.1 * delay_min / (count * count)).min(SPREADS * spread);
+        let uncertainty = 0.63 * excess / count.sqrt() + unseen;
         Self { delay_min, uncertainty, mean: excess + uncertainty, spread }
     }
 

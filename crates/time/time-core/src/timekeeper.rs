@@ -7,6 +7,8 @@ use crate::selection::{Candidate, Interval, NoSelection, SelectionSettings, Verd
 use crate::source::{Exchange, Source, SourceSettings, SourceStatistics};
 use std::collections::BTreeMap;
 
+/// Which of the outliers in a row are told: the first, and one in the middle of a long wait.
+const SUSPICIONS_TOLD: [u32; 2] = [1, 4];
 /// Selections in a row that find a source too distant or jittery before it is told.
 const BAD_BEFORE_TOLD: u32 = 4;
 
@@ -54,6 +56,12 @@ pub enum Event {
     /// The clock was found this far off, in seconds (true minus local), and corrected.
     Updated {
         /// The offset found.
+        offset: f64,
+    },
+    /// The source that is followed says that the clock is this far off (in seconds, true minus local) against all that was
+    /// known; it is not believed before it says so several times.
+    Doubted {
+        /// The offset.
         offset: f64,
     },
     /// The clock was stepped by this many seconds.
@@ -216,8 +224,13 @@ impl Timekeeper {
         if !source.take(exchange, &self.discipline.timeline) {
             return Vec::new();
         }
+        let doubt = SUSPICIONS_TOLD
+            .contains(&source.filter.outliers())
+            .then(|| source.filter.last_innovation())
+            .filter(|_| self.selected == Some(id));
         let before = self.discipline.updates();
         let mut events = self.reselect(clock);
+        events.extend(doubt.map(|offset| Event::Doubted { offset }));
         let moved = self.discipline.updates() != before;
         if !moved && matches!(self.verdict(id), Verdict::Selected | Verdict::Combined) {
             self.discipline_clock(clock, &mut events);

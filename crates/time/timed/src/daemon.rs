@@ -557,6 +557,11 @@ impl Daemon {
                     self.local_gate.updated(monotonic());
                     self.record_tracking();
                 }
+                Event::Doubted { offset } => {
+                    if offset.abs() > self.config.log_change && self.options.once == Once::No {
+                        self.log.say(&Happened::Wrong { seconds: offset, how: " (not confirmed yet)" });
+                    }
+                }
                 Event::Stepped(seconds) => {
                     self.forget_requests();
                     self.shift_waiting(seconds);

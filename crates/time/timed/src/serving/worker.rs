@@ -186,11 +186,15 @@ impl Worker {
                 began + (self.write_ns * count as f32) as i64
             };
             let leaves = written + (self.send_ns * self.replies.len() as f32) as i64;
-            let transmit = NtpTimestamp::from_unix_nanos(self.view.clock.at(leaves).max(arrived));
+            let mut transmit = NtpTimestamp::from_unix_nanos(self.view.clock.at(leaves).max(arrived));
             let out = self.replies.buffer();
             let interleaved = matches!(manner, Manner::Interleaved { .. });
             if let Some(memory) = self.shared.memory.as_ref().filter(|_| !matches!(manner, Manner::Kiss(_))) {
                 received = memory.remember(received, transmit);
+                // Made different from all others, it may have become later than the departure, which no client believes.
+                if transmit.since(received) < 0.0 {
+                    transmit = received;
+                }
             }
             let nts = self.server.respond_nts(
                 request.data,

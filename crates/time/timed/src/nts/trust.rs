@@ -309,3 +309,91 @@ impl ServerCertVerifier for Verifier {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    /// 2024-01-01 and 2025-01-01: the dates of the certificate `leaf.pem`, of the authority `ca.pem`, which holds from
+    /// 2026-11-22 for a hundred years (of an authority that is trusted the dates do not count).
+    const LEAF: Validity = Validity { begin: 1_704_067_200, end: 1_735_689_600 };
+    const YEAR: i64 = 31_536_000;
+
+    fn certificate(name: &str) -> CertificateDer<'static> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/nts/fixtures").join(name);
+        CertificateDer::from_pem_file(path).expect("a fixture is a certificate")
+    }
+
+    fn verify(leaf: &str, name: &str, time: TimeKnown) -> Result<Accepted, Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate("ca.pem")).expect("it is an authority");
+        let set = Set {
+            roots: Arc::new(roots),
+            own: vec![certificate("ca.pem"), certificate("own.pem")],
+            troubles: Vec::new(),
+            written: None,
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = Verifier::new(Arc::new(set), provider, time);
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        verifier.verify(&certificate(leaf), &[], &name, &[])
+    }
+
+    /// Goal: with a clock that is right a certificate is judged by it; with one that is wrong, by a moment that has passed or, where
+    /// that was configured, not by its dates, and then what the server says is bound to these; never without the right name.
+    #[test]
+    fn a_wrong_clock_has_a_safe_way_in() {
+        let check = |clock: i64, passed: Option<i64>, unchecked: bool, expected: Option<Accepted>| {
+            let time = TimeKnown { clock, passed, unchecked };
+            assert_eq!(verify("leaf.pem", "ntp.example", time).ok(), expected, "{time:?}");
+            assert!(verify("leaf.pem", "other.example", time).is_err(), "{time:?}");
+        };
+        let within = Some(Accepted::Within(LEAF));
+        let (before, inside, after) = (0, LEAF.begin + YEAR / 2, LEAF.end + YEAR);
+        check(inside, None, false, Some(Accepted::Now));
+        check(inside, Some(after), true, Some(Accepted::Now));
+        check(before, None, false, None);
+        check(after, None, false, None);
+        // The clock is late: a file was written when the certificate held, or after, or before.
+        check(before, Some(inside), false, within);
+        check(before, Some(after), false, None);
+        check(before, Some(LEAF.begin - 1), false, None);
+        // What has passed does not make a certificate valid again.
+        check(after, Some(inside), false, None);
+        check(before, None, true, within);
+        check(after, None, true, within);
+        check(before, Some(after), true, within);
+    }
+
+    /// Goal: a server's own certificate is good for its name and in its dates, and one that nobody signed and nobody named is not.
+    #[test]
+    fn a_servers_own_certificate_is_judged_too() {
+        let own = Validity::of(&certificate("own.pem")).expect("it has dates");
+        let at = |clock: i64| TimeKnown { clock, passed: None, unchecked: false };
+        assert_eq!(verify("own.pem", "own.example", at(own.begin)), Ok(Accepted::Now));
+        assert!(verify("own.pem", "ntp.example", at(own.begin)).is_err());
+        assert!(verify("own.pem", "own.example", at(own.begin - 1)).is_err());
+        assert!(verify("own.pem", "own.example", at(own.end + 1)).is_err());
+        let unchecked = TimeKnown { unchecked: true, ..at(own.end + 1) };
+        assert_eq!(verify("own.pem", "own.example", unchecked), Ok(Accepted::Within(own)));
+    }
+
+    /// Goal: certificates are read from files and folders, what is none is told, and the youngest file's date is known.
+    #[test]
+    fn certificates_are_read_from_files_and_folders() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/nts/fixtures");
+        let files =
+            vec![(0, fixtures.clone()), (1, fixtures.join("own.pem")), (1, fixtures.join("missing.pem"))];
+        let mut trust = Trust { files, system: false, read: HashMap::new() };
+        let (all, fresh) = trust.set(0, Duration::ZERO);
+        assert!(fresh && all.own.len() == 3 && all.troubles.is_empty(), "{:?}", all.troubles);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs().cast_signed();
+        assert!(all.written().is_some_and(|at| at > LEAF.begin && at <= now + 1));
+        let (one, _) = trust.set(1, Duration::ZERO);
+        assert_eq!((one.own.len(), one.troubles.len()), (1, 1));
+        assert!(trust.set(2, Duration::ZERO).0.is_empty());
+        assert!(!trust.set(0, Duration::from_secs(1)).1, "it was read a second ago");
+        assert!(trust.set(0, KEEP).1);
+    }
+}

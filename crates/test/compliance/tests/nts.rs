@@ -1,0 +1,554 @@
+//! Network Time Security against stock chronyd, in both directions: keys and cookies, certificates that are no good, restarts with
+//! what was kept, a change of the daemon under the same folder, and servers that mean harm.
+//!
+//! Every daemon runs with `-x`; the stock ones also without `CAP_SYS_TIME`. Certificates are made by the `openssl` command.
+
+use compliance::{
+    Running, Side, TempDir, eventually, free_port, stock, stock_or_skip, stock_without_clock, under_test,
+};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Longer than anything here takes, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// An establishment is given up after 16 s.
+const HANG: Duration = Duration::from_secs(30);
+
+/// An authority and a certificate of a server, in a folder.
+struct Certificates(TempDir);
+
+impl Certificates {
+    /// A certificate for `names` (as openssl writes them: `IP:127.0.0.1`) from `from` to `until` (`YYYYMMDDHHMMSSZ`); none
+    /// where there is no `openssl`.
+    fn new(names: &str, from: &str, until: &str) -> Option<Self> {
+        stock_or_skip("openssl")?;
+        let folder = TempDir::new();
+        let openssl = |words: &[&str]| {
+            let output = Command::new("openssl").args(words).current_dir(folder.path()).output();
+            let output = output.expect("openssl can be started");
+            assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        let ca =
+            ["req", "-x509", "-keyout", "ca.key", "-out", "ca.crt", "-days", "3650", "-subj", "/CN=Test"];
+        openssl(&[&ca[..], &key].concat());
+        openssl(&[&["req", "-keyout", "key", "-out", "csr", "-subj", "/CN=server"][..], &key].concat());
+        folder.write("index", "");
+        folder.write("serial", "01\n");
+        folder.write(
+            "ca.conf",
+            format!(
+                "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n\
+                 unique_subject=no\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nsubjectAltName={names}\n\
+                 basicConstraints=CA:FALSE\n"
+            ),
+        );
+        openssl(&[
+            "ca",
+            "-batch",
+            "-notext",
+            "-config",
+            "ca.conf",
+            "-cert",
+            "ca.crt",
+            "-keyfile",
+            "ca.key",
+            "-in",
+            "csr",
+            "-out",
+            "crt",
+            "-startdate",
+            from,
+            "-enddate",
+            until,
+        ]);
+        Some(Self(folder))
+    }
+
+    /// A good one for this host.
+    fn good() -> Option<Self> {
+        Self::new("IP:127.0.0.1,DNS:localhost", "20200101000000Z", "20490101000000Z")
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+/// A running daemon in a folder that outlives it.
+struct Daemon<'a> {
+    process: Running,
+    folder: &'a TempDir,
+}
+
+impl<'a> Daemon<'a> {
+    fn start(side: Side, folder: &'a TempDir, lines: &str) -> Self {
+        let sockets = folder.join("cmd");
+        std::fs::create_dir_all(&sockets).expect("a folder can be made");
+        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+        let text = format!(
+            "{lines}\nuser root\ncmdport 0\npidfile {{dir}}/pid\nbindcmdaddress {{dir}}/cmd/sock\nntsdumpdir {{dir}}/nts\n"
+        )
+        .replace("{dir}", &folder.path().display().to_string());
+        let conf = folder.write("chrony.conf", text);
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(folder.join("stderr"))
+            .expect("a file can be made");
+        let mut command = match side {
+            Side::Ours => {
+                let mut command = Command::new(compliance::banto());
+                command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder.path()).arg("chronyd");
+                command
+            }
+            Side::Stock => stock_without_clock(&stock("chronyd").expect("checked by the test")),
+        };
+        command.args(["-x", "-d", "-f"]).arg(conf);
+        command.stdout(log.try_clone().expect("it is open")).stderr(log);
+        let process = Running::start(&mut command);
+        let daemon = Self { process, folder };
+        assert!(eventually(PATIENCE, || folder.join("cmd/sock").exists()), "{}", daemon.log());
+        daemon
+    }
+
+    fn server(
+        side: Side,
+        folder: &'a TempDir,
+        ports: (u16, u16),
+        certificates: &Certificates,
+        more: &str,
+    ) -> Self {
+        let lines = format!(
+            "port {}\nntsport {}\nbindaddress 127.0.0.1\nlocal stratum 3\nallow 127.0.0.1\nntsservercert {}\nntsserverkey {}\n{more}",
+            ports.0,
+            ports.1,
+            certificates.path("crt"),
+            certificates.path("key"),
+        );
+        Self::start(side, folder, &lines)
+    }
+
+    /// It trusts the certificates' authority alone.
+    fn client(
+        side: Side,
+        folder: &'a TempDir,
+        ports: (u16, u16),
+        certificates: &Certificates,
+        more: &str,
+    ) -> Self {
+        let lines = format!(
+            "server 127.0.0.1 port {} ntsport {} nts iburst minpoll 0 maxpoll 0\nport 0\nnosystemcert\nntstrustedcerts {}\n{more}",
+            ports.0,
+            ports.1,
+            certificates.path("ca.crt"),
+        );
+        Self::start(side, folder, &lines)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
+    }
+
+    fn chronyc(&self, words: &[&str]) -> String {
+        let program = stock("chronyc").expect("it is packaged with chronyd");
+        let socket = self.folder.join("cmd/sock");
+        let output = Command::new(program).args(["-n", "-c", "-h"]).arg(socket).args(words).output();
+        String::from_utf8_lossy(&output.expect("chronyc can be started").stdout).into_owned()
+    }
+
+    /// A column of the first line of a report.
+    fn value(&self, report: &str, column: usize) -> String {
+        self.chronyc(&[report])
+            .lines()
+            .next()
+            .and_then(|line| line.split(',').nth(column))
+            .unwrap_or("")
+            .to_owned()
+    }
+
+    fn number(&self, report: &str, column: usize) -> u64 {
+        self.value(report, column).parse().unwrap_or(0)
+    }
+
+    fn follows(&self) -> bool {
+        self.value("sources", 1) == "*"
+    }
+
+    /// Waits until it follows its source.
+    fn synchronised(&self) {
+        assert!(eventually(PATIENCE, || self.follows()), "{}\n{}", self.chronyc(&["authdata"]), self.log());
+    }
+
+    /// Ends it in order, so that it keeps what it keeps.
+    fn end(mut self) {
+        assert_eq!(self.process.end(), Some(0), "{}", self.log());
+        let _ = std::fs::remove_file(self.folder.join("cmd/sock"));
+    }
+}
+
+/// Columns of chronyc's CSV reports.
+const AUTH_MODE: usize = 1;
+const AUTH_ALGORITHM: usize = 3;
+const AUTH_ATTEMPTS: usize = 6;
+const AUTH_COOKIES: usize = 8;
+const STATS_ACCEPTED: usize = 5;
+const STATS_AUTHENTICATED: usize = 7;
+
+fn ports() -> (u16, u16) {
+    (free_port(), free_port())
+}
+
+/// Which server speaks with which client: ours with the stock one, both ways, and ours with ours.
+fn pairs() -> Vec<(Side, Side)> {
+    match under_test() {
+        Side::Stock => vec![(Side::Stock, Side::Stock)],
+        Side::Ours => vec![(Side::Ours, Side::Stock), (Side::Stock, Side::Ours), (Side::Ours, Side::Ours)],
+    }
+}
+
+/// Goal: keys are established, every packet is authenticated, and eight cookies are kept, whoever speaks with whom.
+#[test]
+fn time_is_authentic_in_both_directions() {
+    let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    for (server, client) in pairs() {
+        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
+        let server = Daemon::server(server, &there, ports, &certificates, "");
+        let client = Daemon::client(client, &here, ports, &certificates, "");
+        client.synchronised();
+        assert_eq!(client.value("authdata", AUTH_MODE), "NTS");
+        assert!(["15", "30"].contains(&client.value("authdata", AUTH_ALGORITHM).as_str()));
+        assert!(
+            eventually(PATIENCE, || client.number("authdata", AUTH_COOKIES) == 8),
+            "{}",
+            client.chronyc(&["authdata"])
+        );
+        assert_eq!(server.number("serverstats", STATS_ACCEPTED), 1);
+        assert!(server.number("serverstats", STATS_AUTHENTICATED) >= 3);
+    }
+}
+
+/// Goal: no keys come from a server whose certificate is another's, has another name, has expired, or is not valid yet; the time
+/// of such a server is not taken, and the log says why once. With `nocerttimecheck` the dates are not looked at, but what the
+/// server says must lie in them.
+#[test]
+fn certificates_that_are_no_good_give_no_time() {
+    let (Some(_), Some(good)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    let made = |names, from, until| Certificates::new(names, from, until).expect("openssl is there");
+    let cases: [(Certificates, bool, &str, &str); 6] = [
+        // Of another authority, which has the same name.
+        (made("IP:127.0.0.1", "20200101000000Z", "20490101000000Z"), false, "", "BadSignature"),
+        (made("DNS:other.example", "20200101000000Z", "20490101000000Z"), true, "", "not valid for name"),
+        (made("IP:127.0.0.1", "20200101000000Z", "20210101000000Z"), true, "", "expired"),
+        (made("IP:127.0.0.1", "20480101000000Z", "20490101000000Z"), true, "", "not valid yet"),
+        (
+            made("IP:127.0.0.1", "20200101000000Z", "20210101000000Z"),
+            true,
+            "nocerttimecheck 1",
+            "is not believed",
+        ),
+        (
+            made("IP:127.0.0.1", "20480101000000Z", "20490101000000Z"),
+            true,
+            "nocerttimecheck 1",
+            "is not believed",
+        ),
+    ];
+    std::thread::scope(|scope| {
+        for (certificates, own, more, why) in &cases {
+            let good = &good;
+            scope.spawn(move || {
+                let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
+                let server = Daemon::server(under_test(), &there, ports, certificates, "");
+                let trusted = if *own { certificates } else { good };
+                let client = Daemon::client(under_test(), &here, ports, trusted, more);
+                if under_test() == Side::Stock {
+                    // It believes what ours does not, and words its log otherwise.
+                    if more.is_empty() {
+                        assert!(eventually(PATIENCE, || client.number("authdata", AUTH_ATTEMPTS) >= 1));
+                        assert!(!client.follows());
+                    }
+                    return;
+                }
+                assert!(eventually(PATIENCE, || client.log().contains(why)), "{why}: {}", client.log());
+                std::thread::sleep(Duration::from_secs(3));
+                assert!(!client.follows(), "{why}");
+                assert_eq!(client.log().matches(why).count(), 1, "{}", client.log());
+                if more.is_empty() {
+                    assert_eq!(server.number("serverstats", STATS_AUTHENTICATED), 0);
+                    assert_eq!(client.number("authdata", AUTH_COOKIES), 0);
+                }
+            });
+        }
+    });
+}
+
+/// Goal: a server's own certificate, which nobody else signed, is trusted when it is named.
+#[test]
+fn a_self_signed_certificate_is_trusted_by_name() {
+    let (Some(_), Some(good)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    let status = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            "key",
+        ])
+        .args(["-out", "crt", "-days", "30", "-subj", "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .current_dir(good.0.path())
+        .stderr(Stdio::null())
+        .status();
+    assert!(status.is_ok_and(|status| status.success()));
+    std::fs::copy(good.path("crt"), good.path("ca.crt")).expect("a file can be copied");
+    for (server, client) in pairs() {
+        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
+        let _server = Daemon::server(server, &there, ports, &good, "");
+        Daemon::client(client, &here, ports, &good, "").synchronised();
+    }
+}
+
+/// Goal: a server that lost its keys answers by a NAK, and the client comes for new ones and goes on.
+#[test]
+fn lost_keys_bring_a_nak_and_new_keys() {
+    let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    for (server_side, client) in pairs() {
+        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
+        let server = Daemon::server(server_side, &there, ports, &certificates, "");
+        let client = Daemon::client(client, &here, ports, &certificates, "");
+        client.synchronised();
+        server.end();
+        std::fs::remove_dir_all(there.join("nts")).expect("the keys are there");
+        let server = Daemon::server(server_side, &there, ports, &certificates, "");
+        let comes_back = eventually(PATIENCE, || {
+            server.number("serverstats", STATS_ACCEPTED) >= 1
+                && server.number("serverstats", STATS_AUTHENTICATED) >= 2
+        });
+        assert!(comes_back, "{}\n{}", client.chronyc(&["authdata"]), client.log());
+        assert_eq!(client.number("authdata", AUTH_COOKIES), 8);
+    }
+}
+
+/// Goal: what is kept is taken up: a server that comes back, the same or the other daemon in its folder, opens old cookies; a
+/// client that comes back, the same or the other, uses the ones that it kept. Nobody establishes keys anew.
+#[test]
+fn keys_and_cookies_outlive_a_restart_and_a_change_of_daemon() {
+    let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    let both = [Side::Ours, Side::Stock];
+    let turns: Vec<(Side, Side)> = match under_test() {
+        Side::Stock => vec![(Side::Stock, Side::Stock)],
+        Side::Ours => both.iter().flat_map(|one| both.map(|other| (*one, other))).collect(),
+    };
+    for (first, second) in turns {
+        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
+        // Newer chronyds choose an algorithm that 4.3 does not know.
+        let more = "ntsaeads 15";
+        let more = |side: Side| if side == Side::Ours { more } else { "" };
+        let server = Daemon::server(first, &there, ports, &certificates, more(first));
+        let client = Daemon::client(first, &here, ports, &certificates, more(first));
+        client.synchronised();
+        client.end();
+        server.end();
+        for kept in [there.join("nts/ntskeys"), here.join("nts/127.0.0.1.nts")] {
+            let mode = std::fs::metadata(&kept).unwrap_or_else(|error| panic!("{}: {error}", kept.display()));
+            assert_eq!(mode.permissions().mode() & 0o777, 0o600, "{}", kept.display());
+        }
+        let server = Daemon::server(second, &there, ports, &certificates, more(second));
+        let client = Daemon::client(second, &here, ports, &certificates, more(second));
+        client.synchronised();
+        assert_eq!(server.number("serverstats", STATS_ACCEPTED), 0, "{first:?} {second:?}: {}", client.log());
+        assert!(server.number("serverstats", STATS_AUTHENTICATED) >= 1);
+        assert!(!here.join("nts/127.0.0.1.nts").exists(), "cookies that are used are no longer kept");
+    }
+}
+
+/// Goal: keys come from one server and time from another that shares its keys, whichever daemons these are; the client goes where
+/// it was sent. Method: both have the same port, at two addresses.
+#[test]
+fn keys_and_time_may_come_from_two_servers() {
+    let Some(_) = stock_or_skip("chronyd") else { return };
+    let made = Certificates::new("IP:127.0.0.1,IP:127.0.0.3", "20200101000000Z", "20490101000000Z");
+    let Some(certificates) = made else { return };
+    let turns = match under_test() {
+        Side::Stock => vec![[Side::Stock; 3]],
+        Side::Ours => vec![
+            [Side::Stock, Side::Ours, Side::Ours],
+            [Side::Ours, Side::Stock, Side::Ours],
+            [Side::Ours, Side::Ours, Side::Stock],
+        ],
+    };
+    for [keys, time, client] in turns {
+        let (there, here, other, ports) = (TempDir::new(), TempDir::new(), TempDir::new(), ports());
+        let time = Daemon::server(time, &there, ports, &certificates, "");
+        let file = there.join("nts/ntskeys");
+        assert!(eventually(PATIENCE, || file.exists()), "keys are written at the start: {}", time.log());
+        let kept = std::fs::read(file).expect("it is there");
+        other.write("nts/ntskeys", kept);
+        let mut more = "bindaddress 127.0.0.3\nntsrotate 0\nntsntpserver 127.0.0.1".to_owned();
+        if keys == Side::Ours {
+            // chronyd 4.3 knows no other algorithm.
+            more += "\nntsaeads 15";
+        }
+        let keys = Daemon::server(keys, &other, ports, &certificates, &more);
+        let lines = format!(
+            "server 127.0.0.3 port {} ntsport {} nts iburst minpoll 0 maxpoll 0\nport 0\nnosystemcert\nntstrustedcerts {}",
+            free_port(),
+            ports.1,
+            certificates.path("ca.crt"),
+        );
+        let client = Daemon::start(client, &here, &lines);
+        client.synchronised();
+        assert_eq!(client.value("sources", 2), "127.0.0.1");
+        assert!(time.number("serverstats", STATS_AUTHENTICATED) >= 1);
+        assert_eq!(keys.number("serverstats", STATS_ACCEPTED), 1);
+    }
+}
+
+/// Goal: a server that takes the connection and says nothing costs its own association only: another source is followed, commands
+/// are answered meanwhile, and it is given up, with one line in the log.
+#[test]
+fn a_server_that_hangs_costs_its_own_association_only() {
+    let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    let silent = TcpListener::bind("127.0.0.2:0").expect("a port is free");
+    let silent_port = silent.local_addr().expect("it is bound").port();
+    let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
+    let _server = Daemon::server(under_test(), &there, ports, &certificates, "");
+    let hangs = format!("server 127.0.0.2 port {} ntsport {silent_port} nts iburst", free_port());
+    let client = Daemon::client(under_test(), &here, ports, &certificates, &hangs);
+    client.synchronised();
+    assert!(client.number("authdata", AUTH_COOKIES) > 0);
+    if under_test() == Side::Ours {
+        assert!(eventually(HANG, || client.log().contains("took too long")), "{}", client.log());
+        assert_eq!(client.log().matches("not established").count(), 1, "{}", client.log());
+    }
+    assert!(client.follows());
+}
+
+/// Somebody listens on the port. A connection would be somebody's only one, so the kernel's table is asked.
+fn listens(port: u16) -> bool {
+    let place = format!(":{port:04X} ");
+    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
+        let text = std::fs::read_to_string(table).unwrap_or_default();
+        text.lines().any(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let is_here = words.next().is_some_and(|local| format!("{local} ").ends_with(&place));
+            is_here && words.nth(1) == Some("0A")
+        })
+    })
+}
+
+/// Goal: a server that sends cookies without end, or one that is huge, gives no keys and takes no memory. Method: `openssl
+/// s_server` shows a good certificate and sends what it is given.
+#[test]
+fn huge_cookies_are_refused() {
+    let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    let record = |kind: u16, body: &[u8]| {
+        [kind.to_be_bytes().as_slice(), &(body.len() as u16).to_be_bytes(), body].concat()
+    };
+    let start = [record(0x8001, &[0, 0]), record(0x8004, &[0, 15])].concat();
+    let one_huge = [start.clone(), record(5, &[7; 16_000]), record(0x8000, &[])].concat();
+    let longest = [start.clone(), record(5, &[7; 65_535]), record(0x8000, &[])].concat();
+    let endless: Vec<u8> = start.into_iter().chain(record(5, &[7; 100]).repeat(400_000)).collect();
+    for (answer, why) in [(one_huge, "no usable cookie"), (longest, "longer than"), (endless, "longer than")]
+    {
+        let (here, ports) = (TempDir::new(), ports());
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-quiet", "-tls1_3", "-alpn", "ntske/1", "-accept", &ports.1.to_string()]);
+        command.args(["-cert", &certificates.path("crt"), "-key", &certificates.path("key")]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut harm = Running::start(&mut command);
+        let mut input = harm.0.stdin.take().expect("it is piped");
+        // It is read as the client reads; the rest of it ends with the server.
+        let feeder = std::thread::spawn(move || drop(input.write_all(&answer)));
+        assert!(eventually(PATIENCE, || listens(ports.1)), "openssl does not listen");
+        let client = Daemon::client(under_test(), &here, ports, &certificates, "");
+        if under_test() == Side::Ours {
+            assert!(eventually(PATIENCE, || client.log().contains("not established")), "{}", client.log());
+            assert!(client.log().contains(why), "{why}: {}", client.log());
+            let status = std::fs::read_to_string(format!("/proc/{}/status", client.process.id()));
+            let peak = status
+                .expect("it runs")
+                .lines()
+                .find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse::<u64>().ok());
+            assert!(peak.is_some_and(|kilobytes| kilobytes < 64 * 1024), "{peak:?}");
+        }
+        assert_eq!(client.number("authdata", AUTH_COOKIES), 0);
+        drop(harm);
+        let _ = feeder.join();
+    }
+}
+
+/// Goal: clients of the key establishment that hang, that send rubbish, and more of them than are allowed cost a client that means
+/// well nothing but time.
+#[test]
+fn clients_that_hang_cost_the_key_server_nothing() {
+    let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    for processes in ["0", "1", "2"] {
+        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
+        let more = format!("ntsprocesses {processes}\nmaxntsconnections 4");
+        let server = Daemon::server(under_test(), &there, ports, &certificates, &more);
+        let connect = || TcpStream::connect(("127.0.0.1", ports.1)).expect("it listens");
+        let _hanging: Vec<TcpStream> = (0..20).map(|_| connect()).collect();
+        for rubbish in [
+            vec![0; 5],
+            vec![0xff; 100_000],
+            vec![0x16, 3, 1, 0xff, 0xff],
+            b"GET / HTTP/1.0\r\n\r\n".to_vec(),
+        ] {
+            let mut stream = connect();
+            let _ = stream.write_all(&rubbish);
+        }
+        let client = Daemon::client(under_test(), &here, ports, &certificates, "");
+        client.synchronised();
+        // One that hung was hung up on.
+        let mut stream = connect();
+        stream.set_read_timeout(Some(HANG)).expect("a time limit can be set");
+        let mut byte = [0];
+        assert!(matches!(stream.read(&mut byte), Ok(0)) || stream.read(&mut byte).is_err());
+        assert!(server.number("serverstats", STATS_ACCEPTED) >= 1);
+    }
+}
+
+/// Goal: datagrams with fields of NTS that are cut, too long, doubled or changed get no reply longer than themselves, and the server
+/// serves on.
+#[test]
+fn odd_fields_change_nothing() {
+    let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
+    let server = Daemon::server(under_test(), &there, ports, &certificates, "");
+    let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/corpus/ntp_nts_server/request");
+    let request = std::fs::read(seed).expect("the seed stands");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    socket.connect(("127.0.0.1", ports.0)).expect("loopback is there");
+    socket.set_read_timeout(Some(Duration::from_millis(5))).expect("a time limit can be set");
+    let longest_reply = |bytes: &[u8]| {
+        let _ = socket.send(bytes);
+        let mut reply = [0; 2048];
+        while let Ok(length) = socket.recv(&mut reply) {
+            assert!(length <= bytes.len(), "{length} bytes came for {}", bytes.len());
+        }
+    };
+    for length in (48..request.len()).step_by(4) {
+        longest_reply(&request[..length]);
+    }
+    for at in (48..request.len()).step_by(7) {
+        let mut changed = request.clone();
+        changed[at] ^= 0x80;
+        longest_reply(&changed);
+    }
+    for more in [4, 16, 28, 400, 1_200, 8_000] {
+        longest_reply(&[request.as_slice(), &vec![0; more]].concat());
+        longest_reply(&[request.as_slice(), &request[48..]].concat());
+    }
+    Daemon::client(under_test(), &here, ports, &certificates, "").synchronised();
+    server.end();
+}

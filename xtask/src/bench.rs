@@ -1,5 +1,6 @@
 //! `cargo xtask bench NAME`: ours and the stock program, measured in one run, told as ratios.
 
+mod clknetsim;
 mod clock;
 mod duel;
 mod first_light;
@@ -20,6 +21,10 @@ cargo xtask bench time [--json] [--each] [--seeds N] [--only SCENARIO,SCENARIO..
 
   the clock discipline in a simulated world, ten scenarios beside chrony's figures; it touches no clock of this machine
 
+cargo xtask bench clknetsim --clknetsim DIR [--chrony-tests DIR] [--stock CHRONYD] [--seeds N] [--only scripts,scenarios,own]
+
+  the real daemon in the simulator clknetsim (built by you, at DIR), and chrony's own test/simulation scripts with it
+
 cargo xtask bench time-server [--quick] [--only plain,interleaved,keyed,memory]
 
   the NTP server beside chronyd under the same load, each in a network namespace of its own (as root)
@@ -39,6 +44,7 @@ pub fn run(root: &Path, name: &str, words: &[&str]) -> ExitCode {
             first_light::Options::parse(words).and_then(|options| first_light::run(root, &options))
         }
         "time" => clock::run(root, words),
+        "clknetsim" => clknetsim::Options::parse(words).and_then(|options| clknetsim::run(root, &options)),
         "time-server" => time_server::Options::parse(words).and_then(|options| {
             let built = first_light::build(root)?;
             Ok(first_light::tell(&time_server::run(&built, &options)))

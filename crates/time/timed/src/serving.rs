@@ -11,7 +11,7 @@ pub(crate) use memory::Memory;
 pub(crate) use worker::{Port, Worker};
 
 use crate::clocks::ClockMap;
-use ntp_proto::{RateLimit, Server, ServerCounters, ServerSnapshot};
+use ntp_proto::{NtpTimestamp, RateLimit, Server, ServerCounters, ServerSnapshot};
 use std::net::UdpSocket;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -167,6 +167,21 @@ impl Serving {
         if let Some(worker) = self.workers.first_mut() {
             worker.turn(index);
         }
+    }
+
+    /// The reply to a request that came to a source's socket, because the sources are asked from the server's port. `arrived` is the
+    /// kernel's clock.
+    pub(crate) fn answer(&self, request: &[u8], from: std::net::IpAddr, arrived: i64) -> Option<Vec<u8>> {
+        if !self.is_any_open() {
+            return None;
+        }
+        let view = self.shared.view();
+        let mut server = Server::clone(&view.server);
+        let received = NtpTimestamp::from_unix_nanos(view.clock.at(arrived));
+        let transmit = NtpTimestamp::from_unix_nanos(view.clock.at(sys::clock::realtime_ns()));
+        let reply = server.respond(request, from, received, transmit, &view.snapshot);
+        held(&self.shared.totals).add(&Totals { server: server.take_counters(), ..Totals::default() });
+        reply.ok().map(|reply| reply.to_vec())
     }
 
     /// The time since the last publication, none before the first.

@@ -16,6 +16,9 @@ use time_core::{LocalTime, SourceId};
 /// From the call that sends a datagram to its leaving the host, at most, in seconds.
 const TRANSMIT_DELAY_MAX: f64 = 0.1;
 
+/// The mode of a client's request (RFC 5905 section 7.3).
+const MODE_CLIENT: u8 = 3;
+
 impl Daemon {
     pub(super) fn add_sources(&mut self, now: Duration) {
         for line in std::mem::take(&mut self.config.sources) {
@@ -289,6 +292,15 @@ impl Daemon {
             peer.received = peer.received.wrapping_add(1);
             let stamp = datagram.received_ns.unwrap_or_else(sys::clock::realtime_ns);
             let at = self.clock.at(stamp);
+            if datagram.data.first().is_some_and(|first| first & 7 == MODE_CLIENT) {
+                // The source is a client too, and asks from the port at which it is asked.
+                if let (Some(reply), Some(socket)) =
+                    (self.serving.answer(datagram.data, peer.address.ip(), stamp), &peer.socket)
+                {
+                    let _ = socket.send(&reply);
+                }
+                continue;
+            }
             // Only what is authentic reaches the client machine, kisses included.
             let bytes = match &mut peer.nts {
                 Some(nts) => match nts.open(datagram.data) {

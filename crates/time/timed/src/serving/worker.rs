@@ -275,7 +275,7 @@ fn learn(mean: &mut f32, nanos: i64, count: usize) {
 }
 
 impl Totals {
-    fn add(&mut self, more: &Totals) {
+    pub(super) fn add(&mut self, more: &Totals) {
         self.server = self.server.plus(more.server);
         self.limited += more.limited;
         self.kernel_received += more.kernel_received;

@@ -34,6 +34,12 @@ pub fn run(call: &Call) -> ExitCode {
     for word in &call.args {
         match word.to_str() {
             Some("--check") => check_only = true,
+            Some("--help") => {
+                println!(
+                    "usage: alertd [--check]\n\nMakes mail of the records that match a rule of banto.toml.\n\n  --check  only read banto.toml, and tell its mistakes"
+                );
+                return ExitCode::SUCCESS;
+            }
             _ => {
                 eprintln!("alertd: unknown argument `{}`\nhelp: alertd [--check]", word.to_string_lossy());
                 return ExitCode::from(64);

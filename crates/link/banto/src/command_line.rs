@@ -247,7 +247,7 @@ fn dir_needs_value(texts: &Texts) -> ExitCode {
 fn print_help(texts: &Texts) {
     println!("{}\n{}", texts.help, texts.programs);
     for program in programs::PROGRAMS {
-        println!("  {:<34} {}", program.names.join(", "), program.about);
+        println!("  {:<38} {}", program.names.join(", "), (texts.about)(program));
     }
 }
 

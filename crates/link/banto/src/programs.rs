@@ -10,27 +10,64 @@ pub struct Program {
     pub names: &'static [&'static str],
     /// What it is for, in a few words.
     pub about: &'static str,
+    /// The same in Japanese.
+    pub about_ja: &'static str,
     /// Runs it.
     pub run: fn(&Call) -> ExitCode,
 }
 
 /// All of them, by service.
 pub const PROGRAMS: &[Program] = &[
-    Program { names: &["timed", "chronyd"], about: "the time daemon", run: timed::run },
-    Program { names: &["chronyc"], about: "show and change how the clock is kept", run: chronyc::run },
-    Program { names: &["logd", "rsyslogd", "journald"], about: "the log daemon", run: logd::run },
-    Program { names: &["journalctl"], about: "read the journal", run: journalctl::run },
-    Program { names: &["logger"], about: "write to the log", run: logger::run },
-    Program { names: &["systemd-cat"], about: "write a program's output to the log", run: systemd_cat::run },
+    Program {
+        names: &["timed", "chronyd"],
+        about: "the time daemon",
+        about_ja: "時計のデーモン",
+        run: timed::run,
+    },
+    Program {
+        names: &["chronyc"],
+        about: "show and change how the clock is kept",
+        about_ja: "時計の様子を見る、変える",
+        run: chronyc::run,
+    },
+    Program {
+        names: &["logd", "rsyslogd", "journald"],
+        about: "the log daemon",
+        about_ja: "ログのデーモン",
+        run: logd::run,
+    },
+    Program {
+        names: &["journalctl"],
+        about: "read the journal",
+        about_ja: "ジャーナルを読む",
+        run: journalctl::run,
+    },
+    Program { names: &["logger"], about: "write to the log", about_ja: "ログに書く", run: logger::run },
+    Program {
+        names: &["systemd-cat"],
+        about: "write a program's output to the log",
+        about_ja: "プログラムの出力をログに書く",
+        run: systemd_cat::run,
+    },
     Program {
         names: &["sendmail", "newaliases", "mailq", "postqueue"],
         about: "hand over mail; check aliases; look at the queue",
+        about_ja: "メールを出す、別名を確かめる、キューを見る",
         run: sendmail::run,
     },
-    Program { names: &["maild"], about: "the mail daemon", run: maild::run },
-    Program { names: &["mail", "mailx"], about: "write and read mail", run: mail::run },
-    Program { names: &["alertd"], about: "the alert daemon", run: alertd::run },
-    Program { names: &["webd"], about: "the web page", run: webd::run },
+    Program {
+        names: &["maild"], about: "the mail daemon", about_ja: "メールのデーモン", run: maild::run
+    },
+    Program {
+        names: &["mail", "mailx"],
+        about: "write and read mail",
+        about_ja: "メールを書く、読む",
+        run: mail::run,
+    },
+    Program {
+        names: &["alertd"], about: "the alert daemon", about_ja: "通知のデーモン", run: alertd::run
+    },
+    Program { names: &["webd"], about: "the web page", about_ja: "状態を見る画面", run: webd::run },
 ];
 
 /// The program of a name.

@@ -87,7 +87,7 @@ struct Guide<'a> {
 impl Guide<'_> {
     fn clock(&mut self) -> Result<(), String> {
         self.show_run(&["chronyc", "-n", "tracking"], None)?;
-        self.show_run(&["chronyc", "-n", "sources"], None)?;
+        self.show_run(&["chronyc", "-N", "sources", "-a"], None)?;
         Ok(())
     }
 

@@ -28,6 +28,12 @@ pub fn run(call: &Call) -> ExitCode {
     for word in &call.args {
         match word.to_str() {
             Some("--check") => check_only = true,
+            Some("--help") => {
+                println!(
+                    "usage: webd [--check]\n\nServes the status page; where it listens stands in [web] of banto.toml.\n\n  --check  only read banto.toml, and tell its mistakes"
+                );
+                return ExitCode::SUCCESS;
+            }
             _ => {
                 eprintln!("webd: unknown argument `{}`\nhelp: webd [--check]", word.to_string_lossy());
                 return ExitCode::from(64);

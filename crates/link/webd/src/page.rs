@@ -85,7 +85,12 @@ fn clock(clock: &Clock) -> Markup {
                             tr {
                                 td { (source.label()) } td { (source.state) } td.number { (source.stratum) }
                                 td.number { (format!("{:o}", source.reachability)) }
-                                td.number { (seconds_text(source.offset_seconds)) } td.number { (bound_text(source.error_seconds)) }
+                                // Of a source that has never answered nothing is known, not an offset of nought.
+                                @if source.stratum == 0 && source.reachability == 0 {
+                                    td.number { "-" } td.number { "-" }
+                                } @else {
+                                    td.number { (seconds_text(source.offset_seconds)) } td.number { (bound_text(source.error_seconds)) }
+                                }
                             }
                         }
                     }

@@ -346,6 +346,13 @@ pub(crate) fn users(text: &str) -> Taken<Users> {
     if names.is_empty() {
         return Err(Wrong::new("no user is named", "write a user's name, or `*` for everybody"));
     }
+    // No user's name holds a slash: this is a file whose first slash was forgotten, and its lines would go nowhere.
+    if let Some(path) = names.iter().find(|name| name.contains('/')) {
+        return Err(Wrong::new(
+            format!("`{path}` is neither a user nor a file: a file's name begins with `/`"),
+            format!("write `/{path}`, with the whole path"),
+        ));
+    }
     Ok(Users::Named(names))
 }
 

@@ -276,6 +276,12 @@ fn mistakes_are_told() {
         }
     };
     check("mial.* /a", "1:1", "`mial` is not a facility", "did you mean `mail`?");
+    check(
+        "mail.* var/log/mail",
+        "1:8",
+        "`var/log/mail` is neither a user nor a file",
+        "write `/var/log/mail`",
+    );
     check("*.*;\\\n  mail.eror /a", "2:8", "`eror` is not a severity", "did you mean");
     check("*.info", "1:1", "a selector has no action", "write what to do");
     check("$FileOwnr root", "1:1", "`$FileOwnr` is not a directive", "did you mean `$FileOwner root`?");

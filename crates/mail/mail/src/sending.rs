@@ -142,7 +142,9 @@ fn send(call: &Call, letter: &Letter, settings: &Settings) -> Result<(), String>
     match (status.success(), written) {
         (true, Ok(())) => Ok(()),
         (true, Err(error)) => Err(format!("{} did not read the message: {error}", program.display())),
-        (false, _) => Err(format!("{} failed ({status}); the message was not sent", program.display())),
+        (false, _) => {
+            Err(format!("sendmail ({}) failed ({status}); the message was not sent", program.display()))
+        }
     }
 }
 

@@ -35,6 +35,14 @@ pub fn run(call: &Call) -> ExitCode {
         [] => start(&call.layout, false),
         ["--split"] => start(&call.layout, true),
         ["--check"] => return check(&call.layout),
+        ["--help"] => {
+            println!(
+                "usage: maild [--check | --split]\n\nTakes mail by SMTP and from sendmail, keeps its queue and delivers.\n\n  \
+                 --check  only read main.cf and the aliases, and tell their mistakes\n  \
+                 --split  a process for each role: SMTP, queue, delivery"
+            );
+            return ExitCode::SUCCESS;
+        }
         ["--role", role] => role_on_stdin(&call.layout, role),
         _ => {
             let known =

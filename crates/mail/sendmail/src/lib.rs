@@ -28,6 +28,10 @@ use sysexits::{DATAERR, Failure, NOUSER, OK, UNAVAILABLE, USAGE};
 
 /// Runs the command that `call` names.
 pub fn run(call: &Call) -> ExitCode {
+    if call.args.first().is_some_and(|word| word == "--help") {
+        println!("{}", usage(&call.name));
+        return ExitCode::SUCCESS;
+    }
     let result = match call.name.as_str() {
         "postqueue" => queue::postqueue(call),
         "newaliases" => Options::parse(&call.args).and_then(|_| aliases::rebuild(call)),
@@ -42,6 +46,41 @@ pub fn run(call: &Call) -> ExitCode {
                 eprintln!("help: {help}");
             }
             ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// What can be typed, for `--help`: no option of these programs begins with two dashes, so it takes nothing away.
+fn usage(name: &str) -> &'static str {
+    match name {
+        "postqueue" => {
+            "usage: postqueue -p | -j | -f | -i QUEUEID | -s SITE
+
+Shows the queue, or tries what waits in it.
+
+  -p          show the queue, as mailq does
+  -j          the same as JSON, one message a line
+  -f          try everything that waits
+  -i QUEUEID  try this message
+  -s SITE     try what waits for this domain"
+        }
+        "mailq" => "usage: mailq\n\nShows the mail that waits. To try it again now: postqueue -f",
+        "newaliases" => "usage: newaliases\n\nReads the alias file, tells its mistakes and counts its names.",
+        _ => {
+            "usage: sendmail [-t] [-i] [-f sender] [-F name] [-v] [-b{m,s,p,i,v}] [-q] [--] recipient ...
+
+Takes a message on standard input and hands it to the mail daemon.
+
+  -t         recipients are those of To:, Cc: and Bcc:
+  -i         a line with a lone dot does not end the message
+  -f SENDER  the envelope sender
+  -F NAME    the sender's full name
+  -bs        speak SMTP on standard input and output
+  -bp        show the queue (mailq)
+  -bi        check the aliases (newaliases)
+  -bv        do not deliver: tell where the mail would go
+  -q         try what waits in the queue
+  -v         show what is done"
         }
     }
 }

@@ -497,6 +497,7 @@ fn malformed_bytes_cost_only_themselves() {
     let status = words_of(&house.call("status", &[]));
     for part in [
         "timed control: malformed",
+        "timed ntp: malformed",
         "timed chronyc: malformed",
         "logd control:",
         "maild smtp:",

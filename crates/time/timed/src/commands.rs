@@ -284,7 +284,24 @@ fn source_stats(daemon: &Daemon, index: u32) -> Result<SourceStats, Status> {
 
 fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
     let local = daemon.local_now();
-    let peer = peer(daemon, index).ok_or(Status::NoSuchSource)?;
+    let Some(peer) = peer(daemon, index) else {
+        // A name without an address yet is listed like a source without samples.
+        let number = unresolved(daemon, index)?;
+        return Ok(SelectData {
+            reference_id: 0,
+            address: Address::Unresolved(number),
+            state: b'M',
+            authenticated: 0,
+            leap: 3,
+            unused: 0,
+            configured: SelectOptions::default(),
+            effective: SelectOptions::default(),
+            last_sample_ago: NEVER,
+            score: Float(1.0),
+            offset_min: Float(0.0),
+            offset_max: Float(0.0),
+        });
+    };
     let letter = selection_letter(daemon, peer);
     let bits = |treatment: time_core::SourceSettings| {
         SelectOptions::default()
@@ -649,7 +666,8 @@ pub(crate) fn status(daemon: &Daemon) -> control::Value {
             })
         })
         .collect();
-    let ntp = daemon.server.counters();
+    let totals = daemon.serving.totals();
+    let ntp = totals.server;
     control::json!({
         "synchronised": report.leap != LeapStatus::Unsynchronised,
         "follows": followed(&report),
@@ -662,6 +680,7 @@ pub(crate) fn status(daemon: &Daemon) -> control::Value {
         "server_precision": SERVER_PRECISION,
         "ntp": {
             "received": ntp.received, "answered": ntp.answered, "denied": ntp.denied, "malformed": ntp.malformed,
+            "limited": totals.limited,
         },
         "commands": {
             "received": daemon.commands_received, "refused": daemon.commands_refused,

@@ -14,6 +14,8 @@ pub struct Texts {
     /// What `banto VERB --help` prints.
     pub verb_help: &'static [(&'static str, &'static str)],
     pub programs: &'static str,
+    /// What a program is for.
+    pub about: fn(&crate::programs::Program) -> &'static str,
     pub unknown_name: &'static str,
     pub did_you_mean: &'static str,
     pub unknown_option: &'static str,

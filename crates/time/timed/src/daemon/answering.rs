@@ -257,7 +257,11 @@ impl Daemon {
                 self.reopen_logs();
                 self.read_keys()
                     .map_err(|error| control::Refusal::new(format!("cannot read the key file: {error}")))?;
-                Ok(control::json!({ "reopened": "logs", "read": "keys" }))
+                Ok(control::json!({
+                    "reopened": "logs",
+                    "read": "keys",
+                    "note": "the logs were opened and the keys read anew; chrony.conf counts from the next start",
+                }))
             }
             "reload" => Err(request.not_allowed()),
             _ => Err(request.unknown(&["status", "reload"])),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use layout::{Call, Layout};
 
 use crate::texts::{self, Texts, fill};
-use crate::{check, doctor, programs, reload, status, tour, up};
+use crate::{check, doctor, programs, reload, status, time, tour, up};
 
 /// The name of the executable itself.
 const OWN_NAME: &str = "banto";
@@ -16,7 +16,7 @@ const OWN_NAME: &str = "banto";
 const DEFAULT_DIR: &str = "banto-data";
 
 /// banto's own verbs.
-pub const VERBS: &[&str] = &["up", "status", "doctor", "tour", "check", "reload", "help"];
+pub const VERBS: &[&str] = &["up", "status", "doctor", "tour", "check", "time", "reload", "help"];
 
 /// The variable that says where the house is when `--dir` does not.
 const DIR_VARIABLE: &str = "BANTO_DIR";
@@ -147,6 +147,11 @@ fn own_verb(
             Err(()) => return dir_needs_value(texts),
         }
     }
+    if verb == "time" && flags.iter().any(|flag| flag == "--help" || flag == "-h") {
+        end_quietly_on_closed_pipe();
+        print!("{}", texts.time.help);
+        return ExitCode::SUCCESS;
+    }
     if flags.iter().any(|flag| flag == "--help" || flag == "-h") {
         end_quietly_on_closed_pipe();
         let found = texts.verb_help.iter().find(|(name, _)| *name == verb);
@@ -162,9 +167,13 @@ fn own_verb(
         "status" => &["--json"],
         "doctor" => &["--json", "--strict"],
         "check" | "reload" => &[],
+        // It looks at its own words.
+        "time" => &[],
         _ => &["--yes"],
     };
-    if let Some(wrong) = flags.iter().find(|flag| !known.contains(&flag.as_str())) {
+    if verb != "time"
+        && let Some(wrong) = flags.iter().find(|flag| !known.contains(&flag.as_str()))
+    {
         let error = fill(texts.unknown_option, &[("option", wrong), ("verb", &verb)]);
         let near = conf_text::nearest(wrong, known.iter().copied());
         let options = known.iter().map(|option| format!(" [{option}]")).collect::<String>();
@@ -189,6 +198,7 @@ fn own_verb(
         "status" => status::run(&given, has("--json")),
         "doctor" => doctor::run(&given, has("--json"), has("--strict")),
         "check" => check::run(&given),
+        "time" => time::run(&given, &flags),
         "reload" => reload::run(&given, service.as_deref()),
         _ => tour::run(&given, has("--yes")),
     }

@@ -19,6 +19,7 @@ mod status;
 mod supervisor;
 mod terminal_line;
 mod texts;
+mod time;
 mod tour;
 mod up;
 

@@ -55,7 +55,7 @@ pub fn require_house(given: &Given) -> bool {
 }
 
 /// Whether somebody holds the house's lock.
-fn is_up(dir: &Path) -> bool {
+pub fn is_up(dir: &Path) -> bool {
     match std::fs::File::open(dir.join(LOCK_FILE)) {
         Ok(file) => sys::file::flock_exclusive(&file, false).is_err(),
         // Another user's house: the lock is its owner's alone, its sockets tell the rest.

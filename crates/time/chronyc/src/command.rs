@@ -457,8 +457,7 @@ fn manual(s: &mut Session<'_>, words: &str) -> bool {
 }
 
 fn settime(s: &mut Session<'_>, words: &str) -> bool {
-    let now = sys::clock::realtime_ns().div_euclid(1_000_000_000);
-    let Some(seconds) = crate::date::parse(words, now, sys::rtc::to_local, sys::rtc::from_local) else {
+    let Some(seconds) = crate::parse_time(words) else {
         s.print("510 - Could not parse date string\n");
         eprintln!("help: settime 16:30:05, or settime Nov 21, 2015 16:30:05");
         return false;

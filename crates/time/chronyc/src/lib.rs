@@ -26,6 +26,12 @@ use std::process::ExitCode;
 use connection::{Connection, Family, Place};
 use session::{Options, Session, interrupted};
 
+/// A time as people type it, in the local time zone where they name none: seconds since the Unix epoch.
+pub fn parse_time(text: &str) -> Option<i64> {
+    let now = sys::clock::realtime_ns().div_euclid(1_000_000_000);
+    date::parse(text, now, sys::rtc::to_local, sys::rtc::from_local)
+}
+
 /// Runs the command; exits 0 when the last command succeeded.
 pub fn run(call: &layout::Call) -> ExitCode {
     let line = match CommandLine::parse(call) {

@@ -1,6 +1,7 @@
 //! The answers to `chronyc`.
 
 mod change;
+pub(crate) mod people;
 
 use crate::daemon::{Daemon, SERVER_PRECISION};
 use crate::peers::Peer;

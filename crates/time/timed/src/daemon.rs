@@ -105,6 +105,7 @@ pub(crate) struct Daemon {
     pub(crate) local_gate: crate::local::LocalGate,
     pub(crate) manual: crate::settime::ManualInput,
     pub(crate) leap: leap::LeapWatch,
+    pub(crate) trace: crate::trace::Trace,
     leap_due: Option<LocalTime>,
     drift_due: Duration,
     kernel_status_due: Duration,
@@ -222,6 +223,7 @@ impl Daemon {
             local_gate: crate::local::LocalGate::new(now),
             manual: crate::settime::ManualInput::new(config.settings.manual),
             leap_due: None,
+            trace: crate::trace::Trace::default(),
             leap: leap::LeapWatch::new(&config.settings, clock_is_kernel),
             drift_due: now + config.drift_interval.min(FIRST_DRIFT_AFTER),
             kernel_status_due: now,
@@ -518,6 +520,7 @@ impl Daemon {
             self.log.flush();
             self.refresh_old_names(now);
             self.look_for_leap(now);
+            self.trace_clock(now);
         }
         if self.options.once != Once::No {
             self.finish_once(now);

@@ -23,6 +23,7 @@ mod resolver;
 mod serving;
 mod settime;
 mod sockets;
+mod trace;
 
 use options::{Action, Options};
 use std::io::Write;

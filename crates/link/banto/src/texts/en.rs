@@ -13,6 +13,7 @@ banto keeps the clock, the log and the mail of this host, and links them.
   banto doctor   send a nonce through the whole chain         [--json] [--strict]
   banto tour     ten steps through a running house            [--yes]
   banto check    read every configuration file, and tell all mistakes
+  banto time     the clock: status, plot, set, explain
   banto reload   ask the daemons to read them again           [SERVICE]
   banto NAME     a program of the trade, see below
   banto help, banto VERB --help, banto --version
@@ -96,6 +97,7 @@ exit code: 0
     option_needs_value: "`{option}` needs a value",
     help_word: "help",
     error_word: "error",
+    time: &super::time::EN,
 
     up_house: "banto {version}: a house in {dir}",
     up_written: "  wrote the defaults: {files}",

@@ -13,6 +13,7 @@ banto (番頭) は、このホストの時計・ログ・メールを預かり�
   banto doctor   合言葉をひとつ、端から端まで流して確かめる    [--json] [--strict]
   banto tour     動いている家を十の段で案内する                [--yes]
   banto check    設定ファイルをすべて読み、間違いを残らず告げる
+  banto time     時計: status, plot, set, explain
   banto reload   デーモンに設定の読み直しを頼む                [SERVICE]
   banto 名前     おなじみのコマンド (下の一覧)
   banto help、banto VERB --help、banto --version
@@ -96,6 +97,7 @@ DIR で家を動かします。省くと BANTO_DIR、それもなければ ./ban
     option_needs_value: "`{option}` には値が要ります",
     help_word: "ヒント",
     error_word: "エラー",
+    time: &super::time::JA,
 
     up_house: "banto {version}: 家は {dir}",
     up_written: "  既定の設定を書きました: {files}",

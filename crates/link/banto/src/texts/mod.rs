@@ -4,6 +4,9 @@
 
 mod en;
 mod ja;
+mod time;
+
+pub use time::TimeTexts;
 
 use std::ffi::OsString;
 
@@ -22,6 +25,8 @@ pub struct Texts {
     pub option_needs_value: &'static str,
     pub help_word: &'static str,
     pub error_word: &'static str,
+    /// What `banto time` says.
+    pub time: &'static TimeTexts,
 
     // up
     pub up_house: &'static str,
@@ -169,6 +174,12 @@ fn choose(variable: impl Fn(&str) -> Option<OsString>) -> &'static Texts {
     let locale = locale.to_string_lossy();
     let language = locale.split(['_', '.', '@']).next().unwrap_or_default();
     if language == "ja" { &ja::TEXTS } else { &en::TEXTS }
+}
+
+/// Both languages, for tests that hold for each.
+#[cfg(test)]
+pub fn every_language() -> [&'static Texts; 2] {
+    [&en::TEXTS, &ja::TEXTS]
 }
 
 /// Puts values into a text: each `{name}` becomes its value.

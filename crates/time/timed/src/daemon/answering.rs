@@ -253,6 +253,10 @@ impl Daemon {
         let Some(mut control) = self.control.take() else { return };
         control.serve(|request| match request.verb.as_str() {
             "status" => Ok(commands::status(self)),
+            "history" => Ok(commands::people::history(self)),
+            "reasons" => Ok(commands::people::reasons(self)),
+            "set" if request.may_change() => commands::people::set(self, &request.args),
+            "set" => Err(request.not_allowed()),
             "reload" if request.may_change() => {
                 self.reopen_logs();
                 self.read_keys()
@@ -264,7 +268,7 @@ impl Daemon {
                 }))
             }
             "reload" => Err(request.not_allowed()),
-            _ => Err(request.unknown(&["status", "reload"])),
+            _ => Err(request.unknown(&["status", "history", "reasons", "set", "reload"])),
         });
         self.control = Some(control);
     }

@@ -124,6 +124,32 @@ impl Daemon {
         self.handle(events);
     }
 
+    /// Keeps a point of the day, if one is due.
+    pub(super) fn trace_clock(&mut self, now: Duration) {
+        if !self.trace.is_due(now) {
+            return;
+        }
+        let local = self.local_now();
+        let one = self.keeper.tracking(local);
+        self.trace.push(crate::trace::Point {
+            at: local.0 as f64 * 1e-9,
+            offset: -(one.offset + self.clock.ahead_of_kernel()),
+            bound: self.keeper.error_bound(local),
+            frequency_ppm: -one.frequency * 1e6,
+        });
+    }
+
+    /// Steps the clock by what a person says (`banto time set`).
+    pub(crate) fn step_by_hand(&mut self, nanos: i64) -> Result<(), time_core::ClockError> {
+        time_core::Clock::step(&mut self.clock, nanos)?;
+        self.epoch = super::epoch();
+        let events = self.keeper.clock_jumped(nanos);
+        self.forget_requests();
+        self.log.say(&Happened::Stepped { seconds: nanos as f64 * 1e-9 });
+        self.handle(events);
+        Ok(())
+    }
+
     /// `authselectmode`: what sources with and without authentication are to each other (`chrony.conf(5)`).
     pub(crate) fn choose_selection_options(&mut self) {
         let mode = match self.config.settings.auth_select_mode {

@@ -1,0 +1,118 @@
+//! What `banto time` says.
+
+/// Everything that it says, in one language.
+#[allow(missing_docs)] // each text says itself what it is for
+pub struct TimeTexts {
+    pub help: &'static str,
+    pub clock: &'static str,
+    pub clock_unsynchronised: &'static str,
+    pub frequency: &'static str,
+    pub sets: &'static str,
+    pub measures: &'static str,
+    pub no_points: &'static str,
+    pub plot_title: &'static str,
+    pub plot_legend: &'static str,
+    pub set_done: &'static str,
+    pub set_wrong: &'static str,
+    pub set_help: &'static str,
+    pub no_sources: &'static str,
+    pub unresolved: &'static str,
+    pub selected: &'static str,
+    pub selected_alone: &'static str,
+    pub nothing: &'static str,
+    pub combined: &'static str,
+    pub falseticker: &'static str,
+    pub silent: &'static str,
+    pub few: &'static str,
+    pub offline: &'static str,
+    pub distant: &'static str,
+    pub jittery: &'static str,
+    pub noselect: &'static str,
+    pub unpreferred: &'static str,
+    pub not_combined: &'static str,
+    pub waits: &'static str,
+}
+
+pub(super) static EN: TimeTexts = TimeTexts {
+    help: "\
+usage: banto [--dir DIR] time status | plot [--svg] | set \"2025-01-01 00:00:00\" | explain
+
+  status    how far off the clock is, and how sure that is      [--json]
+  plot      offset and error bound of the last day; --svg prints a drawing for a browser
+  set       steps the clock to a time; refused while a source is followed
+  explain   why this source was chosen and the others were not
+
+Where no house is named or up, the installed time daemon is asked.
+
+exit codes: 0 done; 1 refused, or the daemon does not answer; 64 wrong command line
+",
+    clock: "offset {offset}, right within {bound}; follows {reference} (stratum {stratum})",
+    clock_unsynchronised: "not synchronised: no source is followed",
+    frequency: "the oscillator is {ppm} ppm off, which is corrected",
+    sets: "this daemon sets the clock",
+    measures: "this daemon measures the clock and never sets it",
+    no_points: "there are no points yet: the daemon keeps one every {seconds} s",
+    plot_title: "{count} points from {from} to {to}, UTC",
+    plot_legend: "* offset (fast is up)   : error bound",
+    set_done: "the clock was stepped by {seconds}",
+    set_wrong: "`{text}` is no time",
+    set_help: "banto time set \"2025-01-01 00:00:00\"",
+    no_sources: "There is no source. chrony.conf names them: server ntp.example.net iburst",
+    unresolved: "{name} has no address yet: the name server did not answer, or does not know it.",
+    selected: "{name} is followed: of {count} that agree, its root distance of {distance} (stratum {stratum}) is the best.",
+    selected_alone: "{name} is followed: it is the only one that can be (root distance {distance}, stratum {stratum}).",
+    nothing: "Nothing is followed.",
+    combined: "{name} is combined with it: it agrees, and its root distance of {distance} is near enough.",
+    falseticker: "{name} is a falseticker: it says {offset} +/- {distance}, which does not agree with the majority.",
+    silent: "{name} cannot be followed: it has not answered the last eight requests.",
+    few: "{name} cannot be followed yet: {samples} measurements are too few.",
+    offline: "{name} is not asked: it is offline. chronyc online",
+    distant: "{name} cannot be followed: its root distance of {distance} exceeds maxdistance, {limit}.",
+    jittery: "{name} cannot be followed: its jitter of {jitter} exceeds maxjitter, {limit}.",
+    noselect: "{name} is only watched: it has the option noselect, or authselectmode gave it that.",
+    unpreferred: "{name} is not used: others have the option prefer.",
+    not_combined: "{name} agrees, but is not combined: its root distance of {distance} exceeds {limit} times that of the selected one.",
+    waits: "{name} could be followed, but minsources asks for {count} that agree, or a required one is missing.",
+};
+
+pub(super) static JA: TimeTexts = TimeTexts {
+    help: "\
+使い方: banto [--dir DIR] time status | plot [--svg] | set \"2025-01-01 00:00:00\" | explain
+
+  status    時計のずれと、その確かさ      [--json]
+  plot      この一日のずれと誤差の上限。--svg はブラウザ用の図を出します
+  set       時計を指定の時刻に合わせます。時刻源に従っている間は断ります
+  explain   なぜこの時刻源が選ばれ、他は選ばれなかったか
+
+家が指定されず動いてもいなければ、インストールされた時計のデーモンに尋ねます。
+
+終了コード: 0 完了; 1 断られた、またはデーモンが応答しない; 64 コマンドラインの誤り
+",
+    clock: "ずれ {offset}、誤差 {bound} 以内。{reference} (stratum {stratum}) に従っています",
+    clock_unsynchronised: "同期していません: 従える時刻源がありません",
+    frequency: "発振器のずれは {ppm} ppm で、補正しています",
+    sets: "このデーモンは時計を合わせます",
+    measures: "このデーモンは時計を測るだけで、合わせません",
+    no_points: "まだ点がありません: デーモンは {seconds} 秒ごとに一つ記録します",
+    plot_title: "{count} 点、{from} から {to} まで (UTC)",
+    plot_legend: "* ずれ (進みが上)   : 誤差の上限",
+    set_done: "時計を {seconds} 動かしました",
+    set_wrong: "`{text}` は時刻ではありません",
+    set_help: "banto time set \"2025-01-01 00:00:00\"",
+    no_sources: "時刻源がありません。chrony.conf に書きます: server ntp.example.net iburst",
+    unresolved: "{name} のアドレスがまだ分かりません: ネームサーバが応答しないか、この名前を知りません。",
+    selected: "{name} に従っています: 一致する {count} 個のうち、root distance {distance} (stratum {stratum}) が最良です。",
+    selected_alone: "{name} に従っています: 従えるのはこれだけです (root distance {distance}、stratum {stratum})。",
+    nothing: "どの時刻源にも従っていません。",
+    combined: "{name} は合成されています: 一致しており、root distance {distance} も十分近いためです。",
+    falseticker: "{name} は falseticker です: {offset} +/- {distance} と言い、多数と一致しません。",
+    silent: "{name} には従えません: 直近の 8 回の要求に応答していません。",
+    few: "{name} にはまだ従えません: 測定 {samples} 回では足りません。",
+    offline: "{name} には尋ねていません: オフラインです。chronyc online",
+    distant: "{name} には従えません: root distance {distance} が maxdistance の {limit} を超えています。",
+    jittery: "{name} には従えません: ゆらぎ {jitter} が maxjitter の {limit} を超えています。",
+    noselect: "{name} は見ているだけです: noselect が指定されたか、authselectmode によるものです。",
+    unpreferred: "{name} は使いません: 他に prefer の時刻源があります。",
+    not_combined: "{name} は一致しますが合成しません: root distance {distance} が、選ばれたものの {limit} 倍を超えています。",
+    waits: "{name} には従えますが、minsources が {count} 個の一致を求めているか、require の時刻源がありません。",
+};

@@ -1,0 +1,230 @@
+//! `banto time`: the clock for people: how it is, how it was, why, and setting it by hand.
+
+mod plot;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use control::{CallError, Client, Value};
+use house_status::{bound_text, seconds_text};
+use layout::Layout;
+
+use crate::command_line::Given;
+use crate::status::is_up;
+use crate::texts::{TimeTexts, fill};
+
+/// How long the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The exit code for a wrong command line (`sysexits.h`: `EX_USAGE`).
+const EX_USAGE: u8 = 64;
+
+/// Runs `banto time WORDS`.
+pub fn run(given: &Given, words: &[String]) -> ExitCode {
+    let texts = given.texts.time;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["status"] => status(given, false),
+        ["status", "--json"] => status(given, true),
+        ["plot"] => plot(given, false),
+        ["plot", "--svg"] => plot(given, true),
+        ["set", rest @ ..] if !rest.is_empty() => set(given, &rest.join(" ")),
+        ["explain"] => explain(given),
+        _ => {
+            eprint!("{}", texts.help);
+            return ExitCode::from(EX_USAGE);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Said) => ExitCode::FAILURE,
+        Err(Failed::Call(CallError::Refused { error, help })) => {
+            given.complain(&error, help.as_deref());
+            ExitCode::FAILURE
+        }
+        Err(Failed::Call(error)) => {
+            given.complain(&error.to_string(), Some("systemctl start banto-timed    banto --dir DIR up"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Failed {
+    /// Why was said.
+    Said,
+    Call(CallError),
+}
+
+impl From<CallError> for Failed {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+/// Asks the house's daemon, or where no house is named or up, the installed one.
+fn ask(given: &Given, verb: &str, args: Value) -> Result<Value, CallError> {
+    let house = given.typed_dir.is_some() || is_up(&given.dir);
+    let layout = if house { given.layout() } else { Layout::system() };
+    Client::connect(&control::socket_path(&layout, "timed"), PATIENCE)?.call(verb, args)
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
+}
+
+fn status(given: &Given, as_json: bool) -> Result<(), Failed> {
+    let texts = given.texts.time;
+    let value = ask(given, "status", Value::Null)?;
+    if as_json {
+        println!("{value:#}");
+        return Ok(());
+    }
+    if value["synchronised"] == Value::Bool(true) {
+        let line = fill(
+            texts.clock,
+            &[
+                ("offset", &seconds_text(number(&value["clock_offset_seconds"]))),
+                ("bound", &bound_text(number(&value["error_bound_seconds"]))),
+                ("reference", &value["follows"].as_str().unwrap_or("?")),
+                ("stratum", &value["stratum"]),
+            ],
+        );
+        println!("{line}");
+    } else {
+        println!("{}", texts.clock_unsynchronised);
+    }
+    println!("{}", fill(texts.frequency, &[("ppm", &format!("{:+.3}", number(&value["frequency_ppm"])))]));
+    println!("{}", if value["controls_clock"] == Value::Bool(true) { texts.sets } else { texts.measures });
+    Ok(())
+}
+
+fn plot(given: &Given, svg: bool) -> Result<(), Failed> {
+    let texts = given.texts.time;
+    let value = ask(given, "history", Value::Null)?;
+    let points = plot::points(&value);
+    if points.is_empty() {
+        given.complain(&fill(texts.no_points, &[("seconds", &value["interval_seconds"])]), None);
+        return Err(Failed::Said);
+    }
+    print!("{}", if svg { plot::svg(&points, texts) } else { plot::text(&points, texts) });
+    Ok(())
+}
+
+fn set(given: &Given, text: &str) -> Result<(), Failed> {
+    let texts = given.texts.time;
+    let Some(seconds) = chronyc::parse_time(text) else {
+        given.complain(&fill(texts.set_wrong, &[("text", &text)]), Some(texts.set_help));
+        return Err(Failed::Said);
+    };
+    let nanos = seconds.saturating_mul(1_000_000_000);
+    let done = ask(given, "set", control::json!({ "unix_nanoseconds": nanos }))?;
+    println!("{}", fill(texts.set_done, &[("seconds", &seconds_text(number(&done["stepped_seconds"])))]));
+    Ok(())
+}
+
+fn explain(given: &Given) -> Result<(), Failed> {
+    let value = ask(given, "reasons", Value::Null)?;
+    for sentence in sentences(given.texts.time, &value) {
+        println!("{sentence}");
+    }
+    Ok(())
+}
+
+/// One sentence for each source, the followed one first.
+fn sentences(texts: &TimeTexts, value: &Value) -> Vec<String> {
+    let empty = Vec::new();
+    let sources = value["sources"].as_array().unwrap_or(&empty);
+    let letter = |source: &Value| source["letter"].as_str().unwrap_or("?").to_owned();
+    let agree =
+        sources.iter().filter(|source| ["*", "+", "D", "P", "W"].contains(&letter(source).as_str())).count();
+    let mut said = Vec::new();
+    let mut selected = sources.iter().filter(|source| letter(source) == "*").peekable();
+    if sources.is_empty() && value["unresolved"].as_array().is_none_or(Vec::is_empty) {
+        return vec![texts.no_sources.to_owned()];
+    }
+    if selected.peek().is_none() {
+        said.push(texts.nothing.to_owned());
+    }
+    for source in selected.chain(sources.iter().filter(|source| letter(source) != "*")) {
+        let text = match letter(source).as_str() {
+            "*" if agree > 1 => texts.selected,
+            "*" => texts.selected_alone,
+            "+" => texts.combined,
+            "x" => texts.falseticker,
+            "d" => texts.distant,
+            "~" => texts.jittery,
+            "N" => texts.noselect,
+            "P" => texts.unpreferred,
+            "D" => texts.not_combined,
+            "W" => texts.waits,
+            _ if source["online"] == Value::Bool(false) => texts.offline,
+            _ if source["reach"] == 0 => texts.silent,
+            _ => texts.few,
+        };
+        let (address, name) =
+            (source["address"].as_str().unwrap_or("?"), source["name"].as_str().unwrap_or("?"));
+        let name = if name == address { name.to_owned() } else { format!("{name} ({address})") };
+        let limit = match letter(source).as_str() {
+            "~" => bound_text(number(&value["max_jitter_seconds"])),
+            "D" => format!("{}", number(&value["combine_limit"])),
+            _ => bound_text(number(&value["max_distance_seconds"])),
+        };
+        let count = if letter(source) == "W" { value["min_sources"].to_string() } else { agree.to_string() };
+        said.push(fill(
+            text,
+            &[
+                ("name", &name),
+                ("count", &count),
+                ("distance", &bound_text(number(&source["distance_seconds"]))),
+                ("offset", &seconds_text(number(&source["offset_seconds"]))),
+                ("jitter", &bound_text(number(&source["jitter_seconds"]))),
+                ("stratum", &source["stratum"]),
+                ("samples", &source["samples"]),
+                ("limit", &limit),
+            ],
+        ));
+    }
+    for name in value["unresolved"].as_array().unwrap_or(&empty) {
+        said.push(fill(texts.unresolved, &[("name", &name.as_str().unwrap_or("?"))]));
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: every letter of the selection has a sentence with its numbers, in both languages, and no value is left unfilled.
+    #[test]
+    fn every_reason_has_a_sentence() {
+        let source = |letter: &str, reach: u8, online: bool| {
+            control::json!({
+                "name": "ntp.example", "address": "192.0.2.1", "letter": letter, "reach": reach, "online": online,
+                "samples": 2, "stratum": 2, "offset_seconds": 0.5, "distance_seconds": 0.012, "jitter_seconds": 0.001,
+            })
+        };
+        let all: Vec<Value> = ["+", "x", "d", "~", "N", "P", "D", "W", "M", "*"]
+            .iter()
+            .map(|letter| source(letter, 1, true))
+            .chain([source("M", 0, true), source("M", 0, false)])
+            .collect();
+        let value = control::json!({
+            "sources": all, "unresolved": ["none.example"], "max_distance_seconds": 3.0, "max_jitter_seconds": 1.0,
+            "min_sources": 2, "combine_limit": 3.0,
+        });
+        for texts in crate::texts::every_language().map(|texts| texts.time) {
+            let said = sentences(texts, &value);
+            assert_eq!(said.len(), 13);
+            assert!(
+                said[0].contains("12.0 ms") && said[0].contains("ntp.example (192.0.2.1)"),
+                "{}",
+                said[0]
+            );
+            for (index, sentence) in said.iter().enumerate() {
+                assert!(!sentence.contains(['{', '}']), "{sentence}");
+                assert!(said[..index].iter().all(|other| other != sentence), "{sentence}");
+            }
+            let none = control::json!({ "sources": [], "unresolved": [] });
+            assert_eq!(sentences(texts, &none), [texts.no_sources]);
+        }
+    }
+}

@@ -197,6 +197,7 @@ const AUTH_MODE: usize = 1;
 const AUTH_ALGORITHM: usize = 3;
 const AUTH_ATTEMPTS: usize = 6;
 const AUTH_COOKIES: usize = 8;
+const STATS_DROPPED: usize = 6;
 const STATS_ACCEPTED: usize = 5;
 const STATS_AUTHENTICATED: usize = 7;
 
@@ -516,6 +517,22 @@ fn clients_that_hang_cost_the_key_server_nothing() {
         assert!(matches!(stream.read(&mut byte), Ok(0)) || stream.read(&mut byte).is_err());
         assert!(server.number("serverstats", STATS_ACCEPTED) >= 1);
     }
+}
+
+/// Goal: an address that connects for keys more often than `ntsratelimit` says is hung up on, and counted.
+#[test]
+fn connections_for_keys_are_limited_by_rate() {
+    let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    let (there, ports) = (TempDir::new(), ports());
+    let more = "ntsratelimit interval 12 burst 3 leak 4";
+    let server = Daemon::server(under_test(), &there, ports, &certificates, more);
+    // Every sixteenth is let in all the same, at random: of forty some are not.
+    let streams: Vec<_> = (0..40).map(|_| TcpStream::connect(("127.0.0.1", ports.1))).collect();
+    assert!(streams.iter().all(Result::is_ok));
+    let counted = || server.number("serverstats", STATS_ACCEPTED) == 40;
+    assert!(eventually(PATIENCE, counted), "{}", server.chronyc(&["serverstats"]));
+    let dropped = server.number("serverstats", STATS_DROPPED);
+    assert!((10..=37).contains(&dropped), "{dropped}");
 }
 
 /// Goal: datagrams with fields of NTS that are cut, too long, doubled or changed get no reply longer than themselves, and the server

@@ -12,7 +12,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("initstepslew", "`makestep` with `iburst` does the same within seconds"),
     ("mailonchange", "`banto.toml` sends mail on any log record, this one too"),
     ("ntpsigndsocket", "replies are not signed for Samba"),
-    ("ntsratelimit", "connections for keys are limited in number and time, not by rate"),
     ("ptpdomain", "there is no NTP over PTP"),
     ("ptpport", "there is no NTP over PTP"),
     ("refclock", "reference clocks are not read yet"),

@@ -100,6 +100,11 @@ impl Serving {
         Self { shared, workers: Vec::new(), threads, running: false, open: [None; 2], published: None }
     }
 
+    /// What the workers share: the memory of clients is the key establishment's too.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// How many sockets each address needs.
     pub(crate) fn threads(&self) -> usize {
         self.threads

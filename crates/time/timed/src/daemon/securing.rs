@@ -472,6 +472,8 @@ impl Daemon {
         let shared = Arc::new(Shared {
             access: Mutex::new(self.server.access().clone()),
             keys: Mutex::new(Arc::clone(&keys)),
+            clients: self.serving.shared(),
+            rate_limit: self.config.settings.nts.rate_limit.map(super::answering::rate_limit),
             accepted: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             is_over: AtomicBool::new(false),

@@ -6,10 +6,10 @@
 use super::session::is_for_later;
 use super::trust::read_bounded;
 use super::{ALPN, VERSIONS, export};
-use ntp_proto::AccessList;
 use ntp_proto::nts::{
     AeadAlgorithm, COOKIES_MAX, CookieKeys, KE_MESSAGE_BYTES_MAX, KeAnswer, KeOffer, message_is_complete,
 };
+use ntp_proto::{AccessList, RateLimit, Service, Treatment};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -17,7 +17,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ParsedCertificate, Res
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,9 +41,13 @@ pub(crate) struct Shared {
     pub access: Mutex<AccessList>,
     /// The keys of cookies.
     pub keys: Mutex<Arc<CookieKeys>>,
-    /// Connections that were taken.
+    /// The server's memory of clients.
+    pub clients: Arc<crate::serving::Shared>,
+    /// `ntsratelimit`.
+    pub rate_limit: Option<RateLimit>,
+    /// Connections that were made, as chronyd counts them: with those that were dropped.
     pub accepted: AtomicU64,
-    /// Connections that were closed without a word: not allowed, or too many.
+    /// Connections that were closed without a word: not allowed, too many, or too often.
     pub dropped: AtomicU64,
     /// The daemon ends.
     pub is_over: AtomicBool,
@@ -61,6 +65,13 @@ impl Shared {
     /// The keys changed.
     pub(crate) fn set_keys(&self, keys: Arc<CookieKeys>) {
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// Whether an address may connect, which is counted.
+    fn admits(&self, from: IpAddr, now: Duration) -> bool {
+        let allowed = self.access.lock().unwrap_or_else(PoisonError::into_inner).allows(from);
+        let Some(memory) = self.clients.memory.as_ref().filter(|_| allowed) else { return allowed };
+        memory.hit(from, Service::NtsKe, now, self.rate_limit.as_ref()) == Treatment::Answer
     }
 
     fn keys(&self) -> Arc<CookieKeys> {
@@ -212,13 +223,13 @@ impl KeServer {
     fn accept(&mut self, index: usize, now: Duration) {
         for _ in 0..ACCEPTS_MAX {
             let Some(Ok((stream, from))) = self.listeners.get(index).map(TcpListener::accept) else { return };
-            let allowed = self.shared.access.lock().unwrap_or_else(PoisonError::into_inner).allows(from.ip());
+            self.shared.accepted.fetch_add(1, Ordering::Relaxed);
+            let allowed = self.shared.admits(from.ip(), now);
             let has_place = self.connections.len() < self.offer.connections_max;
             let tls = ServerConnection::new(Arc::clone(&self.offer.tls));
             match (tls, stream.set_nonblocking(true)) {
                 (Ok(mut tls), Ok(())) if allowed && has_place => {
                     tls.set_buffer_limit(Some(KE_MESSAGE_BYTES_MAX));
-                    self.shared.accepted.fetch_add(1, Ordering::Relaxed);
                     let ends = now + TIME_MAX;
                     self.connections.push(Connection {
                         stream,

@@ -143,23 +143,22 @@ impl ClientRecord {
             Service::Command => command,
         }
     }
-
-    fn last(&self) -> u32 {
-        self.accounts.iter().filter(|one| one.hits > 0).map(|one| one.last).max().unwrap_or(0)
-    }
-
-    /// The counters start anew; who it is and how it is limited stays.
-    fn reset(&mut self) {
-        for account in &mut self.accounts {
-            (account.hits, account.drops) = (account.hits.min(1), 0);
-        }
-    }
 }
+
+/// What a client did: with NTP, NTS-KE, commands.
+type Accounts = [ClientAccount; 3];
+
+/// Bytes of one place.
+const PLACE_BYTES: usize = 16 + 4 + std::mem::size_of::<Accounts>();
 
 /// The table.
 #[derive(Debug, Clone)]
 pub struct ClientTable {
-    records: Vec<ClientRecord>,
+    /// Of each place the client's address, 0 where it is free, and the tick of its last request: what is looked through, apart from
+    /// what is only looked up.
+    addresses: Vec<u128>,
+    last: Vec<u32>,
+    accounts: Vec<Accounts>,
     groups_max: usize,
     seed: u64,
     draws: u64,
@@ -170,9 +169,11 @@ impl ClientTable {
     /// A table that grows up to `bytes` and holds at least [`GROUP`] clients. `seed` must be unpredictable: it decides who shares a group with
     /// whom.
     pub fn new(bytes: usize, seed: u64) -> Self {
-        let groups = (bytes / (std::mem::size_of::<ClientRecord>() * GROUP)).max(1);
+        let groups = (bytes / (PLACE_BYTES * GROUP)).max(1);
         Self {
-            records: vec![ClientRecord::default(); GROUP],
+            addresses: vec![0; GROUP],
+            last: vec![0; GROUP],
+            accounts: vec![Accounts::default(); GROUP],
             groups_max: 1 << groups.ilog2(),
             seed,
             draws: seed,
@@ -192,7 +193,7 @@ impl ClientTable {
     }
 
     fn groups(&self) -> usize {
-        self.records.len() / GROUP
+        self.addresses.len() / GROUP
     }
 
     fn range(&self, address: u128) -> std::ops::Range<usize> {
@@ -212,8 +213,8 @@ impl ClientTable {
         let (address, now) = (key(address), Moment::of(now));
         self.draws = self.draws.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let random = (self.draws ^ self.draws >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let Some(record) = self.place(address, now.ticks) else { return Treatment::Answer };
-        let [ntp, nts_ke, command] = &mut record.accounts;
+        let Some(accounts) = self.place(address, now.ticks) else { return Treatment::Answer };
+        let [ntp, nts_ke, command] = accounts;
         let account = match service {
             Service::Ntp => ntp,
             Service::NtsKe => nts_ke,
@@ -222,16 +223,16 @@ impl ClientTable {
         account.hit(now, limit, random ^ random >> 31)
     }
 
-    /// The client's record: a new one takes a free place, room that the table may still grow by, or the place of who has been
+    /// The client's accounts: a new one takes a free place, room that the table may still grow by, or the place of who has been
     /// silent longest.
-    fn place(&mut self, address: u128, now: u32) -> Option<&mut ClientRecord> {
+    fn place(&mut self, address: u128, now: u32) -> Option<&mut Accounts> {
         loop {
             let range = self.range(address);
-            let group = self.records.get(range.clone())?;
+            let group = self.addresses.get(range.clone())?;
             let found = group
                 .iter()
-                .position(|one| one.address == address)
-                .or_else(|| group.iter().position(|one| one.address == 0));
+                .position(|one| *one == address)
+                .or_else(|| group.iter().position(|one| *one == 0));
             let at = match found {
                 Some(at) => at,
                 None if self.groups() < self.groups_max => {
@@ -240,45 +241,59 @@ impl ClientTable {
                 }
                 None => {
                     self.evicted += 1;
-                    let ages = group.iter().map(|one| now.wrapping_sub(one.last()));
+                    let ages = self.last.get(range.clone())?.iter().map(|last| now.wrapping_sub(*last));
                     ages.enumerate().max_by_key(|(_, age)| *age).map_or(0, |(at, _)| at)
                 }
             };
-            let record = self.records.get_mut(range.start + at)?;
-            if record.address != address {
-                *record = ClientRecord { address, ..ClientRecord::default() };
+            let at = range.start + at;
+            let known = self.addresses.get_mut(at)?;
+            let accounts = self.accounts.get_mut(at)?;
+            if *known != address {
+                (*known, *accounts) = (address, Accounts::default());
             }
-            return Some(record);
+            *self.last.get_mut(at)? = now;
+            return Some(accounts);
         }
     }
 
     /// Twice the places. A group's clients go to two groups, so all find room.
     fn grow(&mut self) {
-        let old = std::mem::take(&mut self.records);
-        self.records = vec![ClientRecord::default(); old.len() * 2];
-        for record in old.into_iter().filter(|one| one.address != 0) {
-            let range = self.range(record.address);
-            let group = self.records.get_mut(range).unwrap_or_default();
-            if let Some(free) = group.iter_mut().find(|one| one.address == 0) {
-                *free = record;
+        let places = self.addresses.len() * 2;
+        let addresses = std::mem::replace(&mut self.addresses, vec![0; places]);
+        let last = std::mem::replace(&mut self.last, vec![0; places]);
+        let accounts = std::mem::replace(&mut self.accounts, vec![Accounts::default(); places]);
+        for ((address, last), accounts) in addresses.into_iter().zip(last).zip(accounts) {
+            let range = self.range(address);
+            let group = self.addresses.get(range.clone()).unwrap_or_default();
+            let free = group.iter().position(|one| *one == 0).map(|at| range.start + at);
+            if let Some(at) = free.filter(|_| address != 0)
+                && let Some(place) = self.addresses.get_mut(at)
+                && let Some(its_last) = self.last.get_mut(at)
+                && let Some(its_accounts) = self.accounts.get_mut(at)
+            {
+                (*place, *its_last, *its_accounts) = (address, last, accounts);
             }
         }
     }
 
     /// Places, free ones among them.
     pub fn places(&self) -> usize {
-        self.records.len()
+        self.addresses.len()
     }
 
     /// The client at a place.
-    pub fn client(&self, place: usize) -> Option<&ClientRecord> {
-        self.records.get(place).filter(|one| one.address != 0)
+    pub fn client(&self, place: usize) -> Option<ClientRecord> {
+        let address = *self.addresses.get(place)?;
+        (address != 0).then(|| ClientRecord {
+            address,
+            accounts: self.accounts.get(place).copied().unwrap_or_default(),
+        })
     }
 
-    /// Lets the counters of the client at a place start anew.
+    /// Lets the counters of the client at a place start anew; who it is and how it is limited stays.
     pub fn reset(&mut self, place: usize) {
-        if let Some(record) = self.records.get_mut(place) {
-            record.reset();
+        for account in self.accounts.get_mut(place).into_iter().flatten() {
+            (account.hits, account.drops) = (account.hits.min(1), 0);
         }
     }
 
@@ -289,7 +304,7 @@ impl ClientTable {
 
     /// The bytes that the table takes.
     pub fn bytes(&self) -> usize {
-        self.records.len() * std::mem::size_of::<ClientRecord>()
+        self.addresses.len() * PLACE_BYTES
     }
 }
 
@@ -349,7 +364,7 @@ mod tests {
                     "{limit:?} {apart:?}: {seen:?} where {expected:?} was expected"
                 );
             }
-            let record = table.records.iter().find(|one| one.address != 0).expect("it is there");
+            let record = (0..table.places()).find_map(|at| table.client(at)).expect("it is there");
             assert_eq!(record.account(Service::Ntp).drops, seen[1] + seen[2]);
             assert_eq!(record.account(Service::Ntp).hits, requests);
         };
@@ -399,7 +414,7 @@ mod tests {
         let known: Vec<usize> = (0..table.places()).filter(|at| table.client(*at).is_some()).collect();
         assert_eq!((known.len(), table.evicted()), (1000, 0));
         for at in known {
-            let client = *table.client(at).expect("it is there");
+            let client = table.client(at).expect("it is there");
             assert_eq!(client.account(Service::Ntp).age(Duration::from_secs(5)), Some(4));
             assert_eq!(client.account(Service::NtsKe).age(Duration::from_secs(5)), None);
             let command = client.account(Service::Command);

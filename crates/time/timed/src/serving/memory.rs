@@ -96,7 +96,7 @@ impl Memory {
     /// The client at a place; with `reset` its counters start anew.
     pub(crate) fn client(&self, place: usize, reset: bool) -> Option<ClientRecord> {
         let mut table = held(self.clients.get(place % PARTS)?);
-        let found = table.client(place / PARTS).copied();
+        let found = table.client(place / PARTS);
         if reset {
             table.reset(place / PARTS);
         }

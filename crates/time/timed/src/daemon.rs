@@ -110,6 +110,8 @@ pub(crate) struct Daemon {
     drift_due: Duration,
     kernel_status_due: Duration,
     ends_at: Option<Duration>,
+    /// It was told that nothing was selected so far.
+    told_unselected: bool,
     /// The last request, and to whom.
     last_request: Option<(Duration, SourceId)>,
     /// The kernel's realtime minus its monotonic clock: it changes only when somebody steps.
@@ -228,6 +230,7 @@ impl Daemon {
             drift_due: now + config.drift_interval.min(FIRST_DRIFT_AFTER),
             kernel_status_due: now,
             ends_at: options.timeout.map(|timeout| now + timeout),
+            told_unselected: false,
             last_request: None,
             epoch: epoch(),
             stepped_by_others: false,

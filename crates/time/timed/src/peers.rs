@@ -94,6 +94,8 @@ pub(crate) struct Ahead {
     pub socket: UdpSocket,
     /// Its random number: the reply bears it.
     pub nonce: NtpTimestamp,
+    /// How many went ahead of this measurement.
+    pub number: u8,
     /// The measurement waits until then.
     pub until: Duration,
 }

@@ -11,11 +11,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use sys::poll::Readiness;
-use time_core::{LocalTime, SourceId};
+use time_core::{LocalTime, NoSelection, SourceId};
 
 /// From the call that sends a datagram to its leaving the host, at most, in seconds.
 const TRANSMIT_DELAY_MAX: f64 = 0.1;
 
+/// Requests to a source after which, when nothing was ever selected, that is told: what the reach register holds.
+const REQUESTS_BEFORE_TOLD: u64 = 8;
 /// The mode of a client's request (RFC 5905 section 7.3).
 const MODE_CLIENT: u8 = 3;
 
@@ -246,6 +248,12 @@ impl Daemon {
             }
         };
         let (id, reach) = (peer.id, peer.client.reach());
+        let asked_long = peer.client.counts().0 == REQUESTS_BEFORE_TOLD;
+        if asked_long && self.keeper.tracking(self.local_now()).selected.is_none() && !self.told_unselected {
+            self.told_unselected = true;
+            let unreachable = self.peers.iter().filter(|peer| peer.client.reach() == 0).count();
+            self.log.say(&Happened::Lost(NoSelection::NoneSelectable { unreachable }));
+        }
         if let Some(event) = said {
             self.log.say(&event);
         }

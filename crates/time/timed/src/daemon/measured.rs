@@ -105,16 +105,19 @@ impl Daemon {
     /// `presend`: a packet goes ahead and wakes everybody on the way; true when the measurement has to wait for it.
     pub(super) fn wakes_ahead(&mut self, index: usize, now: Duration) -> bool {
         let Some(peer) = self.peers.get_mut(index) else { return false };
-        if peer.ahead.take().is_some()
+        // In interleaved mode two: the second brings the time of the first reply.
+        let wanted = if peer.line.options.xleave { 2 } else { 1 };
+        let sent = peer.ahead.take().map_or(0, |ahead| ahead.number);
+        if sent >= wanted
             || peer.client.poll() < peer.line.options.presend
             || peer.client.in_burst()
             || peer.lacks_key
         {
             return false;
         }
-        let sent = self.ask_from.ask(peer.address).and_then(|socket| send_ahead(socket, peer, now));
+        let went = self.ask_from.ask(peer.address).and_then(|socket| send_ahead(socket, peer, now, sent + 1));
         // What cannot be sent now, the request will say.
-        let Ok(ahead) = sent else { return false };
+        let Ok(ahead) = went else { return false };
         peer.ahead = Some(ahead);
         true
     }
@@ -156,7 +159,7 @@ impl Daemon {
 }
 
 /// A client's packet without anything of this host in it, whose reply nobody waits for.
-fn send_ahead(socket: UdpSocket, peer: &Peer, now: Duration) -> std::io::Result<Ahead> {
+fn send_ahead(socket: UdpSocket, peer: &Peer, now: Duration, number: u8) -> std::io::Result<Ahead> {
     let mut packet = [0; 48];
     let [first, .., a, b, c, d, e, f, g, h] = &mut packet;
     *first = peer.line.version << 3 | 3;
@@ -165,7 +168,7 @@ fn send_ahead(socket: UdpSocket, peer: &Peer, now: Duration) -> std::io::Result<
         *place = byte;
     }
     socket.send(&packet)?;
-    Ok(Ahead { socket, nonce, until: now + AHEAD })
+    Ok(Ahead { socket, nonce, number, until: now + AHEAD })
 }
 
 fn exchange(peer: &Peer, one: &Measurement) -> Exchange {

@@ -6,7 +6,7 @@
 //! only when the path's least delay is.
 
 use crate::clock::LocalTime;
-use crate::law::{self, ASYMMETRIES, Law, Noise};
+use crate::law::{self, ASYMMETRIES, Law, Noise, route_change};
 use std::collections::VecDeque;
 
 /// Samples that are kept and weighed anew: long enough to know the least delay, short enough to follow a change of route.
@@ -27,6 +27,8 @@ const SAMPLES_BEFORE_CONFINING: u32 = 2;
 const WIDE_BELIEF: f64 = 4.0;
 /// A measurement that had less chance than this contradicts the belief: the normal update's rule for outliers decides.
 const CONTRADICTION: f64 = 1e-3;
+/// The offset's sigma after a route became longer, as a part of by how much.
+const ROUTE_UNCERTAINTY: f64 = 0.25;
 /// A model whose log likelihood is this much below the best one's is given up until the filter starts anew.
 const HOPELESS: f64 = 40.0;
 /// Innovations beyond this many standard deviations count as no more than that, so that one outlier moves little.
@@ -131,6 +133,8 @@ pub struct Filter {
     pending_disturbance: f64,
     estimate: Option<(LocalTime, Estimate)>,
     prior: (f64, f64),
+    /// From when on the path has been longer than before.
+    route_since: Option<LocalTime>,
     outliers: i32,
     last_innovation: f64,
     last_variance: f64,
@@ -150,6 +154,7 @@ impl Filter {
             pending_disturbance: 0.0,
             estimate: None,
             prior: (frequency, frequency_sigma),
+            route_since: None,
             outliers: 0,
             last_innovation: 0.0,
             last_variance: 0.0,
@@ -177,7 +182,7 @@ impl Filter {
         }
         self.judge(&sample);
         if self.samples.len() >= self.keep_max {
-            let noise = Noise::of(self.samples.iter());
+            let noise = Noise::of(self.samples.iter(), self.route_since);
             let disturbance = self.disturbances.pop_front().unwrap_or(0.0);
             if let Some(oldest) = self.samples.pop_front() {
                 let laws = noise.laws(&oldest);
@@ -198,6 +203,7 @@ impl Filter {
         if self.outliers.unsigned_abs() >= enough {
             self.restart();
         }
+        self.follow_route();
         self.run();
         true
     }
@@ -205,7 +211,7 @@ impl Filter {
     /// Counts outliers on one side of what was expected.
     fn judge(&mut self, sample: &FilterSample) {
         let Some(expected) = self.estimate(sample.time) else { return };
-        let noise = Noise::of(self.samples.iter());
+        let noise = Noise::of(self.samples.iter(), self.route_since);
         let innovation = sample.offset - expected.offset;
         let sigma = (expected.offset_variance + 4.0 * noise.variance(sample)).sqrt();
         self.last_innovation = innovation;
@@ -240,13 +246,27 @@ impl Filter {
         self.outliers = 0;
     }
 
+    /// A route that became longer may have become so on one way only: the offset is uncertain by a part of that, and what comes next
+    /// is measured against the new least delay.
+    fn follow_route(&mut self) {
+        let known = self.route_since;
+        let present =
+            self.samples.iter().filter(move |sample| known.is_none_or(|since| sample.time >= since));
+        let Some(change) = route_change(present) else { return };
+        self.route_since = Some(change.since);
+        let first = self.samples.iter().position(|sample| sample.time == change.since);
+        if let Some(disturbance) = first.and_then(|index| self.disturbances.get_mut(index)) {
+            *disturbance += (change.longer * ROUTE_UNCERTAINTY).powi(2);
+        }
+    }
+
     /// Filters the kept samples anew and mixes the models.
     fn run(&mut self) {
         let Some(last) = self.samples.back() else {
             self.estimate = None;
             return;
         };
-        let noise = Noise::of(self.samples.iter());
+        let noise = Noise::of(self.samples.iter(), self.route_since);
         self.last_variance = noise.variance(last);
         let mut models = self.base.clone();
         for (sample, disturbance) in self.samples.iter().zip(&self.disturbances) {
@@ -276,6 +296,7 @@ impl Filter {
             sample.time = moved(sample.time);
             sample.offset -= seconds;
         }
+        self.route_since = self.route_since.map(moved);
         for model in &mut self.base {
             model.at = moved(model.at);
             model.state.offset -= seconds;
@@ -336,14 +357,14 @@ impl Filter {
         }
     }
 
-    /// The least delay among the kept samples, in seconds.
+    /// The least delay among the kept samples of the present route, in seconds.
     pub fn delay_min(&self) -> Option<f64> {
-        self.samples.iter().map(|sample| sample.delay).reduce(f64::min)
+        (!self.samples.is_empty()).then(|| Noise::of(self.samples.iter(), self.route_since).delay_min())
     }
 
     /// The middle one of the kept samples' standard deviations: what a typical measurement is worth, in seconds.
     pub fn typical_sigma(&self) -> f64 {
-        let noise = Noise::of(self.samples.iter());
+        let noise = Noise::of(self.samples.iter(), self.route_since);
         let mut variances: Vec<f64> = self.samples.iter().map(|sample| noise.variance(sample)).collect();
         variances.sort_by(f64::total_cmp);
         variances.get(variances.len() / 2).map_or(0.0, |variance| variance.sqrt())

@@ -1,6 +1,7 @@
 //! What a measurement is worth: the law of its error, given by how much its delay exceeds the path's least one
 //! (`docs/algorithm.md` section 2.1).
 
+use crate::clock::LocalTime;
 use crate::filter::FilterSample;
 
 /// Assumed asymmetries of the jitter: k, such that the part of a sample's excess that arose on the way to the server has a density
@@ -34,37 +35,105 @@ pub(crate) struct Law {
 const SPREAD_SAMPLES_MIN: f64 = 3.0;
 /// Delay that arose on one way only is no more than this many times as large as the delays are apart.
 const SPREADS: f64 = 4.0;
+/// Samples that must agree before a longer route is believed.
+const ROUTE_SAMPLES: usize = 5;
+/// A route has changed when the least delay rose by this many mean excesses of the samples before and after together...
+const ROUTE_EXCESSES: f64 = 4.0;
+/// ...and by this much, in seconds.
+const ROUTE_DELAY_MIN: f64 = 1e-5;
+
+/// A route that became longer: the time of the first sample by it, and by how much, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct RouteChange {
+    pub(crate) since: LocalTime,
+    pub(crate) longer: f64,
+}
+
+/// Looks for the moment from which on all samples took clearly longer than before. (A route that became shorter needs no search: its
+/// samples are the quickest ones.)
+pub(crate) fn route_change<'a>(
+    samples: impl Iterator<Item = &'a FilterSample> + Clone,
+) -> Option<RouteChange> {
+    let delays: Vec<(LocalTime, f64)> = samples.map(|sample| (sample.time, sample.delay)).collect();
+    let summary = |part: &[(LocalTime, f64)]| {
+        let least = part.iter().map(|(_, delay)| *delay).fold(f64::INFINITY, f64::min);
+        let mean = part.iter().map(|(_, delay)| delay - least).sum::<f64>() / part.len().max(1) as f64;
+        (least, mean)
+    };
+    let changes = (1..delays.len().saturating_sub(ROUTE_SAMPLES - 1)).filter_map(|index| {
+        let (before, after) = delays.split_at_checked(index)?;
+        let ((least_before, mean_before), (least_after, mean_after)) = (summary(before), summary(after));
+        let longer = least_after - least_before;
+        let clear = longer > ROUTE_EXCESSES * (mean_before + mean_after) + ROUTE_DELAY_MIN;
+        Some(RouteChange { since: after.first()?.0, longer }).filter(|_| clear)
+    });
+    changes.max_by(|a, b| a.longer.total_cmp(&b.longer))
+}
 
 /// What the kept samples say of the path's noise.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Noise {
-    delay_min: f64,
-    /// How far the least delay seen may be above the path's.
-    uncertainty: f64,
+    /// From when on the present route holds, if another was before it among these samples.
+    since: Option<LocalTime>,
+    before: Floor,
+    present: Floor,
     /// Mean of the excess.
     mean: f64,
+}
+
+/// The least delay of one route.
+#[derive(Debug, Clone, Copy, Default)]
+struct Floor {
+    delay: f64,
+    /// How far the least delay seen may be above the path's.
+    uncertainty: f64,
     /// How far the delays are apart; infinite while they are too few to tell.
     spread: f64,
 }
 
-impl Noise {
-    pub(crate) fn of<'a>(samples: impl Iterator<Item = &'a FilterSample> + Clone) -> Self {
+impl Floor {
+    /// With the sum of the excesses and the number of samples.
+    fn of<'a>(samples: impl Iterator<Item = &'a FilterSample> + Clone) -> (Self, f64, f64) {
         let count = samples.clone().count().max(1) as f64;
-        let delay_min = samples.clone().map(|sample| sample.delay).fold(f64::INFINITY, f64::min);
-        let delay_min = if delay_min.is_finite() { delay_min } else { 0.0 };
+        let delay = samples.clone().map(|sample| sample.delay).fold(f64::INFINITY, f64::min);
+        let delay = if delay.is_finite() { delay } else { 0.0 };
         let delay_max = samples.clone().map(|sample| sample.delay).fold(f64::NEG_INFINITY, f64::max);
-        let spread =
-            if count < SPREAD_SAMPLES_MIN { f64::INFINITY } else { (delay_max - delay_min).max(0.0) };
-        let excess: f64 = samples.map(|sample| sample.delay - delay_min).sum::<f64>() / count;
+        let spread = if count < SPREAD_SAMPLES_MIN { f64::INFINITY } else { (delay_max - delay).max(0.0) };
+        let sum: f64 = samples.map(|sample| sample.delay - delay).sum();
         // Of n delays whose excess is a sum of two exponentials with mean m in all, the least is about 0.63 m / sqrt(n) above
         // the path's. With few samples the delay itself bounds what we do not know.
-        let unseen = (0.1 * delay_min / (count * count)).min(SPREADS * spread);
-        let uncertainty = 0.63 * excess / count.sqrt() + unseen;
-        Self { delay_min, uncertainty, mean: excess + uncertainty, spread }
+        let unseen = (0.1 * delay / (count * count)).min(SPREADS * spread);
+        let uncertainty = 0.63 * sum / count / count.sqrt() + unseen;
+        (Self { delay, uncertainty, spread }, sum, count)
+    }
+}
+
+impl Noise {
+    /// `since`: from when on the present route holds, if another was before it.
+    pub(crate) fn of<'a>(
+        samples: impl Iterator<Item = &'a FilterSample> + Clone,
+        since: Option<LocalTime>,
+    ) -> Self {
+        let earlier = move |sample: &&FilterSample| since.is_some_and(|since| sample.time < since);
+        let (before, sum_before, count_before) = Floor::of(samples.clone().filter(earlier));
+        let (present, sum, count) = Floor::of(samples.filter(move |sample| !earlier(sample)));
+        let count_before = if sum_before > 0.0 { count_before } else { 0.0 };
+        let mean = (sum + sum_before) / (count + count_before) + present.uncertainty;
+        Self { since, before, present, mean }
+    }
+
+    fn floor(&self, sample: &FilterSample) -> &Floor {
+        if self.since.is_some_and(|since| sample.time < since) { &self.before } else { &self.present }
     }
 
     fn excess(&self, sample: &FilterSample) -> f64 {
-        (sample.delay - self.delay_min).max(0.0) + self.uncertainty
+        let floor = self.floor(sample);
+        (sample.delay - floor.delay).max(0.0) + floor.uncertainty
+    }
+
+    /// The least delay of the present route, in seconds.
+    pub(crate) fn delay_min(&self) -> f64 {
+        self.present.delay
     }
 
     /// An excess of s leaves the offset's error anywhere within +-s/2: a variance of s^2/12.
@@ -75,9 +144,10 @@ impl Noise {
 
     /// [`Law::one_way_max`].
     pub(crate) fn one_way_max(&self, sample: &FilterSample) -> f64 {
-        let possible = (sample.delay.max(0.0) + self.delay_min.max(0.0)) / 2.0;
+        let floor = self.floor(sample);
+        let possible = (sample.delay.max(0.0) + floor.delay.max(0.0)) / 2.0;
         // A long way whose delays are all alike has no such delays.
-        possible.min(SPREADS * self.spread)
+        possible.min(SPREADS * floor.spread)
     }
 
     /// The laws under each of [`ASYMMETRIES`].

@@ -11,7 +11,9 @@
 
 mod authentication;
 mod clock;
+mod combine;
 mod discipline;
+mod drift;
 mod fallback;
 mod filter;
 mod law;

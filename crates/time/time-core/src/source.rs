@@ -2,6 +2,7 @@
 
 use crate::clock::LocalTime;
 use crate::discipline::TimeEstimate;
+use crate::drift::Drift;
 use crate::filter::{Estimate, Filter, FilterSample};
 use crate::timekeeper::LeapStatus;
 use crate::timeline::Timeline;
@@ -26,10 +27,8 @@ const POLL_PART: f64 = 0.75;
 const SIGMAS: f64 = 2.0;
 /// How much the part of a path's asymmetry that nobody can see is assumed to be, against its least delay.
 const ASYMMETRY: f64 = 0.05;
-/// Sigmas of the oscillator's random walk that a bound allows for.
-const WANDER_SIGMAS: f64 = 4.0;
-/// How fast a source's offset may drift from the estimate beyond what the filter says, s/s (RFC 5905 PHI).
-const DISPERSION_RATE: f64 = 15e-6;
+/// With few samples a bound that must hold would keep a source from being selected at all: so many sigmas of the skew do there.
+const SELECTION_SIGMAS_MAX: f64 = 10.0;
 
 /// One good exchange, as the protocol measured it against the local clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -242,27 +241,19 @@ impl Source {
     /// 4.3). No law of the jitter is assumed: each exchange bounds the truth by half its own delay, whatever its way; only
     /// the oscillator since then is a matter of belief. The exchange that says most counts.
     pub(crate) fn bound(&self, target: &TimeEstimate, now: LocalTime, clock_error_max: f64) -> f64 {
+        self.bound_by(target, now, &self.drift(target, now, clock_error_max, f64::INFINITY))
+    }
+
+    fn bound_by(&self, target: &TimeEstimate, now: LocalTime, drift: &Drift) -> f64 {
         let Some(last) = &self.last else { return f64::INFINITY };
         let line = &target.estimate;
-        let freedom = self.filter.len().saturating_sub(2);
-        // The filter believes in a law of the jitter. A plain regression believes in nothing but the residuals' size.
         let residual =
             |sample: &FilterSample| line.after_signed(sample.time.since(target.at)) - sample.offset;
-        let square_sum: f64 = self.filter.samples().map(|sample| residual(sample).powi(2)).sum();
-        let ages = || self.filter.samples().map(|sample| now.since(sample.time));
-        let mean_age = ages().sum::<f64>() / self.filter.len().max(1) as f64;
-        let spread: f64 = ages().map(|age| (age - mean_age).powi(2)).sum();
-        let regression = (square_sum / freedom.max(1) as f64 / spread.max(1e-9)).sqrt();
-        let skew = line.frequency_variance.max(0.0).sqrt().max(regression);
-        let drift = |seconds: f64| {
-            (student_t_999(freedom) * skew + clock_error_max) * seconds
-                + WANDER_SIGMAS * (line.wander.max(0.0) * seconds.powi(3) / 3.0).sqrt()
-        };
         let bounds = self.filter.samples().map(|sample| {
             residual(sample).abs()
                 + sample.delay.max(0.0) / 2.0
                 + sample.dispersion
-                + drift(now.since(sample.time).max(0.0))
+                + drift.after(now.since(sample.time))
         });
         bounds.fold(f64::INFINITY, f64::min) + last.root_delay / 2.0 + last.root_dispersion
     }
@@ -283,17 +274,36 @@ impl Source {
             + SIGMAS * self.sigma_at_last()
     }
 
-    /// Half the width of the interval in which true time surely is: the root distance (RFC 5905 section 11.2.2), in seconds.
-    pub(crate) fn distance(&self, now: LocalTime, uncorrected: LocalTime) -> f64 {
-        let Some(last) = &self.last else { return f64::INFINITY };
-        let sigma = self.filter.estimate(uncorrected).map_or(f64::INFINITY, |one| one.offset_variance.sqrt());
-        let age = now.since(last.received).max(0.0);
-        let delay = self.filter.delay_min().unwrap_or(last.delay).max(0.0);
-        (last.root_delay + delay) / 2.0
-            + last.root_dispersion
-            + last.dispersion
-            + SIGMAS * sigma
-            + DISPERSION_RATE * age
+    /// How far the oscillator may leave the line through `target`; with few samples by no more than `sigmas_max` of the skew.
+    pub(crate) fn drift(
+        &self,
+        target: &TimeEstimate,
+        now: LocalTime,
+        clock_error_max: f64,
+        sigmas_max: f64,
+    ) -> Drift {
+        let line = &target.estimate;
+        let freedom = self.filter.len().saturating_sub(2);
+        // The filter believes in a law of the jitter. A plain regression believes in nothing but the residuals' size.
+        let residual =
+            |sample: &FilterSample| line.after_signed(sample.time.since(target.at)) - sample.offset;
+        let square_sum: f64 = self.filter.samples().map(|sample| residual(sample).powi(2)).sum();
+        let ages = || self.filter.samples().map(|sample| now.since(sample.time));
+        let mean_age = ages().sum::<f64>() / self.filter.len().max(1) as f64;
+        let spread: f64 = ages().map(|age| (age - mean_age).powi(2)).sum();
+        let regression = (square_sum / freedom.max(1) as f64 / spread.max(1e-9)).sqrt();
+        let skew = line.frequency_variance.max(0.0).sqrt().max(regression);
+        Drift { skew: student_t_999(freedom).min(sigmas_max) * skew + clock_error_max, wander: line.wander }
+    }
+
+    /// Half the width of the interval in which true time surely is, as far as this source can tell, in seconds; `uncorrected` is
+    /// the moment in uncorrected time.
+    pub(crate) fn distance(&self, uncorrected: LocalTime, clock_error_max: f64) -> f64 {
+        let Some(estimate) = self.filter.estimate(uncorrected) else { return f64::INFINITY };
+        let sigma = estimate.offset_variance.max(0.0).sqrt();
+        let target = TimeEstimate { at: uncorrected, estimate };
+        let drift = self.drift(&target, uncorrected, clock_error_max, SELECTION_SIGMAS_MAX);
+        self.bound_by(&target, uncorrected, &drift) + SIGMAS * sigma
     }
 }
 

@@ -1,11 +1,11 @@
 //! The machine: records and time in, mails and changed state out.
 
-use record::{Record, UnixMicros};
+use record::{Record, Severity, UnixMicros};
 
 use crate::fingerprint::fingerprint;
 use crate::mail::{Draft, Letterhead, sample};
 use crate::rule::{DOCTOR_RULE, Match, OVERFLOW_GROUP, Rule};
-use crate::state::{Group, Kind, Letter, Phase, RuleState, State};
+use crate::state::{Group, Kind, Letter, Phase, RuleState, Sender, State};
 
 /// The most live groups of a rule: a storm of ever new messages costs bounded memory and then shares one group.
 const GROUPS_PER_RULE_MAX: usize = 500;
@@ -18,6 +18,10 @@ const SAMPLES_MAX: usize = 10;
 
 /// The window of budgets.
 const HOUR_USEC: u64 = 3_600_000_000;
+
+/// The mails an hour beyond all budgets, of all rules together, for records of crit and worse of each kind of sender: few enough that
+/// a flood of them is no flood of mail, enough that an end of everything is told from several sides.
+const RESERVE_MAILS_PER_HOUR: usize = 6;
 
 /// The doctor's nonces that are remembered: more than any number of doctors at once.
 const NONCES_MAX: usize = 64;
@@ -295,8 +299,11 @@ impl Engine {
         actions: &mut Vec<Action>,
     ) {
         let rule = self.rules[at].clone();
-        let (key, fields) = group_key(&rule, record);
+        let sender = sender(record);
+        let urgent = record.severity().is_some_and(|severity| severity <= Severity::Crit).then_some(sender);
+        let (key, fields) = group_key(&rule, record, sender, urgent.is_some());
         let in_budget = self.in_budget(&rule, now);
+        let in_reserve = urgent.is_some_and(|sender| self.in_reserve(sender, now));
         let rule_state = self.state.rules.entry(rule.name.clone()).or_default();
         rule_state.matched += 1;
         if let Some(group) = rule_state.groups.get_mut(&key) {
@@ -308,7 +315,8 @@ impl Engine {
             return;
         }
         let wait_usec = rule.group_wait.as_micros() as u64;
-        if rule_state.groups.len() >= GROUPS_PER_RULE_MAX || (wait_usec == 0 && !in_budget) {
+        let has_room = rule_state.groups.len() < GROUPS_PER_RULE_MAX && (wait_usec > 0 || in_budget);
+        if !has_room && !in_reserve {
             rule_state.suppressed += 1;
             hold_back(rule_state, &rule, cursor, now, |held| add_record(held, record));
             self.find_next_due();
@@ -316,12 +324,15 @@ impl Engine {
         }
         let phase = Phase::Waiting { due_usec: now.0 + wait_usec };
         let mut group = new_group(cursor, phase, fields);
+        group.urgent = urgent;
         add_record(&mut group, record);
-        if wait_usec > 0 {
+        // What is beyond a limit does not wait either: its groups would be many, and none of them in the reserve yet.
+        if wait_usec > 0 && has_room {
             // The record that the first mail will tell of: suppressed only if the budget holds that mail back.
             rule_state.groups.insert(key, group);
         } else {
-            let letter = self.first_or_digest(&rule, &key, &group, Kind::First, now);
+            let reserve = urgent.filter(|_| !has_room);
+            let letter = self.first_or_digest(&rule, &key, &group, Kind::First, reserve, now);
             told(&mut group, now.0 + rule.group_interval.as_micros() as u64);
             self.rule_state(&rule).groups.insert(key, group);
             self.send(letter, actions);
@@ -363,7 +374,14 @@ impl Engine {
         if group.count == 0 {
             return; // quiet since the last mail: the next record is a first one again
         }
-        if !in_budget {
+        let reserve = match group.phase {
+            Phase::Waiting { .. } if !in_budget => {
+                group.urgent.filter(|sender| self.in_reserve(*sender, now))
+            }
+            _ => None,
+        };
+        let rule_state = self.rule_state(rule);
+        if !in_budget && reserve.is_none() {
             if key == OVERFLOW_GROUP {
                 group.phase = Phase::Held { due_usec: self.budget_opens_usec(rule, now) };
                 self.rule_state(rule).groups.insert(key.to_owned(), group);
@@ -380,7 +398,7 @@ impl Engine {
             Phase::Waiting { .. } => Kind::First,
             Phase::Held { .. } => Kind::Digest,
         };
-        let letter = self.first_or_digest(rule, key, &group, kind, now);
+        let letter = self.first_or_digest(rule, key, &group, kind, reserve, now);
         if key != OVERFLOW_GROUP {
             let next = match kind {
                 Kind::First => rule.group_interval,
@@ -392,20 +410,26 @@ impl Engine {
         self.send(letter, actions);
     }
 
-    /// Makes a mail, and takes it from the budgets.
+    /// Makes a mail, and takes it from the budgets, or from a sender's reserve.
     fn first_or_digest(
         &mut self,
         rule: &Rule,
         key: &str,
         group: &Group,
         kind: Kind,
+        reserve: Option<Sender>,
         now: UnixMicros,
     ) -> Letter {
+        match reserve {
+            Some(sender) => self.state.reserve_usec.entry(sender).or_default().push(now.0),
+            None => {
+                self.rule_state(rule).mails_usec.push(now.0);
+                self.state.mails_usec.push(now.0);
+            }
+        }
         let rule_state = self.rule_state(rule);
-        rule_state.mails_usec.push(now.0);
         // What was held back is said once; the mail that tells of it in full need not say it again.
         let held_back = std::mem::take(&mut rule_state.held_back);
-        self.state.mails_usec.push(now.0);
         let held_back = if key == OVERFLOW_GROUP { 0 } else { held_back };
         self.letter(rule, key, group, kind, held_back, None, now)
     }
@@ -461,6 +485,12 @@ impl Engine {
             && all < self.mails_per_hour_max as usize
     }
 
+    fn in_reserve(&mut self, sender: Sender, now: UnixMicros) -> bool {
+        let mails_usec = self.state.reserve_usec.entry(sender).or_default();
+        forget_old(mails_usec, now);
+        mails_usec.len() < RESERVE_MAILS_PER_HOUR
+    }
+
     /// When the oldest mail that fills a budget leaves the window.
     fn budget_opens_usec(&self, rule: &Rule, now: UnixMicros) -> u64 {
         let opens = |mails: &[u64], most: u32| {
@@ -495,8 +525,18 @@ fn longest_wait_usec(rule: &Rule) -> u64 {
     (longest.as_micros() as u64).max(HOUR_USEC + 1)
 }
 
-/// The key of the record's group, and the fields that name it in a command.
-fn group_key(rule: &Rule, record: &Record) -> (String, Vec<(String, String)>) {
+/// Who sent the record, by the fields that no sender can state.
+fn sender(record: &Record) -> Sender {
+    if record.field("_PEER_ADDRESS").is_some() {
+        return Sender::Network;
+    }
+    let system = record.field("_UID") == Some(b"0") || record.field("_TRANSPORT") == Some(b"kernel");
+    if system { Sender::System } else { Sender::User }
+}
+
+/// The key of the record's group, and the fields that name it in a command. Kinds of senders never share a group, and what is urgent
+/// shares none with what is not: else a record that somebody made up would make a repetition of the real one.
+fn group_key(rule: &Rule, record: &Record, sender: Sender, urgent: bool) -> (String, Vec<(String, String)>) {
     let mut key = String::new();
     let mut fields = Vec::new();
     for name in &rule.group_by {
@@ -514,6 +554,14 @@ fn group_key(rule: &Rule, record: &Record) -> (String, Vec<(String, String)>) {
     }
     if key.is_empty() {
         key.push_str("all=\n");
+    }
+    match sender {
+        Sender::System => {}
+        Sender::User => key.push_str("sender=user\n"),
+        Sender::Network => key.push_str("sender=network\n"),
+    }
+    if urgent {
+        key.push_str("urgent=\n");
     }
     (key, fields)
 }
@@ -534,6 +582,7 @@ fn new_group(cursor: &str, phase: Phase, fields: Vec<(String, String)>) -> Group
         fields,
         origin: cursor.to_owned(),
         merged: 0,
+        urgent: None,
     }
 }
 

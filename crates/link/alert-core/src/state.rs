@@ -16,6 +16,8 @@ pub struct State {
     pub rules: BTreeMap<String, RuleState>,
     /// When mails of all rules were made in the last hour (microseconds since the epoch).
     pub mails_usec: Vec<u64>,
+    /// When mails beyond the budgets were made in the last hour, by the kind of sender (microseconds since the epoch).
+    pub reserve_usec: BTreeMap<Sender, Vec<u64>>,
     /// The doctor's latest nonces: one that is handled again after a crash is known.
     pub nonces: Vec<String>,
 }
@@ -61,6 +63,21 @@ pub struct Group {
     pub origin: String,
     /// Groups whose records were put into this one, where it stands for what was held back.
     pub merged: u64,
+    /// Whose reserve its first mail may be taken from: its records are of crit or worse.
+    #[serde(default)]
+    pub urgent: Option<Sender>,
+}
+
+/// A kind of sender: each has a reserve of its own, so that none can use up another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sender {
+    /// The kernel and root's programs on this host.
+    System,
+    /// Other programs on this host.
+    User,
+    /// Other hosts.
+    Network,
 }
 
 /// What comes next for a group.

@@ -311,3 +311,59 @@ fn the_text_of_a_mail() {
     );
     assert_eq!(mails[0].text, expected);
 }
+
+/// The trusted fields of records by who sent them.
+const ROOT: &[(&str, &str)] = &[("_UID", "0")];
+const USER: &[(&str, &str)] = &[("_UID", "1000")];
+const KERNEL: &[(&str, &str)] = &[("_TRANSPORT", "kernel")];
+const ELSEWHERE: &[(&str, &str)] = &[("_PEER_ADDRESS", "192.0.2.7")];
+
+fn word(number: usize) -> String {
+    (0..6).map(|place| char::from(b'g' + (number >> (2 * place) & 3) as u8)).collect()
+}
+
+/// Goal: whoever fills a rule's budget, the overall one or all of its groups does not hold back what is crit or worse: that still goes
+/// at once, and of one kind of sender only so often; others' reserves stay.
+#[test]
+fn a_flood_does_not_hold_back_what_is_urgent() {
+    for (own, overall) in [(2, 100), (100, 2), (1_000, 1_000)] {
+        for wait_s in [0, 10] {
+            let mut house = House::new(vec![rule("errors", wait_s, own)], overall);
+            let mut second = 0;
+            // So many mails come at once, or as soon as the group's wait is over, of so many different problems.
+            let mut mails = |house: &mut House, priority: &str, problems: usize, sender| {
+                second += 1;
+                let at_once: usize = (0..problems)
+                    .map(|number| house.log(second, priority, &format!("end {}", word(number)), sender).len())
+                    .sum();
+                second += wait_s;
+                at_once + house.wait_until(second).len()
+            };
+            // With the overall budget large, only the limit of groups stops anything.
+            mails(&mut house, "3", GROUPS_PER_RULE_MAX + 100, ELSEWHERE);
+            assert_eq!(mails(&mut house, "3", 1, ROOT), 0, "there is room left");
+            let urgent = mails(&mut house, "0", 50, ELSEWHERE);
+            assert_eq!(urgent, RESERVE_MAILS_PER_HOUR, "budgets {own} and {overall}, wait {wait_s}");
+            assert_eq!(mails(&mut house, "1", 50, USER), RESERVE_MAILS_PER_HOUR);
+            assert_eq!(mails(&mut house, "2", 1, ROOT), 1);
+            assert_eq!(mails(&mut house, "2", 1, ROOT), 0, "the same problem");
+            assert_eq!(house.log(100, "0", "kernel panic", KERNEL).len() + house.wait_until(120).len(), 1);
+            house.wait_until(3_700);
+            let again = house.log(3_800, "0", "another end", ELSEWHERE).len() + house.wait_until(3_810).len();
+            assert!(again >= 1, "the reserve is there again after an hour");
+        }
+    }
+}
+
+/// Goal: nobody hides another's problem in a group of his own: a record from elsewhere, or of a user, that looks like the kernel's
+/// does not make the kernel's a repetition, and neither does the same text at a lower severity.
+#[test]
+fn no_group_is_taken_in_advance() {
+    let mut house = House::new(vec![rule("errors", 0, 100)], 100);
+    for sender in [ELSEWHERE, USER, KERNEL] {
+        assert_eq!(house.log(0, "3", "sda1: I/O error", sender).len(), 1);
+        assert_eq!(house.log(1, "3", "sda1: I/O error", sender).len(), 0);
+        assert_eq!(house.log(2, "2", "sda1: I/O error", sender).len(), 1, "it has become worse");
+        assert_eq!(house.log(3, "0", "sda1: I/O error", sender).len(), 0);
+    }
+}

@@ -183,8 +183,9 @@ impl Server {
     }
 }
 
-/// How long a socket of a daemon that was killed may still answer: a child that it was just starting holds it until its `exec`.
-const KILLED_HOLDS_SOCKET: Duration = Duration::from_millis(500);
+/// How long a socket of a daemon that was killed may still answer: a child that it was just starting holds it until its `exec`, and
+/// a busy machine takes its time for that.
+const KILLED_HOLDS_SOCKET: Duration = Duration::from_secs(3);
 
 fn bind_patiently(path: &Path) -> io::Result<UnixListener> {
     let mut waited = Duration::ZERO;

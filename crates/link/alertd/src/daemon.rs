@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alert_core::{Action, Engine, Heard, Letterhead};
 use banto_conf::Settings;
@@ -16,7 +16,7 @@ use selflog::{Facility, SelfLog, Severity};
 use sys::fd::Waker;
 use sys::poll::{Interest, Readiness};
 
-use crate::events::{HandedOver, NotHandedOver, Refused};
+use crate::events::{Gap, HandedOver, NotHandedOver, Refused};
 use crate::follow::Follower;
 use crate::handover::{HandOver, NotTaken, Outcome, default_command};
 use crate::store::Store;
@@ -29,6 +29,9 @@ const BATCH_RECORDS: usize = 1000;
 
 /// The position is saved after so many records that matched nothing, or when the journal is read to its end for the first time since.
 const RECORDS_UNSAVED_MAX: u64 = 10_000;
+
+/// A pause between two records about gaps: each is an alert of its own, and one gap may be read in pieces.
+const GAP_PAUSE: Duration = Duration::from_secs(5);
 
 /// Mails that the control socket tells of.
 const RECENT_MAX: usize = 64;
@@ -47,6 +50,9 @@ pub struct Daemon {
     waker: Arc<Waker>,
     log: SelfLog,
     counts: Counts,
+    /// Records that were gone before they were read and have not been told of, and when a gap was told last.
+    untold: u64,
+    told: Option<Instant>,
     /// The id of the mail that the thread has now.
     under_way: Option<String>,
     recent: VecDeque<Recent>,
@@ -59,6 +65,8 @@ pub struct Daemon {
 #[derive(Default)]
 struct Counts {
     records: u64,
+    /// What of [`Follower::missed`] and [`Follower::damaged`] is in `Daemon::untold` or told.
+    missed: u64,
     own_echoes: u64,
     sent: u64,
     failed_attempts: u64,
@@ -101,6 +109,8 @@ impl Daemon {
             waker,
             log,
             counts: Counts::default(),
+            untold: 0,
+            told: None,
             under_way: None,
             recent: VecDeque::new(),
             waiting_because: None,
@@ -181,12 +191,26 @@ impl Daemon {
             }
         }
         self.counts.records += read as u64;
+        self.tell_gap();
         self.counts.unsaved += read as u64;
         if !actions.is_empty() || self.counts.unsaved >= RECORDS_UNSAVED_MAX {
             self.save();
         }
         self.note_recent(actions);
         read == BATCH_RECORDS
+    }
+
+    /// Says that records were deleted (by the journal's limits, or by hand) or became unreadable before they were looked at: an alert
+    /// may be among them, so it is a record that rules match.
+    fn tell_gap(&mut self) {
+        let missed = self.follower.missed() + self.follower.damaged();
+        self.untold += missed - self.counts.missed;
+        self.counts.missed = missed;
+        if self.untold == 0 || self.told.is_some_and(|told| told.elapsed() < GAP_PAUSE) {
+            return;
+        }
+        self.log.say(&Gap(std::mem::take(&mut self.untold)));
+        self.told = Some(Instant::now());
     }
 
     /// Whether the house itself wrote the record: `_UID` is the log daemon's word for what the kernel said, no sender can state it.
@@ -313,6 +337,7 @@ impl Daemon {
             "records": self.counts.records,
             "own_echoes": self.counts.own_echoes,
             "damaged": self.follower.damaged(),
+            "missed": self.follower.missed(),
             "save_errors": self.counts.save_errors,
             "cursor": self.engine.state().cursor,
             "rules": rules,

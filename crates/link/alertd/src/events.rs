@@ -98,6 +98,32 @@ impl Event for Refused<'_> {
     }
 }
 
+/// So many records were gone before they were read. No alert's id: this is a reason for an alert.
+pub struct Gap(pub u64);
+
+impl Event for Gap {
+    fn name(&self) -> &'static str {
+        "journal.gap"
+    }
+
+    fn severity(&self) -> Severity {
+        Severity::Crit
+    }
+
+    fn message(&self) -> String {
+        let records = if self.0 == 1 { "record was" } else { "records were" };
+        format!(
+            "{} {records} deleted from the journal (or damaged) before the rules looked at them: alerts may be missing; more room \
+             (SystemMaxUse in journald.conf) keeps records for longer",
+            self.0
+        )
+    }
+
+    fn fields(&self, field: &mut dyn FnMut(&str, &str)) {
+        field("BANTO_RECORDS", &self.0.to_string());
+    }
+}
+
 /// The recipients as the mail's header has them.
 fn recipients(letter: &Letter) -> &str {
     letter.text.lines().find_map(|line| line.strip_prefix("To: ")).unwrap_or_default()

@@ -238,3 +238,30 @@ fn a_bad_reload_changes_nothing() {
     assert!(!house.mails().contains("no longer heard"));
     house.end();
 }
+
+/// Goal: records that the journal's limits delete before they are looked at are counted, exactly; what is read in time is not.
+#[test]
+fn deleted_records_are_noticed() {
+    let mut house = House::new("gap");
+    house.start();
+    house.err("disk full");
+    assert!(eventually(|| house.mails().contains("disk full")));
+    let missed = |house: &House| house.ask("status").map(|status| status["missed"].clone());
+    assert_eq!(missed(&house), Some(0.into()));
+    house.kill();
+    for number in 0..7 {
+        house.err(&format!("deleted before it is read {number}"));
+    }
+    house.journal.rotate().expect("rotated");
+    let keep = journal_file::Vacuum { max_files: Some(1), ..Default::default() };
+    assert!(house.journal.vacuum(keep).expect("deleted") > 0);
+    house.err("fan stopped");
+    house.start();
+    assert!(eventually(|| house.mails().contains("fan stopped")));
+    assert_eq!(missed(&house), Some(7.into()), "{}", house.mails());
+    house.journal.rotate().expect("rotated");
+    house.err("door open");
+    assert!(eventually(|| house.mails().contains("door open")));
+    assert_eq!(missed(&house), Some(7.into()));
+    house.end();
+}

@@ -54,7 +54,13 @@ pub fn run(layout: &Layout, settings: Settings, ends: Ends, log: SelfLog) -> Res
     let (spool, report) =
         Spool::open(directory, sys::random::u64(), Limits::default()).map_err(|e| e.to_string())?;
     for damage in &report.damage {
-        let text = format!("the queue is damaged: {damage:?}; the rest is used");
+        let spool::Damage { segment, offset, octets, id } = damage;
+        let shown = |id: u64| if settings.long_queue_ids { QueueId(id).long() } else { QueueId(id).short() };
+        let whose = id.map_or_else(String::new, |id| format!(" (of the message {})", shown(id)));
+        let text = format!(
+            "the queue is damaged: {octets} bytes at byte {offset} of {}{whose} cannot be read; the rest is used",
+            settings.queue_dir().join(format!("{segment:016x}.seg")).display()
+        );
         log.note("queue.damaged", Severity::Crit, text);
     }
     let Ends { smtp, deliver, mut control } = ends;

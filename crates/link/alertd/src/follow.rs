@@ -34,8 +34,15 @@ impl Follower {
     pub fn new(dir: &Path, cursor: Option<&str>, now: UnixMicros) -> Self {
         let place = cursor.and_then(|text| text.parse().ok());
         let from_usec = now.0.saturating_sub(LOOK_BACK_USEC);
-        let mut follower =
-            Self { dir: dir.to_path_buf(), journal: None, place, from_usec, looked: None, damaged: 0, missed: 0 };
+        let mut follower = Self {
+            dir: dir.to_path_buf(),
+            journal: None,
+            place,
+            from_usec,
+            looked: None,
+            damaged: 0,
+            missed: 0,
+        };
         follower.open();
         follower
     }
@@ -114,7 +121,8 @@ impl Follower {
 /// How many records stood between two that were read one after the other, by their numbers. A jump of the numbers counts as none; the
 /// end that it stands for may have taken some with it, and the log daemon says that.
 fn missing_between(before: Option<&Cursor>, after: &Cursor) -> u64 {
-    let (Some((old, last)), Some((new, number))) = (before.and_then(|cursor| cursor.seqnum), after.seqnum) else {
+    let (Some((old, last)), Some((new, number))) = (before.and_then(|cursor| cursor.seqnum), after.seqnum)
+    else {
         return 0;
     };
     if old != new {

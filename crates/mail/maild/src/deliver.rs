@@ -52,7 +52,9 @@ pub fn run(layout: &Layout, queue: UnixStream, split: bool) -> Result<(), String
         refused: HashMap::new(),
         next_token: 0,
     };
+    role.queue.send(&ToQueue::Delivering, &[]).map_err(|e| e.to_string())?;
     role.pick_up();
+    role.queue.flush();
     let (mut ready, mut last_look) = (Vec::new(), Instant::now());
     loop {
         let mut wanted = vec![role.queue.interest()];

@@ -17,6 +17,8 @@ pub enum ToQueue {
     },
     /// Where SMTP listens now.
     Listening(Vec<String>),
+    /// The role `deliver` has read its configuration and takes jobs.
+    Delivering,
     /// A session has ended in which so many commands or contents were malformed, out of order or beyond a limit.
     Malformed(u64),
 }

@@ -77,6 +77,7 @@ pub fn run(layout: &Layout, settings: Settings, ends: Ends, log: SelfLog) -> Res
         counters: Counters::default(),
         listening: Vec::new(),
         is_listening: false,
+        is_delivering: false,
         waiting: Vec::new(),
         reports_due: Vec::new(),
         reports_unsynced: Vec::new(),
@@ -94,8 +95,9 @@ pub fn run(layout: &Layout, settings: Settings, ends: Ends, log: SelfLog) -> Res
             return Err("a part of the daemon ended unexpectedly".to_owned());
         }
         let mut wanted = vec![(wake, Interest::READ), queue.smtp.interest(), queue.deliver.interest()];
-        // Whoever asks for the first time wants to know whether mail can be handed in: until it can, the question waits.
-        if queue.is_listening {
+        // Whoever asks for the first time wants to know whether mail is taken and delivered: until it is, the question waits.
+        // A configuration that changes before every role has read it would also end a role that had not.
+        if queue.is_listening && queue.is_delivering {
             wanted.extend(control.descriptors());
         }
         match sys::poll::poll(&wanted, &mut ready, Some(queue.patience())) {
@@ -111,7 +113,7 @@ pub fn run(layout: &Layout, settings: Settings, ends: Ends, log: SelfLog) -> Res
         {
             config::tell_refused(&queue.log, &refusal.error);
         }
-        if queue.is_listening {
+        if queue.is_listening && queue.is_delivering {
             control.serve(|request| queue.answer(request));
         }
     }
@@ -132,6 +134,8 @@ struct Queue {
     listening: Vec<String>,
     /// The role `smtp` has said that it listens.
     is_listening: bool,
+    /// The role `deliver` has said that it takes jobs.
+    is_delivering: bool,
     /// Submissions that wait for the sync.
     waiting: Vec<Waiting>,
     /// Messages whose reports have to be written.
@@ -273,6 +277,7 @@ impl Queue {
                 self.listening = addresses;
                 self.is_listening = true;
             }
+            ToQueue::Delivering => self.is_delivering = true,
             ToQueue::Malformed(count) => self.counters.malformed += count,
         }
     }

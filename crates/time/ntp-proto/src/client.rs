@@ -19,6 +19,8 @@ const BURST_INTERVAL: Duration = Duration::from_secs(2);
 const UNSENT_INTERVAL: Duration = Duration::from_secs(2);
 /// The longest poll that a RATE kiss can push us to, log2 s: 36 hours (RFC 5905 MAXPOLL).
 const KISS_POLL_MAX: i8 = 17;
+/// Intervals until the next request after a RATE kiss that cannot make the interval longer.
+const KISS_INTERVALS: u32 = 5;
 /// The shortest and longest poll exponents that this machine counts with, log2 s.
 const POLL_RANGE: std::ops::RangeInclusive<i8> = -7..=24;
 /// A root distance from here on is no time at all, in seconds (RFC 5905 MAXDISP).
@@ -460,10 +462,14 @@ impl Client {
         (self.burst_requests, self.burst_good) = (0, 0);
         if code == KissCode::Rate {
             // RFC 5905 section 7.4: "MUST immediately reduce its polling interval to that server".
-            let wanted = (self.poll + 1).max(poll);
-            self.poll_floor = self.poll_floor.max(wanted.min(KISS_POLL_MAX));
+            let most = self.config.poll_max.max(self.poll).min(KISS_POLL_MAX);
+            let wanted = (self.poll + 1).max(poll).min(most);
+            let longer = wanted > self.poll;
+            self.poll_floor = self.poll_floor.max(wanted);
             self.poll = self.poll.max(self.poll_floor);
-            self.next = self.online.then(|| now + self.interval());
+            // Where the configuration allows no longer interval the server is left alone for a while.
+            let intervals = if longer { 1 } else { KISS_INTERVALS };
+            self.next = self.online.then(|| now + self.interval() * intervals);
         } else if code.ends_association() {
             self.dismissed = Some(code);
             self.next = None;

@@ -102,7 +102,7 @@ impl Floor {
         let sum: f64 = samples.map(|sample| sample.delay - delay).sum();
         // Of n delays whose excess is a sum of two exponentials with mean m in all, the least is about 0.63 m / sqrt(n) above
         // the path's. With few samples the delay itself bounds what we do not know.
-        let unseen = (0.1 * delay / (count * count)).min(SPREADS * spread);
+        let unseen = (0.1 * delay / (count * count)).min(spread);
         let uncertainty = 0.63 * sum / count / count.sqrt() + unseen;
         (Self { delay, uncertainty, spread }, sum, count)
     }

@@ -164,6 +164,8 @@ impl Source {
         let target = f64::from(self.settings.poll_target);
         let target = if target > 0.0 { target } else { POLL_TARGET_USUAL };
         let typical = self.filter.typical_sigma() * POLL_TARGET_USUAL / target;
+        // Who wants fewer samples waits for fewer.
+        let patience = (target / POLL_TARGET_USUAL).min(1.0);
         let Some(estimate) = self.filter.estimate(at) else { return };
         let added = |seconds: f64| {
             let later = estimate.after(seconds);
@@ -177,8 +179,8 @@ impl Source {
             || added(interval) > 2.0 * allowed
         {
             -1
-        } else if self.requests_at_this_poll >= REQUESTS_BEFORE_POLL_CHANGE
-            && self.samples_at_this_poll >= SAMPLES_BEFORE_POLL_CHANGE
+        } else if f64::from(self.requests_at_this_poll) >= patience * f64::from(REQUESTS_BEFORE_POLL_CHANGE)
+            && f64::from(self.samples_at_this_poll) >= patience * f64::from(SAMPLES_BEFORE_POLL_CHANGE)
             && added(2.0 * interval) < allowed
         {
             1

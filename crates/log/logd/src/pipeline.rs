@@ -601,7 +601,7 @@ impl Worker {
         }
         let limiter = self.unit_limits.entry((Arc::clone(unit), uid)).or_default();
         let verdict = limiter.decide(rate, self.now.monotonic);
-        tell(&self.shared, verdict, || format!("{unit} (user {uid})"));
+        tell(&self.shared, verdict, || format!("{} (user {uid})", unit.trim_start()));
         let admitted = !matches!(verdict, Verdict::Refuse { .. });
         if !admitted && let Some(journal) = &self.shared.journal {
             add(&journal.counters.lost, 1);

@@ -29,7 +29,9 @@ struct Known {
 }
 
 impl Trusted {
-    /// The trusted fields of a sender, and the unit (or control group) that rate limits count by.
+    /// The trusted fields of a sender, and what rate limits count by: the unit (or control group), and of root and of whoever runs
+    /// this daemon the program too. A stranger makes some of their programs talk (mail makes the mail daemon log), and must not silence
+    /// the others with it. Other users have one share, whatever they call their programs.
     pub(crate) fn fields(&mut self, sender: Credentials) -> (Fields, Arc<str>) {
         let now = Instant::now();
         if let Some(known) = self.processes.get(&sender)
@@ -50,6 +52,13 @@ impl Trusted {
                 self.processes.clear();
             }
         }
+        let program = fields.iter().find_map(|field| field.strip_prefix(b"_COMM="));
+        let unit = match program {
+            Some(program) if sender.uid == 0 || sender.uid == sys::process::effective_uid() => {
+                format!("{unit} {}", String::from_utf8_lossy(program).replace(char::is_control, "?"))
+            }
+            _ => unit,
+        };
         let known = Known { fields: Arc::new(fields), unit: unit.into(), until: now + BELIEVED_FOR };
         let answer = (Arc::clone(&known.fields), Arc::clone(&known.unit));
         self.processes.insert(sender, known);

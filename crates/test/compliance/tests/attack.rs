@@ -171,6 +171,27 @@ fn a_flood_of_one_user_silences_no_other() {
     assert!(doctor.status.success(), "{doctor:?}");
 }
 
+/// Goal: whoever floods the house with mail fills the mail daemon's share of the journal, not root's other programs': what one of these
+/// says is kept and becomes an alert.
+#[test]
+fn a_flood_of_mail_silences_nobody() {
+    let house = House::new();
+    let limits = std::fs::read_to_string(house.file("etc/journald.conf")).expect("a file of the house");
+    let limits = limits.replace("RateLimitBurst=10000", "RateLimitBurst=100");
+    std::fs::write(house.file("etc/journald.conf"), limits).expect("a file of the house");
+    let reload = house.run(&["reload"]);
+    assert!(reload.status.success(), "{reload:?}");
+    let suppressing = || !house.records(&["BANTO_EVENT=input.suppressing"]).is_empty();
+    for number in 0..100 {
+        send_by_network(house.smtp, &format!("X-Number: {number}"));
+    }
+    assert!(eventually(PATIENCE, suppressing), "the flood is too small");
+    let logger = house.run(&["logger", "-p", "user.crit", "the disk is dying"]);
+    assert!(logger.status.success(), "{logger:?}");
+    let mailbox = || std::fs::read_to_string(house.file("mail/root")).unwrap_or_default();
+    assert!(eventually(PATIENCE, || mailbox().contains("crit: the disk is dying")), "nobody was told");
+}
+
 /// Goal: readers who open connections to the page and finish no request shut nobody out, and hold a bounded number of descriptors.
 #[test]
 fn slow_readers_do_not_hold_the_page() {

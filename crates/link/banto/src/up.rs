@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
+use selflog::{Facility, SelfLog, Severity};
 use serde_json::json;
 
 use crate::command_line::Given;
@@ -39,6 +40,61 @@ pub struct Options {
     pub control_clock: bool,
     /// Only write the files.
     pub init_only: bool,
+}
+
+/// What `up` itself tells the log: the end of a daemon is nobody else's to tell, and must not stand on a terminal alone.
+struct Watched {
+    service: &'static str,
+    what: What,
+}
+
+enum What {
+    Died(ExitStatus, Duration),
+    Back(Duration),
+    Silent,
+}
+
+impl selflog::Event for Watched {
+    fn name(&self) -> &'static str {
+        match self.what {
+            What::Died(..) => "daemon.died",
+            What::Back(_) => "daemon.back",
+            What::Silent => "daemon.silent",
+        }
+    }
+
+    fn severity(&self) -> Severity {
+        match self.what {
+            What::Died(..) | What::Silent => Severity::Err,
+            What::Back(_) => Severity::Notice,
+        }
+    }
+
+    fn message(&self) -> String {
+        let name = self.service;
+        match &self.what {
+            What::Died(how, pause) => {
+                format!(
+                    "{name} ended ({how}); it is started again in {}",
+                    house_status::bound_text(pause.as_secs_f64())
+                )
+            }
+            What::Back(after) => format!("{name} is back after {} ms", after.as_millis()),
+            What::Silent => format!("{name} runs and has not answered for {} s", READY_PATIENCE.as_secs()),
+        }
+    }
+
+    fn fields(&self, field: &mut dyn FnMut(&str, &str)) {
+        field("BANTO_SERVICE", self.service);
+        if let What::Died(how, _) = &self.what {
+            if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(how) {
+                field("BANTO_SIGNAL", &signal.to_string());
+            }
+            if let Some(code) = how.code() {
+                field("EXIT_STATUS", &code.to_string());
+            }
+        }
+    }
 }
 
 /// Runs the house until it is told to end.
@@ -97,6 +153,8 @@ fn keep_house(given: &Given, options: &Options, line: &mut TerminalLine) -> std:
     let up = json!({ "pid": std::process::id(), "control_clock": options.control_clock });
     sys::file::replace(&given.dir.join(status::UP_FILE), up.to_string().as_bytes(), 0o644)?;
     let started = Instant::now();
+    let journal = given.layout().place("run/journal.socket", "/run/systemd/journal/socket");
+    let log = SelfLog::new("banto", Facility::DAEMON, &journal);
     let mut supervisor = Supervisor::new(&given.dir, options.control_clock);
     let mut problem = false;
     // The log alone first; the others together when it answers.
@@ -115,7 +173,7 @@ fn keep_house(given: &Given, options: &Options, line: &mut TerminalLine) -> std:
             supervisor.start(service)?;
         }
         while !problem && !supervisor.all_ready() && !asked_to_end() {
-            problem |= handle(given, line, supervisor.wait(Some(Duration::from_secs(1)))?, true);
+            problem |= handle(given, line, &log, supervisor.wait(Some(Duration::from_secs(1)))?, true);
         }
         if problem || ending() {
             break;
@@ -132,17 +190,22 @@ fn keep_house(given: &Given, options: &Options, line: &mut TerminalLine) -> std:
         let ms = started.elapsed().as_millis();
         line.print(&fill(texts.up_ready, &[("ms", &ms), ("command", &given.own_command())]));
         sys::memory::drop_start_pages();
-        watch(given, line, &mut supervisor)?;
+        watch(given, line, &log, &mut supervisor)?;
     }
     line.clear();
-    end_all(given, line, &mut supervisor)?;
+    end_all(given, line, &log, &mut supervisor)?;
     if !problem {
         line.print(&fill(texts.up_stopped, &[("dir", &given.dir.display())]));
     }
     Ok(if problem { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn watch(given: &Given, line: &mut TerminalLine, supervisor: &mut Supervisor) -> std::io::Result<()> {
+fn watch(
+    given: &Given,
+    line: &mut TerminalLine,
+    log: &SelfLog,
+    supervisor: &mut Supervisor,
+) -> std::io::Result<()> {
     let mut renewed: Option<Instant> = None;
     while !asked_to_end() {
         let limit = if line.is_live() {
@@ -155,13 +218,13 @@ fn watch(given: &Given, line: &mut TerminalLine, supervisor: &mut Supervisor) ->
         } else {
             None
         };
-        handle(given, line, supervisor.wait(limit)?, false);
+        handle(given, line, log, supervisor.wait(limit)?, false);
     }
     Ok(())
 }
 
 /// Tells what happened; true when the house cannot start.
-fn handle(given: &Given, line: &mut TerminalLine, events: Vec<Event>, starting: bool) -> bool {
+fn handle(given: &Given, line: &mut TerminalLine, log: &SelfLog, events: Vec<Event>, starting: bool) -> bool {
     let texts = given.texts;
     let mut problem = false;
     for event in events {
@@ -174,6 +237,7 @@ fn handle(given: &Given, line: &mut TerminalLine, events: Vec<Event>, starting: 
                 line.print(&if named { text } else { format!("{name}: {text}") });
             }
             Event::Ready(service, after) if !starting => {
+                log.say(&Watched { service: service.name, what: What::Back(after) });
                 line.print(&fill(texts.up_back, &[("name", &service.name), ("ms", &after.as_millis())]));
             }
             Event::Ready(..) => {}
@@ -187,6 +251,7 @@ fn handle(given: &Given, line: &mut TerminalLine, events: Vec<Event>, starting: 
             }
             Event::EndedEarly(..) => {}
             Event::Died(service, how, pause) if !problem => {
+                log.say(&Watched { service: service.name, what: What::Died(how, pause) });
                 let pause = house_status::bound_text(pause.as_secs_f64());
                 let values: [(&str, &dyn std::fmt::Display); 3] =
                     [("name", &service.name), ("how", &how_text(how)), ("pause", &pause)];
@@ -197,6 +262,7 @@ fn handle(given: &Given, line: &mut TerminalLine, events: Vec<Event>, starting: 
                 line.print(&format!("{}: {}: {error}", texts.error_word, service.name));
             }
             Event::NotReady(service) => {
+                log.say(&Watched { service: service.name, what: What::Silent });
                 let seconds = READY_PATIENCE.as_secs();
                 line.print(&fill(texts.up_not_ready, &[("name", &service.name), ("seconds", &seconds)]));
                 problem |= starting;
@@ -206,12 +272,17 @@ fn handle(given: &Given, line: &mut TerminalLine, events: Vec<Event>, starting: 
     problem
 }
 
-fn end_all(given: &Given, line: &mut TerminalLine, supervisor: &mut Supervisor) -> std::io::Result<()> {
+fn end_all(
+    given: &Given,
+    line: &mut TerminalLine,
+    log: &SelfLog,
+    supervisor: &mut Supervisor,
+) -> std::io::Result<()> {
     let running = supervisor.names();
     for name in END_ORDER.iter().filter(|name| running.contains(name)) {
         line.show(&fill(given.texts.up_stopping, &[("name", name)]));
         let (events, killed) = supervisor.end(name)?;
-        handle(given, line, events, false);
+        handle(given, line, log, events, false);
         if killed {
             let seconds = END_PATIENCE.as_secs();
             line.print(&fill(given.texts.up_killed, &[("name", name), ("seconds", &seconds)]));

@@ -60,6 +60,10 @@ pub fn run(call: &Call) -> ExitCode {
 }
 
 fn try_run(call: &Call) -> Result<u8, String> {
+    if call.args.first().is_some_and(|word| word == "--help") {
+        println!("{}", options::USAGE);
+        return Ok(0);
+    }
     let options = Options::parse(&call.args)?;
     let user = User::of_caller();
     let sending = matches!(options.mode, Mode::Send { .. });

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-const USAGE: &str = "usage: mail [-EIinv] [-a header|file] [-b bcc] [-c cc] [-r from] [-S var[=value]] [-s subject] [--] to ...\n       \
+pub(crate) const USAGE: &str = "usage: mail [-EIinv] [-a header|file] [-b bcc] [-c cc] [-r from] [-S var[=value]] [-s subject] [--] to ...\n       \
     mail [-eHIiNnv] [-f [file]]\n       mail [-eHIiNnv] [-u user]";
 
 /// To send or to read.

@@ -35,8 +35,15 @@ pub fn alias_mistakes(settings: &Settings) -> (Sources, Diagnostics) {
                 continue;
             }
         };
-        let (_, problems) = Aliases::parse(&text);
+        let (aliases, problems) = Aliases::parse(&text);
+        let missing: Vec<(String, usize)> = missing_includes(&aliases, &text);
         let source = sources.add(path, text);
+        for (file, start) in missing {
+            let span = Span { source, start, end: start + INCLUDE.len() + file.len() };
+            let said =
+                Diagnostic::warning(format!("there is no file {file}; mail to this name will wait for it"));
+            diagnostics.push(said.at(span, "").help(format!("touch {file}")));
+        }
         for problem in problems {
             let span = Span { source, start: problem.span.start, end: problem.span.end };
             let mut diagnostic = Diagnostic::error(problem.message).at(span, "");
@@ -45,6 +52,24 @@ pub fn alias_mistakes(settings: &Settings) -> (Sources, Diagnostics) {
         }
     }
     (sources, diagnostics)
+}
+
+/// aliases(5): what stands before the path of a file with more addresses.
+const INCLUDE: &str = ":include:";
+
+/// Files that alias lines include and that are not there, each with where it is named.
+fn missing_includes(aliases: &Aliases, text: &str) -> Vec<(String, usize)> {
+    let targets = aliases.iter().flat_map(|(_, targets)| targets);
+    targets
+        .filter_map(|target| match target {
+            Target::Include(path) => Some(path),
+            _ => None,
+        })
+        .filter(|path| {
+            std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        })
+        .filter_map(|path| Some((path.clone(), text.find(&format!("{INCLUDE}{path}"))?)))
+        .collect()
 }
 
 /// What is wrong with users' `.forward` files, as warnings: what a user writes is no reason for a daemon not to start. Accounts are

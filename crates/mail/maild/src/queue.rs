@@ -763,6 +763,8 @@ impl Queue {
         }
         self.write_reports();
         let result = self.spool.sync().map_err(|e| e.to_string());
+        // Whoever has the right to, leaves nothing that looks as if somebody listened.
+        std::fs::remove_file(smtp_proto::submission_socket(&self.layout)).ok();
         self.log.note("daemon.stopped", Severity::Info, "maild stopped");
         self.log.flush();
         result.map(drop)

@@ -294,6 +294,12 @@ fn a_killed_daemon_comes_back() {
         sys::signal::send(first, sys::signal::KILL).expect("it runs");
         assert!(eventually(PATIENCE, || pid(&socket).is_some_and(|pid| pid != first)), "{name}");
         assert!(eventually(PATIENCE, || house.said().contains(&format!("{name} is back"))), "{name}");
+        // Whoever is not at the terminal learns it from the log, and by the rule for errors from a mail.
+        let told = || {
+            let read = house.banto(&["journalctl", "-o", "cat", "BANTO_EVENT=daemon.died"], None);
+            String::from_utf8_lossy(&read.stdout).into_owned()
+        };
+        assert!(eventually(PATIENCE, || told().contains(&format!("{name} ended (signal: 9"))), "{}", told());
     }
     let doctor = house.json(&["doctor", "--json"]);
     assert_eq!(doctor["ok"], true, "{doctor:#}");

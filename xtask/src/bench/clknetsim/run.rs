@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -71,10 +71,12 @@ impl Simulator {
                 format!("pidfile pidfile.{node}\nbindcmdaddress /clknetsim/unix/chronyd.sock\n{text}\n");
             fs::write(folder.join(format!("conf.{node}")), conf).map_err(failed)?;
             let log = fs::File::create(folder.join(format!("log.{node}"))).map_err(failed)?;
-            let mut client = unprivileged(&folder.join("bin/chronyd"));
+            // By env(1), so that nothing but the daemon itself is in the simulation.
+            let mut client = unprivileged(Path::new("env"));
+            client.arg(format!("LD_PRELOAD={}", self.clknetsim.join("clknetsim.so").display()));
+            client.arg(folder.join("bin/chronyd"));
             client.args(["-d", "-f", &format!("conf.{node}")]).current_dir(&folder).stdin(Stdio::null());
             client.stdout(Stdio::null()).stderr(log).env_remove("BANTO_CLOCK_READ_ONLY");
-            client.env("LD_PRELOAD", self.clknetsim.join("clknetsim.so"));
             client.env("CLKNETSIM_NODE", node.to_string()).env("CLKNETSIM_SOCKET", "sock");
             client.env("CLKNETSIM_UNIX_SUBNET", "2").env("CLKNETSIM_RANDOM_SEED", seed.to_string());
             clients.push(client.spawn().map_err(|error| format!("{}: {error}", self.chronyd.display()))?);

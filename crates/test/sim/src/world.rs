@@ -140,7 +140,7 @@ impl World {
         }
         self.post.watch(&found, now);
         self.post.hand_over(now, troubled)?;
-        self.post.deliver(now)
+        self.post.deliver(now, troubled)
     }
 
     fn log_something(&mut self) -> Result<(), Dead> {

@@ -214,14 +214,10 @@ impl Engine {
         self.find_next_due();
     }
 
-    /// The mails that wait to be handed over and whose pause is over.
-    pub fn to_hand_over(&self, now: UnixMicros) -> Vec<Letter> {
-        self.state
-            .outbox
-            .iter()
-            .filter(|letter| letter.next_usec <= now.0 || letter.next_usec > now.0 + RETRY_LONGEST_USEC)
-            .cloned()
-            .collect()
+    /// The mails that wait to be handed over and whose pause is over, oldest first.
+    pub fn to_hand_over(&self, now: UnixMicros) -> impl Iterator<Item = &Letter> {
+        let due = move |next_usec| next_usec <= now.0 || next_usec > now.0 + RETRY_LONGEST_USEC;
+        self.state.outbox.iter().filter(move |letter| due(letter.next_usec))
     }
 
     /// A mail was handed over: `sendmail` took it.

@@ -252,7 +252,8 @@ impl Daemon {
         if self.under_way.is_some() || self.engine.state().outbox.is_empty() {
             return;
         }
-        if let Some(letter) = self.engine.to_hand_over(now()).into_iter().next() {
+        let next = self.engine.to_hand_over(now()).next().cloned();
+        if let Some(letter) = next {
             self.under_way = Some(letter.id.clone());
             self.hand_over.give(&self.command, letter);
         }
@@ -272,6 +273,10 @@ impl Daemon {
                 self.waiting_because = None;
                 self.engine.handed_over(&letter.id);
                 self.log.say(&HandedOver(&letter));
+                // Where that cannot be noted a whole save is tried, and its failure told.
+                if self.store.left(&letter.id).is_ok() {
+                    return;
+                }
             }
             Err(NotTaken { why, refused }) => {
                 if let Some(recent) = recent {

@@ -2,8 +2,8 @@
 //!
 //! For: whoever wants to hear of a record without looking. Rules stand in banto.toml; what they mean is alert-core's.
 //!
-//! Always: the journal position, the groups and the mails not handed over yet are on disk, in one file, before a record counts
-//! as handled; a mail is handed over at least once, with an id that stays the same when it happens twice; a mail that cannot be handed
+//! Always: the journal position, the groups and the mails not handed over yet are on disk, in one file (and beside it the ids of those
+//! that left since), before a record counts as handled; a mail is handed over at least once, with an id that stays the same when it happens twice; a mail that cannot be handed
 //! over is kept, tried again with growing pauses, and reported.
 //!
 //! Never: it speaks SMTP (mail goes through the configured `sendmail` command), writes to the journal files, needs a capability,

@@ -103,7 +103,8 @@ impl Post {
 
     /// Hands the mails over that wait, each in an SMTP session that may break anywhere.
     pub(crate) fn hand_over(&mut self, now: UnixMicros, breaks: bool) -> Result<(), Dead> {
-        for letter in self.engine.to_hand_over(now) {
+        let due: Vec<Letter> = self.engine.to_hand_over(now).cloned().collect();
+        for letter in due {
             let cut = (breaks && self.random.uniform() < 0.1).then(|| self.random.next_u64() as usize % 2000);
             if self.submit(&letter, now, cut)? {
                 self.acknowledged.push(letter.id.clone());

@@ -21,7 +21,7 @@ const HOUR_USEC: u64 = 3_600_000_000;
 
 /// The mails an hour beyond all budgets, of all rules together, for records of crit and worse of each kind of sender: few enough that
 /// a flood of them is no flood of mail, enough that an end of everything is told from several sides.
-const RESERVE_MAILS_PER_HOUR: usize = 6;
+pub const RESERVE_MAILS_PER_HOUR: usize = 6;
 
 /// The doctor's nonces that are remembered: more than any number of doctors at once.
 const NONCES_MAX: usize = 64;

@@ -16,7 +16,7 @@ mod mail;
 mod rule;
 mod state;
 
-pub use engine::{Action, Engine, Heard, RuleCounts};
+pub use engine::{Action, Engine, Heard, RESERVE_MAILS_PER_HOUR, RuleCounts};
 pub use fingerprint::fingerprint;
 pub use mail::{Letterhead, encode_header_text, mail_time};
 pub use rule::{DOCTOR_RULE, Match, MatchError, OVERFLOW_GROUP, Rule, Selector};

@@ -14,7 +14,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("ntpsigndsocket", "replies are not signed for Samba"),
     ("ptpdomain", "there is no NTP over PTP"),
     ("ptpport", "there is no NTP over PTP"),
-    ("refclock", "reference clocks are not read yet"),
     ("rtcautotrim", "the real-time clock is left to the kernel"),
     ("rtcdevice", "the real-time clock is left to the kernel"),
     ("rtcfile", "the real-time clock is left to the kernel"),
@@ -34,7 +33,6 @@ pub(crate) const LOCAL_NOT_ACTED_ON: &[(&str, &str)] = &[];
 /// Log files that are not written, with what is there in their place.
 pub(crate) const LOGS_NOT_WRITTEN: &[(&str, &str)] = &[
     ("rtc", "rtc.log is not written: the real-time clock is left to the kernel"),
-    ("refclocks", "refclocks.log is not written: reference clocks are not read yet"),
     ("tempcomp", "tempcomp.log is not written: the temperature is not read"),
 ];
 

@@ -2,7 +2,7 @@
 
 use crate::directive::DIRECTIVES;
 use crate::known::{LOCAL_NOT_ACTED_ON, LOGS_NOT_WRITTEN, NOT_ACTED_ON, OPTIONS_NOT_ACTED_ON};
-use crate::settings::{Logs, Settings};
+use crate::settings::{Logs, RefClock, RefClockDriver, Settings};
 use crate::source::{OPTIONS, Source, SourceOptions};
 
 impl Settings {
@@ -35,6 +35,30 @@ impl Settings {
                     said.push(format!("local {name} has no effect here"));
                 }
             }
+        }
+        said.extend(self.refclocks.iter().flat_map(RefClock::waiting));
+        said
+    }
+}
+
+impl RefClock {
+    /// One sentence for what has no effect here.
+    fn waiting(&self) -> Vec<String> {
+        let unread = match self.driver {
+            RefClockDriver::Rtc { .. } => Some("the real-time clock is left to the kernel"),
+            RefClockDriver::Pps { .. } | RefClockDriver::Phc { .. } => Some("this driver is not there yet"),
+            RefClockDriver::Shm { .. } | RefClockDriver::Sock { .. } => None,
+        };
+        let name = self.driver.name();
+        let mut said: Vec<String> =
+            unread.map(|why| format!("refclock {name} has no effect here: {why}")).into_iter().collect();
+        if self.local {
+            said.push(format!(
+                "refclock {name}: option local has no effect here: the clock is shown and not followed"
+            ));
+        }
+        if self.maxunreach != Self::new(self.driver.clone()).maxunreach {
+            said.push(format!("refclock {name}: option maxunreach has no effect here"));
         }
         said
     }

@@ -149,10 +149,15 @@ impl Source {
             delay: exchange.delay - (received - sent),
             dispersion: exchange.dispersion,
         };
+        self.take_sample(sample, *exchange)
+    }
+
+    /// A sample in uncorrected time, and what is shown of it.
+    pub(crate) fn take_sample(&mut self, sample: FilterSample, last: Exchange) -> bool {
         if !self.filter.add(sample) {
             return false;
         }
-        self.last = Some(*exchange);
+        self.last = Some(last);
         self.choose_poll(sample.time);
         true
     }

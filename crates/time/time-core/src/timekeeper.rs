@@ -225,6 +225,45 @@ impl Timekeeper {
         if !source.take(exchange, &self.discipline.timeline) {
             return Vec::new();
         }
+        self.taken(id, clock)
+    }
+
+    /// A sample of a reference clock, in uncorrected time, with what it is beside that: `last` without its times and offset,
+    /// which follow from the sample; `reach` as in [`Self::set_reach`].
+    pub fn reference_sample(
+        &mut self,
+        id: SourceId,
+        sample: FilterSample,
+        last: &Exchange,
+        reach: u8,
+        clock: &mut impl Clock,
+    ) -> Vec<Event> {
+        let now = clock.now();
+        let timeline = &self.discipline.timeline;
+        // The moment in local time, by the correction in force: it is shown, not used.
+        let time = now.plus(-timeline.uncorrected(now).since(sample.time));
+        let offset = sample.offset - timeline.correction(time);
+        let last = Exchange { sent: time, received: time, offset, ..*last };
+        let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
+        source.reach = reach;
+        if !source.take_sample(sample, last) {
+            return Vec::new();
+        }
+        self.taken(id, clock)
+    }
+
+    /// What an uncorrected clock would show when ours shows `time`.
+    pub fn uncorrected(&self, time: LocalTime) -> LocalTime {
+        self.discipline.timeline.uncorrected(time)
+    }
+
+    /// What is corrected of the clock at `time`, in seconds: uncorrected time plus this is `time`.
+    pub fn correction(&self, time: LocalTime) -> f64 {
+        self.discipline.timeline.correction(time)
+    }
+
+    fn taken(&mut self, id: SourceId, clock: &mut impl Clock) -> Vec<Event> {
+        let Some(source) = self.sources.get(&id) else { return Vec::new() };
         let doubt = SUSPICIONS_TOLD
             .contains(&source.filter.outliers())
             .then(|| source.filter.last_innovation())

@@ -15,7 +15,7 @@ use chrony_cmd::{
 use ntp_proto::{AccessList, ClientAccount, Service};
 use std::net::IpAddr;
 use std::time::Duration;
-use time_core::{LocalTime, MakeStep, Verdict};
+use time_core::{LocalTime, MakeStep, SourceId, Verdict};
 
 /// Reference id of a clock that follows itself (`local`), as chronyd shows it.
 pub(crate) const LOCAL_REFERENCE_ID: [u8; 4] = [127, 127, 1, 1];
@@ -179,18 +179,25 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
     Ok(())
 }
 
-/// Sources with an address first, then those whose name is not resolved yet.
+/// Reference clocks first, then sources with an address, then those whose name is not resolved yet.
 fn listed(daemon: &Daemon) -> usize {
-    daemon.peers.len() + daemon.wanted.iter().filter(|wanted| wanted.missing > 0).count()
+    daemon.refclocks.len()
+        + daemon.peers.len()
+        + daemon.wanted.iter().filter(|wanted| wanted.missing > 0).count()
 }
 
 fn peer(daemon: &Daemon, index: u32) -> Option<&Peer> {
-    daemon.peers.get(index as usize)
+    daemon.peers.get((index as usize).checked_sub(daemon.refclocks.len())?)
+}
+
+fn refclock(daemon: &Daemon, index: u32) -> Option<&crate::refclocks::RefClock> {
+    daemon.refclocks.get(index as usize)
 }
 
 /// The number of the unresolved source at a place in the list.
 fn unresolved(daemon: &Daemon, index: u32) -> Result<u32, Status> {
-    let rest = (index as usize).checked_sub(daemon.peers.len()).ok_or(Status::NoSuchSource)?;
+    let before = daemon.refclocks.len() + daemon.peers.len();
+    let rest = (index as usize).checked_sub(before).ok_or(Status::NoSuchSource)?;
     let mut waiting = daemon.wanted.iter().filter(|wanted| wanted.missing > 0);
     waiting.nth(rest).map(|wanted| wanted.number).ok_or(Status::NoSuchSource)
 }
@@ -217,6 +224,11 @@ fn state(verdict: Verdict) -> SourceState {
 
 fn source_data(daemon: &Daemon, index: u32) -> Result<SourceData, Status> {
     let local = daemon.local_now();
+    if let Some(clock) = refclock(daemon, index) {
+        // Its reference id stands in the place of an address.
+        let address = Address::from(IpAddr::from(clock.reference_id));
+        return Ok(known_source(daemon, clock.id, address, clock.poll, clock.reach(), local));
+    }
     let Some(peer) = peer(daemon, index) else {
         let number = unresolved(daemon, index)?;
         return Ok(SourceData {
@@ -233,26 +245,46 @@ fn source_data(daemon: &Daemon, index: u32) -> Result<SourceData, Status> {
             error: Float(0.0),
         });
     };
-    let last = daemon.keeper.source(peer.id).and_then(|source| source.last().copied());
-    Ok(SourceData {
-        address: peer.address.ip().into(),
-        poll: i16::from(peer.client.poll()),
+    let address = peer.address.ip().into();
+    Ok(known_source(daemon, peer.id, address, peer.client.poll(), peer.client.reach(), local))
+}
+
+fn known_source(
+    daemon: &Daemon,
+    id: SourceId,
+    address: Address,
+    poll: i8,
+    reach: u8,
+    local: LocalTime,
+) -> SourceData {
+    let last = daemon.keeper.source(id).and_then(|source| source.last().copied());
+    let is_clock = daemon.refclocks.iter().any(|clock| clock.id == id);
+    SourceData {
+        address,
+        poll: i16::from(poll),
         stratum: last.map_or(0, |last| u16::from(last.stratum)),
-        state: state(daemon.keeper.verdict(peer.id)),
-        mode: SourceMode::Client,
+        // What is never selected is not judged either (`chrony.conf(5)`, noselect).
+        state: match daemon.effective_options(id).noselect {
+            true => SourceState::Nonselectable,
+            false => state(daemon.keeper.verdict(id)),
+        },
+        mode: if is_clock { SourceMode::ReferenceClock } else { SourceMode::Client },
         flags: 0,
-        reachability: u16::from(peer.client.reach()),
+        reachability: u16::from(reach),
         since_sample: last.map_or(NEVER, |last| seconds(local, last.received)),
         original_offset: Float(last.map_or(0.0, |last| -last.offset)),
-        adjusted_offset: Float(-daemon.keeper.adjusted_offset(peer.id, local).unwrap_or(0.0)),
+        adjusted_offset: Float(-daemon.keeper.adjusted_offset(id, local).unwrap_or(0.0)),
         error: Float(last.map_or(0.0, |last| {
             last.dispersion + last.root_dispersion + (last.delay + last.root_delay) / 2.0
         })),
-    })
+    }
 }
 
 fn source_stats(daemon: &Daemon, index: u32) -> Result<SourceStats, Status> {
     let local = daemon.local_now();
+    if let Some(clock) = refclock(daemon, index) {
+        return Ok(known_stats(daemon, clock.id, clock.number(), Address::Unspecified, local));
+    }
     let Some(peer) = peer(daemon, index) else {
         let number = unresolved(daemon, index)?;
         return Ok(SourceStats {
@@ -268,10 +300,21 @@ fn source_stats(daemon: &Daemon, index: u32) -> Result<SourceStats, Status> {
             offset_error: Float(0.0),
         });
     };
-    let one = daemon.keeper.statistics(peer.id, local).unwrap_or_default();
-    Ok(SourceStats {
-        reference_id: u32::from_be_bytes(peer.reference_id().0),
-        address: peer.address.ip().into(),
+    let reference_id = u32::from_be_bytes(peer.reference_id().0);
+    Ok(known_stats(daemon, peer.id, reference_id, peer.address.ip().into(), local))
+}
+
+fn known_stats(
+    daemon: &Daemon,
+    id: SourceId,
+    reference_id: u32,
+    address: Address,
+    local: LocalTime,
+) -> SourceStats {
+    let one = daemon.keeper.statistics(id, local).unwrap_or_default();
+    SourceStats {
+        reference_id,
+        address,
         samples: one.samples,
         runs: one.runs,
         span_seconds: one.span as u32,
@@ -280,11 +323,23 @@ fn source_stats(daemon: &Daemon, index: u32) -> Result<SourceStats, Status> {
         skew_ppm: Float(one.skew * 1e6),
         offset: Float(-one.offset),
         offset_error: Float(one.offset_sigma),
-    })
+    }
 }
 
 fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
     let local = daemon.local_now();
+    if let Some(clock) = refclock(daemon, index) {
+        let leap =
+            daemon.keeper.source(clock.id).and_then(|source| source.last()).map_or(3, |last| {
+                match last.leap {
+                    time_core::LeapStatus::Normal => 0,
+                    time_core::LeapStatus::Insert => 1,
+                    time_core::LeapStatus::Delete => 2,
+                }
+            });
+        let known = (clock.number(), Address::Unspecified, false, leap);
+        return Ok(known_selection(daemon, clock.id, clock.treatment, known, local));
+    }
     let Some(peer) = peer(daemon, index) else {
         // A name without an address yet is listed like a source without samples.
         let number = unresolved(daemon, index)?;
@@ -303,7 +358,21 @@ fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
             offset_max: Float(0.0),
         });
     };
-    let letter = selection_letter(daemon, peer);
+    let authenticated = peer.line.authenticity() == time_core::Authenticity::Authenticated;
+    let leap = peer.last.as_ref().map_or(3, |last| last.header.leap.bits());
+    let reference_id = u32::from_be_bytes(peer.reference_id().0);
+    let known = (reference_id, peer.address.ip().into(), authenticated, leap);
+    Ok(known_selection(daemon, peer.id, peer.line.treatment, known, local))
+}
+
+/// `known`: its reference id and address, whether it is authenticated, and its leap bits.
+fn known_selection(
+    daemon: &Daemon,
+    id: SourceId,
+    configured: time_core::SourceSettings,
+    (reference_id, address, authenticated, leap): (u32, Address, bool, u8),
+    local: LocalTime,
+) -> SelectData {
     let bits = |treatment: time_core::SourceSettings| {
         SelectOptions::default()
             .with(SelectOptions::NOSELECT, treatment.noselect)
@@ -311,29 +380,28 @@ fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
             .with(SelectOptions::TRUST, treatment.trust)
             .with(SelectOptions::REQUIRE, treatment.require)
     };
-    let (options, effective) = (bits(peer.line.treatment), bits(daemon.effective_options(peer)));
-    let last = daemon.keeper.source(peer.id).and_then(|source| source.last());
-    let interval = daemon.keeper.interval(peer.id, local);
-    Ok(SelectData {
-        reference_id: u32::from_be_bytes(peer.reference_id().0),
-        address: peer.address.ip().into(),
-        state: letter,
-        authenticated: u8::from(peer.line.authenticity() == time_core::Authenticity::Authenticated),
-        leap: peer.last.as_ref().map_or(3, |last| last.header.leap.bits()),
+    let last = daemon.keeper.source(id).and_then(|source| source.last());
+    let interval = daemon.keeper.interval(id, local);
+    SelectData {
+        reference_id,
+        address,
+        state: selection_letter(daemon, id),
+        authenticated: u8::from(authenticated),
+        leap,
         unused: 0,
-        configured: options,
-        effective,
+        configured: bits(configured),
+        effective: bits(daemon.effective_options(id)),
         last_sample_ago: last.map_or(NEVER, |last| seconds(local, last.received)),
         score: Float(1.0),
         offset_min: Float(interval.map_or(0.0, |one| -one.offset - one.distance)),
         offset_max: Float(interval.map_or(0.0, |one| -one.offset + one.distance)),
-    })
+    }
 }
 
 /// What the selection makes of a source, in the letters of `selectdata` (`chronyc(1)`).
-pub(crate) fn selection_letter(daemon: &Daemon, peer: &Peer) -> u8 {
-    let options = daemon.effective_options(peer);
-    match daemon.keeper.verdict(peer.id) {
+pub(crate) fn selection_letter(daemon: &Daemon, id: SourceId) -> u8 {
+    let options = daemon.effective_options(id);
+    match daemon.keeper.verdict(id) {
         Verdict::Selected => b'*',
         Verdict::Combined => b'+',
         _ if options.noselect => b'N',
@@ -342,12 +410,12 @@ pub(crate) fn selection_letter(daemon: &Daemon, peer: &Peer) -> u8 {
         Verdict::Distant => b'd',
         Verdict::Unselectable => b'M',
         Verdict::NotCombined => {
-            let all = || daemon.peers.iter();
-            if !all().any(|other| daemon.keeper.verdict(other.id) == Verdict::Selected) {
+            let all = || daemon.keeper.sources().map(|(id, _)| id);
+            if !all().any(|other| daemon.keeper.verdict(other) == Verdict::Selected) {
                 return b'W';
             }
             let prefers = all().any(|other| {
-                daemon.keeper.verdict(other.id) == Verdict::Selected && daemon.effective_options(other).prefer
+                daemon.keeper.verdict(other) == Verdict::Selected && daemon.effective_options(other).prefer
             });
             if prefers && !options.prefer { b'P' } else { b'D' }
         }
@@ -363,13 +431,13 @@ pub(crate) fn tracking(daemon: &Daemon) -> Tracking {
         (_, Some(own)) => {
             (LOCAL_REFERENCE_ID, Address::Unspecified, u16::from(own.stratum), LeapStatus::Normal)
         }
-        (Some((peer, id, stratum)), None) => {
+        (Some((followed, id, stratum)), None) => {
             let leap = match daemon.leap.status {
                 time_core::LeapStatus::Normal => LeapStatus::Normal,
                 time_core::LeapStatus::Insert => LeapStatus::InsertSecond,
                 time_core::LeapStatus::Delete => LeapStatus::DeleteSecond,
             };
-            (id.0, peer.address.ip().into(), u16::from(stratum), leap)
+            (id.0, followed.map_or(Address::Unspecified, Address::from), u16::from(stratum), leap)
         }
         (None, None) => ([0; 4], Address::Unspecified, 0, LeapStatus::Unsynchronised),
     };
@@ -647,11 +715,18 @@ fn timespec(nanos: i64) -> Timespec {
 pub(crate) fn status(daemon: &Daemon) -> control::Value {
     let local = daemon.local_now();
     let report = tracking(daemon);
-    let sources: Vec<control::Value> = daemon
+    let clocks = daemon
+        .refclocks
+        .iter()
+        .map(|one| (one.id, one.label(), "reference clock".to_owned(), one.reach(), Some(one.ignored)));
+    let peers = daemon
         .peers
         .iter()
-        .map(|peer| {
-            let verdict = daemon.keeper.verdict(peer.id);
+        .map(|peer| (peer.id, peer.name.clone(), peer.address.to_string(), peer.client.reach(), None));
+    let sources: Vec<control::Value> = clocks
+        .chain(peers)
+        .map(|(id, name, address, reach, ignored)| {
+            let verdict = daemon.keeper.verdict(id);
             let letter = match verdict {
                 Verdict::Selected => "*",
                 Verdict::Combined => "+",
@@ -660,11 +735,15 @@ pub(crate) fn status(daemon: &Daemon) -> control::Value {
                 Verdict::Jittery => "~",
                 Verdict::Distant | Verdict::Unselectable => "?",
             };
-            let offset = daemon.keeper.adjusted_offset(peer.id, local);
-            control::json!({
-                "name": peer.name, "address": peer.address.to_string(), "state": letter,
-                "reach": peer.client.reach(), "offset_seconds": offset.map(|offset| -offset),
-            })
+            let offset = daemon.keeper.adjusted_offset(id, local);
+            let mut told = control::json!({
+                "name": name, "address": address, "state": letter,
+                "reach": reach, "offset_seconds": offset.map(|offset| -offset),
+            });
+            if let Some(ignored) = ignored {
+                told["ignored"] = ignored.into();
+            }
+            told
         })
         .collect();
     let totals = daemon.serving.totals();
@@ -698,7 +777,8 @@ fn followed(report: &Tracking) -> String {
         Address::Unspecified if report.reference_id == u32::from_be_bytes(LOCAL_REFERENCE_ID) => {
             "local".to_owned()
         }
-        Address::Unspecified => "nothing".to_owned(),
+        Address::Unspecified if report.leap == LeapStatus::Unsynchronised => "nothing".to_owned(),
+        Address::Unspecified => crate::refclocks::label(report.reference_id.to_be_bytes()),
         address => address.to_string(),
     }
 }

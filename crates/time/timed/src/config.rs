@@ -308,6 +308,22 @@ fn source(
     })
 }
 
+/// How the selection treats a reference clock.
+pub(crate) fn of_refclock(line: &chrony_conf::RefClock, poll: i8, settings: &Settings) -> SourceSettings {
+    let general = general(settings);
+    SourceSettings {
+        prefer: line.prefer,
+        trust: line.trust,
+        noselect: line.noselect || line.local,
+        require: line.require,
+        poll_min: poll,
+        poll_max: poll,
+        poll_target: 0,
+        samples_min: line.minsamples.unwrap_or(general.0) as usize,
+        samples_max: line.maxsamples.unwrap_or(general.1) as usize,
+    }
+}
+
 /// A source that `chronyc add` brings.
 pub(crate) fn added(one: &Source, settings: &Settings) -> Option<SourceConfig> {
     source(one, false, general(settings), &mut Vec::new())

@@ -7,6 +7,7 @@ mod history;
 mod leap;
 mod measured;
 mod process;
+mod reading;
 mod securing;
 mod start;
 
@@ -74,6 +75,7 @@ pub(crate) struct Daemon {
     pub(crate) keeper: Timekeeper,
     pub(crate) wanted: Vec<Wanted>,
     pub(crate) peers: Vec<Peer>,
+    pub(crate) refclocks: Vec<crate::refclocks::RefClock>,
     pub(crate) server: Server,
     pub(crate) command_access: AccessList,
     pub(crate) commands_received: u64,
@@ -129,6 +131,7 @@ enum Token {
     Server(usize),
     Peer(SourceId),
     Ahead(SourceId),
+    RefClock(usize),
     CommandUdp(usize),
     CommandUnix,
     Resolver,
@@ -200,6 +203,7 @@ impl Daemon {
             keeper,
             wanted: Vec::new(),
             peers: Vec::new(),
+            refclocks: Vec::new(),
             server: Server::new(answering::rules(&config.access), Keys::new()),
             command_access: answering::command_rules(&config.command_access),
             commands_received: 0,
@@ -257,6 +261,7 @@ impl Daemon {
         } else {
             daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));
         }
+        daemon.open_refclocks(now)?;
         daemon.add_sources(now);
         daemon.load_histories();
         daemon.take_resources();
@@ -346,6 +351,12 @@ impl Daemon {
                 tokens.push(Token::Ahead(peer.id));
             }
         }
+        for (index, refclock) in self.refclocks.iter().enumerate() {
+            if let Some(one) = refclock.as_fd() {
+                wanted.push((one, Interest::READ));
+                tokens.push(Token::RefClock(index));
+            }
+        }
         for (index, socket) in self.command_sockets.iter().enumerate() {
             wanted.push((socket.as_fd(), Interest::READ));
             tokens.push(Token::CommandUdp(index));
@@ -399,6 +410,7 @@ impl Daemon {
                 Token::Server(index) => self.serving.serve(index),
                 Token::Peer(id) => self.receive(id, *readiness),
                 Token::Ahead(id) => self.answered_ahead(id, *readiness),
+                Token::RefClock(index) => self.refclock_arrived(index),
                 Token::CommandUdp(index) => self.command_udp(index),
                 Token::CommandUnix => self.command_unix(),
                 Token::Resolver => self.resolved(),
@@ -430,6 +442,7 @@ impl Daemon {
             .iter()
             .filter_map(|peer| self.request_due(peer))
             .chain(self.wanted.iter().filter_map(|wanted| wanted.due))
+            .chain(self.refclocks.iter().map(crate::refclocks::RefClock::deadline))
             .chain(until_slew_ends)
             .chain(self.securing_deadline())
             .chain(until_leap)
@@ -468,6 +481,7 @@ impl Daemon {
         self.log.say(&Happened::Jumped { seconds: jump as f64 * 1e-9 });
         let moved = self.clock.kernel_was_moved(jump);
         let events = self.keeper.clock_jumped(moved);
+        self.forget_readings();
         self.handle(events);
         // Whoever stepped it, the kernel has called it unsynchronised; nobody must be told otherwise before it is measured again.
         self.tell_kernel();
@@ -501,6 +515,7 @@ impl Daemon {
             // After a fast slew the clock may be called synchronised again.
             self.tell_kernel();
         }
+        self.refclocks_due(now);
         self.resolve(now);
         self.securing_due(now);
         // One a round, the longest overdue first.
@@ -593,8 +608,10 @@ impl Daemon {
         }
     }
 
-    fn label(&self, id: SourceId) -> String {
-        self.peers.iter().find(|peer| peer.id == id).map_or_else(String::new, Peer::label)
+    pub(crate) fn label(&self, id: SourceId) -> String {
+        let clock = self.refclocks.iter().find(|one| one.id == id);
+        let peer = self.peers.iter().find(|peer| peer.id == id);
+        clock.map(crate::refclocks::RefClock::label).or(peer.map(Peer::label)).unwrap_or_default()
     }
 
     fn record_tracking(&mut self) {
@@ -602,11 +619,14 @@ impl Daemon {
         let one = self.keeper.tracking(now);
         self.local_gate.saw(one.root_delay / 2.0 + one.root_dispersion, self.config.local);
         let selected = one.selected.and_then(|id| self.peers.iter().find(|peer| peer.id == id));
-        let address = selected.map_or_else(String::new, |peer| peer.address.ip().to_string());
+        let address = match (selected, one.selected) {
+            (Some(peer), _) => peer.address.ip().to_string(),
+            (None, id) => id.map_or_else(String::new, |id| self.label(id)),
+        };
         let combined = self
-            .peers
-            .iter()
-            .filter(|peer| matches!(self.keeper.verdict(peer.id), Verdict::Selected | Verdict::Combined))
+            .keeper
+            .sources()
+            .filter(|(id, _)| matches!(self.keeper.verdict(*id), Verdict::Selected | Verdict::Combined))
             .count();
         let sigma = self.keeper.discipline().sigma(now);
         let written = self.records.tracking(now.0, &address, &one, combined, sigma, one.offset);

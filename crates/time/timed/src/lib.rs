@@ -19,6 +19,7 @@ mod nts;
 mod options;
 mod peers;
 mod records;
+mod refclocks;
 mod resolver;
 mod serving;
 mod settime;

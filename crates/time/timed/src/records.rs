@@ -72,6 +72,17 @@ pub(crate) struct SelectionLine<'a> {
     pub high: f64,
 }
 
+/// A line of `refclocks.log`.
+#[derive(Debug)]
+pub(crate) struct RefClockLine<'a> {
+    pub reference_id: &'a str,
+    pub leap: LeapStatus,
+    /// Readings since the last poll, whether it is a pulse, and the offset as it was read; none: a filtered sample.
+    pub raw: Option<(u32, bool, f64)>,
+    pub cooked: f64,
+    pub dispersion: f64,
+}
+
 /// The files in `logdir`.
 #[derive(Debug)]
 pub(crate) struct Records {
@@ -209,7 +220,7 @@ impl Records {
     pub(crate) fn statistics(
         &mut self,
         now: i64,
-        address: IpAddr,
+        source: &str,
         one: &SourceStatistics,
     ) -> std::io::Result<()> {
         if !self.wants(Kind::Statistics) {
@@ -218,7 +229,7 @@ impl Records {
         let (date, time) = utc(now);
         let line = format!(
             "{date} {time} {:<15} {} {} {} {} {} {} {:>3} {:>3} {:>3} {:5.2}",
-            address.to_string(),
+            source,
             e3(one.deviation),
             e3(-one.offset),
             e3(one.offset_sigma),
@@ -231,6 +242,34 @@ impl Records {
             0.0,
         );
         self.write(Kind::Statistics, &line)
+    }
+
+    /// A raw sample of a reference clock, or with no reading the one that its filter gave: true minus local time.
+    pub(crate) fn refclock(&mut self, at: i64, one: &RefClockLine<'_>) -> std::io::Result<()> {
+        if !self.wants(Kind::RefClocks) {
+            return Ok(());
+        }
+        let (date, time) = utc(at);
+        let micros = at.rem_euclid(1_000_000_000) / 1000;
+        let leap = match one.leap {
+            LeapStatus::Normal => 'N',
+            LeapStatus::Insert => '+',
+            LeapStatus::Delete => '-',
+        };
+        let refid = one.reference_id;
+        let cooked = c_exponent(one.cooked, 6);
+        let dispersion = e3(one.dispersion);
+        let line = match one.raw {
+            Some((polled, pulse, raw)) => format!(
+                "{date} {time}.{micros:06} {refid:<5} {polled:>3} {leap} {} {:>13} {cooked:>13} {dispersion}",
+                u8::from(pulse),
+                c_exponent(raw, 6),
+            ),
+            None => format!(
+                "{date} {time}.{micros:06} {refid:<5}   - {leap} -       -       {cooked:>13} {dispersion}"
+            ),
+        };
+        self.write(Kind::RefClocks, &line)
     }
 
     /// The clock's state after an update.

@@ -13,27 +13,35 @@ pub(crate) fn history(daemon: &Daemon) -> Value {
 pub(crate) fn reasons(daemon: &Daemon) -> Value {
     let local = daemon.local_now();
     let settings = &daemon.config.settings;
-    let sources: Vec<Value> = daemon
-        .peers
+    let clocks = daemon
+        .refclocks
         .iter()
-        .map(|peer| {
-            let source = daemon.keeper.source(peer.id);
-            let interval = daemon.keeper.interval(peer.id, local);
-            let statistics = daemon.keeper.statistics(peer.id, local);
+        .map(|one| (one.id, one.label(), "reference clock".to_owned(), one.reach(), true, one.poll));
+    let peers = daemon.peers.iter().map(|peer| {
+        let client = &peer.client;
+        let address = peer.address.ip().to_string();
+        (peer.id, peer.name.clone(), address, client.reach(), client.is_online(), client.poll())
+    });
+    let sources: Vec<Value> = clocks
+        .chain(peers)
+        .map(|(id, name, address, reach, online, poll)| {
+            let source = daemon.keeper.source(id);
+            let interval = daemon.keeper.interval(id, local);
+            let statistics = daemon.keeper.statistics(id, local);
             let last = source.and_then(|source| source.last());
-            let options = daemon.effective_options(peer);
+            let options = daemon.effective_options(id);
             json!({
-                "name": peer.name,
-                "address": peer.address.ip().to_string(),
-                "letter": char::from(super::selection_letter(daemon, peer)).to_string(),
-                "reach": peer.client.reach(),
-                "online": peer.client.is_online(),
+                "name": name,
+                "address": address,
+                "letter": char::from(super::selection_letter(daemon, id)).to_string(),
+                "reach": reach,
+                "online": online,
                 "samples": source.map_or(0, |source| source.filter().len()),
                 "stratum": last.map(|last| last.stratum),
                 "offset_seconds": interval.map(|one| -one.offset),
                 "distance_seconds": interval.map(|one| one.distance),
                 "jitter_seconds": statistics.map(|one| one.deviation),
-                "poll_seconds": f64::from(peer.client.poll()).exp2(),
+                "poll_seconds": f64::from(poll).exp2(),
                 "prefer": options.prefer, "trust": options.trust,
                 "require": options.require, "noselect": options.noselect,
             })
@@ -55,9 +63,9 @@ pub(crate) fn set(daemon: &mut Daemon, args: &Value) -> Result<Value, Refusal> {
     let wanted = args["unix_nanoseconds"]
         .as_i64()
         .ok_or_else(|| Refusal::new("`unix_nanoseconds` is missing, or no integer"))?;
-    let followed = daemon.peers.iter().find(|peer| daemon.keeper.verdict(peer.id) == Verdict::Selected);
-    if let Some(peer) = followed {
-        return Err(Refusal::new(format!("the clock follows {}, which knows better", peer.label()))
+    let followed = daemon.keeper.sources().find(|(id, _)| daemon.keeper.verdict(*id) == Verdict::Selected);
+    if let Some((id, _)) = followed {
+        return Err(Refusal::new(format!("the clock follows {}, which knows better", daemon.label(id)))
             .help("chronyc offline, and then again"));
     }
     if !daemon.clock.is_kernel() {

@@ -168,17 +168,17 @@ impl Daemon {
         }
     }
 
-    /// The source that is followed, and the reference id and stratum that we have by it: its address and one more than its own,
+    /// The address of the source that is followed (a reference clock has none), and the reference id and stratum that we have by it: its address and one more than its own,
     /// or with `copy` its own.
-    pub(crate) fn followed(
-        &self,
-        one: &time_core::Tracking,
-    ) -> Option<(&crate::peers::Peer, ReferenceId, u8)> {
+    pub(crate) fn followed(&self, one: &time_core::Tracking) -> Option<(Option<IpAddr>, ReferenceId, u8)> {
+        if let Some(clock) = self.refclocks.iter().find(|clock| one.selected == Some(clock.id)) {
+            return Some((None, ReferenceId(clock.reference_id), one.stratum));
+        }
         let peer = self.peers.iter().find(|peer| one.selected == Some(peer.id))?;
         let copied = peer.last.as_ref().filter(|_| peer.line.options.copy);
         Some(match copied {
-            Some(last) => (peer, last.header.reference_id, last.header.stratum),
-            None => (peer, peer.reference_id(), one.stratum),
+            Some(last) => (Some(peer.address.ip()), last.header.reference_id, last.header.stratum),
+            None => (Some(peer.address.ip()), peer.reference_id(), one.stratum),
         })
     }
 

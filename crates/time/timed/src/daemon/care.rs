@@ -6,7 +6,7 @@ use crate::events::Happened;
 use ntp_proto::ReferenceId;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use time_core::{AuthSelectMode, AuthenticityMix, Exchange, SourceId, SourceSettings, Verdict};
+use time_core::{AuthSelectMode, Authenticity, AuthenticityMix, Exchange, SourceId, SourceSettings, Verdict};
 
 /// Exchanges and misses in a row after which a server is no good (RFC 5905's reach register is empty by then).
 const BAD_MAX: u32 = 8;
@@ -144,6 +144,7 @@ impl Daemon {
         time_core::Clock::step(&mut self.clock, nanos)?;
         self.epoch = super::epoch();
         let events = self.keeper.clock_jumped(nanos);
+        self.forget_readings();
         self.forget_requests();
         self.log.say(&Happened::Stepped { seconds: nanos as f64 * 1e-9 });
         self.handle(events);
@@ -163,6 +164,12 @@ impl Daemon {
         let mix = AuthenticityMix::of(lines.map(|line| (&line.treatment, line.authenticity())));
         let found = self.peers.iter().map(|peer| (&peer.line.treatment, peer.line.authenticity()));
         let waits = mix.authenticated && !AuthenticityMix::of(found).authenticated;
+        for clock in &self.refclocks {
+            let effective = mode.effective(clock.treatment, Authenticity::Local, mix, waits);
+            if let Some(settings) = self.keeper.source_settings_mut(clock.id) {
+                *settings = effective;
+            }
+        }
         for peer in &self.peers {
             let effective = mode.effective(peer.line.treatment, peer.line.authenticity(), mix, waits);
             if let Some(settings) = self.keeper.source_settings_mut(peer.id) {
@@ -172,8 +179,8 @@ impl Daemon {
     }
 
     /// The options that hold for a source, `authselectmode` and orphan mode included.
-    pub(crate) fn effective_options(&self, peer: &crate::peers::Peer) -> SourceSettings {
-        self.keeper.source(peer.id).map_or(peer.line.treatment, |source| *source.settings())
+    pub(crate) fn effective_options(&self, id: SourceId) -> SourceSettings {
+        self.keeper.source(id).map(|source| *source.settings()).unwrap_or_default()
     }
 
     /// `local orphan`: servers of the local stratum do not have the real time. They are followed only while nobody else can be,
@@ -183,7 +190,9 @@ impl Daemon {
         let now = self.local_now();
         let stratum_of =
             |id: SourceId| self.keeper.source(id).and_then(|source| source.last()).map(|last| last.stratum);
-        let mut others_count = false;
+        let mut others_count = self.refclocks.iter().any(|clock| {
+            clock.reach() != 0 && !clock.treatment.noselect && self.keeper.interval(clock.id, now).is_some()
+        });
         let mut least: Option<([u8; 4], SourceId)> = None;
         let mut orphans = Vec::new();
         for (place, peer) in self.peers.iter().enumerate() {

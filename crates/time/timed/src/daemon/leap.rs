@@ -103,16 +103,21 @@ impl Daemon {
         }
     }
 
+    /// TAI minus UTC now by the tables, in seconds.
+    pub(super) fn tai_offset(&self) -> Option<f64> {
+        let seconds = self.local_now().0.div_euclid(SECOND);
+        self.leap.table.as_ref()?.at(seconds).tai_offset.map(f64::from)
+    }
+
     /// What most of the sources that are used announce.
     fn announced_leap(&self) -> LeapStatus {
         let used = || {
-            self.peers
-                .iter()
-                .filter(|peer| matches!(self.keeper.verdict(peer.id), Verdict::Selected | Verdict::Combined))
+            self.keeper
+                .sources()
+                .filter(|(id, _)| matches!(self.keeper.verdict(*id), Verdict::Selected | Verdict::Combined))
         };
         let votes = |status: LeapStatus| {
-            let says = |id| self.keeper.source(id).and_then(|source| source.last()).map(|last| last.leap);
-            used().filter(|peer| says(peer.id) == Some(status)).count()
+            used().filter(|(_, source)| source.last().map(|last| last.leap) == Some(status)).count()
         };
         let half = used().count() / 2;
         match (votes(LeapStatus::Insert) > half, votes(LeapStatus::Delete) > half) {
@@ -176,12 +181,14 @@ impl Daemon {
             smoothing.corrected(at, seconds, 0.0, true);
         }
         if self.leap.mode == LeapSecondMode::Slew {
+            self.forget_readings();
             let events = self.keeper.leap_second(seconds, 0, &mut self.clock);
             self.handle(events);
             return;
         }
         match self.clock.step(nanos) {
             Ok(()) => {
+                self.forget_readings();
                 let events = self.keeper.leap_second(seconds, nanos, &mut self.clock);
                 self.epoch = epoch();
                 self.forget_requests();
@@ -205,6 +212,7 @@ impl Daemon {
         let now = self.local_now();
         self.leap_is_over(now.0.div_euclid(SECOND));
         let moved = self.clock.kernel_was_moved(jump);
+        self.forget_readings();
         let events = self.keeper.leap_second(expected as f64 * 1e-9, moved, &mut self.clock);
         self.forget_requests();
         self.handle(events);

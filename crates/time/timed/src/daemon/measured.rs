@@ -48,7 +48,7 @@ impl Daemon {
         let events = self.keep(id, &exchange, reach);
         let now = self.local_now();
         let written = match self.keeper.statistics(id, now) {
-            Some(statistics) => self.records.statistics(now.0, address, &statistics),
+            Some(statistics) => self.records.statistics(now.0, &address.to_string(), &statistics),
             None => Ok(()),
         };
         self.record_failed(written);
@@ -63,20 +63,22 @@ impl Daemon {
         }
     }
 
-    fn record_selection(&mut self, now: LocalTime) {
+    pub(super) fn record_selection(&mut self, now: LocalTime) {
         if !self.records.wants_selection() {
             return;
         }
-        for index in 0..self.peers.len() {
-            let Some(peer) = self.peers.get(index) else { return };
-            let interval = self.keeper.interval(peer.id, now);
-            let last = self.keeper.source(peer.id).and_then(|source| source.last());
-            let address = peer.address.ip().to_string();
+        let clocks = self.refclocks.iter().map(|one| (one.id, one.reach(), one.label()));
+        let peers =
+            self.peers.iter().map(|peer| (peer.id, peer.client.reach(), peer.address.ip().to_string()));
+        let all: Vec<(SourceId, u8, String)> = clocks.chain(peers).collect();
+        for (id, reach, name) in all {
+            let interval = self.keeper.interval(id, now);
+            let last = self.keeper.source(id).and_then(|source| source.last());
             let line = SelectionLine {
-                source: &address,
-                letter: char::from(commands::selection_letter(self, peer)),
-                options: self.effective_options(peer),
-                reach: peer.client.reach(),
+                source: &name,
+                letter: char::from(commands::selection_letter(self, id)),
+                options: self.effective_options(id),
+                reach,
                 score: 1.0,
                 last_sample_ago: last.map_or(0.0, |last| now.since(last.received)),
                 low: interval.map_or(0.0, |one| -one.offset - one.distance),
@@ -155,6 +157,7 @@ impl Daemon {
         for peer in &mut self.peers {
             peer.screening.shift(nanos);
         }
+        self.refclocks.iter_mut().for_each(|one| one.shift(nanos));
     }
 }
 

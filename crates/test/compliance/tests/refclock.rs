@@ -1,0 +1,262 @@
+//! Reference clocks against chrony's: the same samples, by shared memory and by socket, to the stock daemon and to ours.
+//!
+//! Every daemon here runs with `-x`; the stock one also without `CAP_SYS_TIME`.
+
+use compliance::{Running, Side, TempDir, eventually, stock, stock_or_skip, stock_without_clock, under_test};
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use sys::shm::Segment;
+
+/// Longer than anything here takes: polls are one second.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// Between two samples.
+const PERIOD: Duration = Duration::from_millis(100);
+/// "NTP0", the key of unit 0.
+const SHM_KEY: i32 = 0x4e54_5030;
+/// The number that says that a datagram is a sample.
+const SOCK_MAGIC: i32 = 0x534f_434b;
+
+/// A running daemon.
+struct Daemon {
+    _process: Running,
+    folder: TempDir,
+}
+
+impl Daemon {
+    fn start(side: Side, folder: TempDir, lines: &str) -> Self {
+        let sockets = folder.join("cmd");
+        std::fs::create_dir(&sockets).expect("a folder can be made");
+        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+        let own = folder.path().display();
+        let text = format!(
+            "{lines}\nport 0\ncmdport 0\nuser root\npidfile {own}/pid\nbindcmdaddress {own}/cmd/sock\n"
+        );
+        let conf = folder.write("chrony.conf", text);
+        let log = File::create(folder.join("stderr")).expect("a file can be made");
+        let mut command = match side {
+            Side::Ours => {
+                let mut command = Command::new(compliance::banto());
+                command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder.path()).arg("chronyd");
+                command
+            }
+            Side::Stock => stock_without_clock(&stock("chronyd").expect("checked by the test")),
+        };
+        command.arg("-x").arg("-d").arg("-f").arg(conf);
+        command.stdout(log.try_clone().expect("it is open")).stderr(log);
+        let _process = Running::start(&mut command);
+        let daemon = Self { _process, folder };
+        assert!(eventually(PATIENCE, || daemon.folder.join("cmd/sock").exists()), "{}", daemon.log());
+        daemon
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
+    }
+
+    /// Stock chronyc's fields, a line each.
+    fn chronyc(&self, words: &[&str]) -> Vec<Vec<String>> {
+        let socket = self.folder.join("cmd/sock").display().to_string();
+        let output = Command::new(stock("chronyc").expect("it is packaged with chronyd"))
+            .args(["-c", "-n", "-h", &socket])
+            .args(words)
+            .output()
+            .expect("chronyc can be started");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
+    }
+
+    /// Until a source is selected: the lines of `sources`, `tracking` and `sourcestats`.
+    fn selected(&self, reference_id: &str) -> (Vec<String>, Vec<String>, Vec<String>) {
+        let row = |words: &[&str]| {
+            let all = self.chronyc(words);
+            all.into_iter().find(|row| row.iter().any(|cell| cell == reference_id)).unwrap_or_default()
+        };
+        let mut sources = Vec::new();
+        let came = eventually(PATIENCE, || {
+            sources = row(&["sources"]);
+            sources.get(1).is_some_and(|state| state == "*")
+        });
+        assert!(came, "{reference_id}: {sources:?}\n{}", self.log());
+        (sources, row(&["tracking"]), row(&["sourcestats"]))
+    }
+}
+
+/// What `-Q` says that the clock is wrong by.
+fn measure(side: Side, folder: &TempDir, lines: &[String]) -> f64 {
+    let mut command = match side {
+        Side::Ours => {
+            let mut command = Command::new(compliance::banto());
+            command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder.path()).arg("chronyd");
+            command
+        }
+        Side::Stock => stock_without_clock(&stock("chronyd").expect("checked by the test")),
+    };
+    let pid_file = format!("pidfile {}", folder.join("pid-once").display());
+    command.args(["-x", "-Q", "-t", "25"]).args(lines).args([&pid_file, "port 0", "cmdport 0", "user root"]);
+    let output = command.output().expect("chronyd can be started");
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    text.split_once("System clock wrong by ")
+        .and_then(|(_, rest)| rest.split_once(" seconds"))
+        .and_then(|(number, _)| number.parse().ok())
+        .unwrap_or_else(|| panic!("no offset: {text}"))
+}
+
+/// Calls `write` again and again while `test` runs.
+fn while_writing(mut write: impl FnMut() + Send, test: impl FnOnce()) {
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (stop, _guard) = (&stop, Stop(&stop));
+        scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                write();
+                std::thread::sleep(PERIOD);
+            }
+        });
+        test();
+    });
+}
+
+/// A segment's number that no other test of this machine has at this moment, most likely.
+fn unit(number: u32) -> u32 {
+    16 + (std::process::id() % 60) * 4 % 236 + number
+}
+
+/// Writes a sample as gpsd does: the clock's time is ours and `offset` more.
+fn write_shm(segment: &Segment, mode: i32, offset_nanos: i64) {
+    let now = sys::clock::realtime_ns();
+    let clock = now + offset_nanos;
+    let count = segment.i32_at(4);
+    segment.set_i32_at(48, 0);
+    segment.set_i32_at(0, mode);
+    segment.set_i32_at(4, count.wrapping_add(1));
+    sys::shm::fence();
+    for (at, nanos, fraction) in [(8, clock, 52), (24, now, 56)] {
+        let rest = nanos.rem_euclid(1_000_000_000) as i32;
+        segment.set_i64_at(at, nanos.div_euclid(1_000_000_000));
+        segment.set_i32_at(at + 8, rest / 1000);
+        segment.set_i32_at(fraction, rest);
+    }
+    segment.set_i32_at(36, 0);
+    segment.set_i32_at(40, -20);
+    sys::shm::fence();
+    segment.set_i32_at(4, count.wrapping_add(2));
+    segment.set_i32_at(48, 1);
+}
+
+fn datagram(at: i64, offset: f64, pulse: i32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend(at.div_euclid(1_000_000_000).to_ne_bytes());
+    bytes.extend((at.rem_euclid(1_000_000_000) / 1000).to_ne_bytes());
+    bytes.extend(offset.to_ne_bytes());
+    for number in [pulse, 0, 0, SOCK_MAGIC] {
+        bytes.extend(number.to_ne_bytes());
+    }
+    bytes
+}
+
+fn send(socket: &UnixDatagram, path: &Path, bytes: &[u8]) {
+    // Before the daemon listens nobody does.
+    let _ = socket.send_to(bytes, path);
+}
+
+fn near(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 2e-3, "{found} where {expected} was expected");
+}
+
+/// Goal: samples in shared memory, of either mode, are followed, shown as chrony shows them, and give the offset that chrony finds.
+#[test]
+fn shared_memory_is_read() {
+    let Some(_) = stock_or_skip("chronyd") else { return };
+    for (mode, number, side) in [(0, 0, under_test()), (1, 1, under_test()), (1, 2, Side::Stock)] {
+        let key = SHM_KEY + i32::try_from(unit(number)).expect("small");
+        let segment = Segment::attach(key, 96, 0o600).expect("this host has shared memory");
+        // Gone with the last of its users.
+        struct Gone(i32);
+        impl Drop for Gone {
+            fn drop(&mut self) {
+                let _ = sys::shm::remove(self.0);
+            }
+        }
+        let _gone = Gone(key);
+        let line = format!("refclock SHM {} poll 0 dpoll -3 refid GPS delay 0.01 offset 0.05", unit(number));
+        while_writing(
+            move || write_shm(&segment, mode, 200_000_000),
+            || {
+                let folder = TempDir::new();
+                near(measure(side, &folder, std::slice::from_ref(&line)), 0.25);
+                let logs = format!("logdir {}\nlog refclocks statistics", folder.path().display());
+                let daemon = Daemon::start(side, folder, &format!("{line}\n{logs}"));
+                let (sources, tracking, statistics) = daemon.selected("GPS");
+                assert_eq!(sources[..5], ["#", "*", "GPS", "0", "0"], "{sources:?}");
+                assert_eq!(tracking[..3], ["47505300", "GPS", "1"], "{tracking:?}");
+                assert_eq!(statistics[0], "GPS", "{statistics:?}");
+                let delay: f64 = tracking[10].parse().expect("a number");
+                assert!((delay - 0.01).abs() < 1e-6, "{tracking:?}");
+                let log = daemon.folder.join("refclocks.log");
+                let lines = || std::fs::read_to_string(&log).unwrap_or_default();
+                let wanted = |part: &str| lines().lines().any(|line| line.contains(part));
+                assert!(eventually(PATIENCE, || wanted(" GPS     - N -       -")), "{}", lines());
+                assert!(wanted(" N 0  2.00"), "{}", lines());
+            },
+        );
+    }
+}
+
+/// Goal: datagrams are followed alike, and those that are none are ignored; pulses with the second of another clock
+/// are completed as chrony completes them.
+#[test]
+fn sockets_are_read() {
+    let Some(_) = stock_or_skip("chronyd") else { return };
+    for side in [under_test(), Side::Stock] {
+        let folder = TempDir::new();
+        let path = |name: &str| -> PathBuf { folder.join(name) };
+        let (full, pulses) = (path("full.sock"), path("pulses.sock"));
+        let lines = [
+            format!("refclock SOCK {} poll 0 refid NMEA noselect offset -1", full.display()),
+            format!("refclock SOCK {} poll 0 refid PPS lock NMEA", pulses.display()),
+        ];
+        let socket = UnixDatagram::unbound().expect("a socket can be made");
+        let mut round = 0_u32;
+        let write = || {
+            round += 1;
+            let now = sys::clock::realtime_ns();
+            send(&socket, &full, &datagram(now, 3.26, 0));
+            let mut wrong = datagram(now, 9.0, 0);
+            match round % 4 {
+                0 => wrong.truncate(39),
+                1 => wrong.push(0),
+                2 => wrong[36] ^= 1,
+                _ => wrong = datagram(i64::MAX, f64::NAN, 0),
+            }
+            send(&socket, &full, &wrong);
+            if round.is_multiple_of(2) {
+                send(&socket, &pulses, &datagram(now + 1, PULSE, 1));
+            }
+        };
+        while_writing(write, || {
+            near(measure(side, &folder, &lines), 2.25);
+            let daemon = Daemon::start(side, TempDir::new(), &lines.join("\n"));
+            let (sources, tracking, _) = daemon.selected("PPS");
+            assert_eq!(sources[..4], ["#", "*", "PPS", "0"], "{sources:?}");
+            assert_eq!(tracking[..3], ["50505300", "PPS", "1"], "{tracking:?}");
+            let rows = daemon.chronyc(&["sources"]);
+            assert_eq!(rows.len(), 2);
+            assert_eq!(rows[0][..3], ["#", "?", "NMEA"], "{rows:?}");
+        });
+    }
+}
+
+/// What our clock shows beyond the second at a pulse of [`sockets_are_read`]: chrony's sign, the opposite of a whole sample's.
+const PULSE: f64 = 0.75;

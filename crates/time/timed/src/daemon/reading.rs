@@ -1,0 +1,144 @@
+//! The reference clocks' side of the loop: what their drivers have, and what it comes to each poll.
+
+use super::Daemon;
+use crate::records::RefClockLine;
+use crate::refclocks::{Reading, RefClock};
+use std::io;
+use std::time::Duration;
+use time_core::{LocalTime, PulseReference};
+
+impl Daemon {
+    /// Opens what the configuration names. One that cannot be opened ends the daemon, as chronyd: whoever names a clock wants it.
+    pub(super) fn open_refclocks(&mut self, now: Duration) -> Result<(), String> {
+        for (number, line) in self.config.settings.refclocks.iter().enumerate() {
+            let name = line.driver.name();
+            let opened = RefClock::open(line, number, &self.config.settings, &mut self.keeper, now);
+            match opened {
+                Ok(clock) => self.refclocks.extend(clock),
+                Err(error) => return Err(format!("cannot open refclock {name} (number {number}): {error}")),
+            }
+        }
+        let known = |id: [u8; 4]| self.refclocks.iter().any(|clock| clock.reference_id == id);
+        let lost =
+            self.refclocks.iter().find_map(|one| Some((one, one.locks_to().filter(|id| !known(*id))?)));
+        if let Some((one, id)) = lost {
+            let (name, id) = (one.label(), crate::refclocks::label(id));
+            return Err(format!("refclock {name} is locked to {id}, and there is none of this refid"));
+        }
+        self.choose_selection_options();
+        Ok(())
+    }
+
+    /// What the clocks gave since their last poll was of the clock, or of the count of seconds, as it was.
+    pub(super) fn forget_readings(&mut self) {
+        self.refclocks.iter_mut().for_each(RefClock::forget);
+    }
+
+    /// Samples have come by a descriptor.
+    pub(super) fn refclock_arrived(&mut self, index: usize) {
+        let Some(clock) = self.refclocks.get_mut(index) else { return };
+        let read = clock.read_arrived();
+        self.take_readings(index, read);
+    }
+
+    pub(super) fn refclocks_due(&mut self, now: Duration) {
+        for index in 0..self.refclocks.len() {
+            let Some(clock) = self.refclocks.get_mut(index) else { return };
+            let read = clock.read_when_due(now);
+            self.take_readings(index, read);
+            self.end_refclock_poll(index, now);
+        }
+    }
+
+    fn take_readings(&mut self, index: usize, read: io::Result<Vec<Reading>>) {
+        let readings = match read {
+            Ok(readings) => readings,
+            Err(error) => {
+                let Some(clock) = self.refclocks.get_mut(index) else { return };
+                if !std::mem::replace(&mut clock.complained, true) {
+                    let name = clock.label();
+                    self.trouble(format!("Could not read refclock {name}: {error}"));
+                }
+                return;
+            }
+        };
+        for reading in readings {
+            self.take_reading(index, reading);
+        }
+    }
+
+    fn take_reading(&mut self, index: usize, reading: Reading) {
+        let Some(clock) = self.refclocks.get(index) else { return };
+        let (label, pulse, polled) = (clock.label(), clock.is_pulse(&reading), clock.driver_polled);
+        let tai = if clock.keeps_tai() { self.tai_offset() } else { Some(0.0) };
+        let local = self.clock.at(reading.at);
+        let reference = if pulse { self.pulse_reference(index, local) } else { None };
+        let Some(clock) = self.refclocks.get_mut(index) else { return };
+        clock.complained = false;
+        // Without a table TAI says nothing about UTC.
+        let Some(tai) = tai else {
+            clock.ignored += 1;
+            return;
+        };
+        let taken = clock.take(reading, tai, |_| reference, &self.clock, &self.keeper);
+        let Some(raw) = taken else { return };
+        if clock.as_fd().is_some() {
+            clock.driver_polled = clock.driver_polled.wrapping_add(1);
+        }
+        let line = RefClockLine {
+            reference_id: &label,
+            leap: raw.reading.leap,
+            raw: Some((polled, pulse, if pulse { raw.cooked } else { raw.reading.offset })),
+            cooked: raw.cooked,
+            dispersion: raw.dispersion,
+        };
+        let written = self.records.refclock(reading.at, &line);
+        self.record_failed(written);
+    }
+
+    /// What says to which second a pulse at `local` belongs: the clock that it is locked to, or all sources, or with `local` the
+    /// clock as it is.
+    fn pulse_reference(&self, index: usize, local: LocalTime) -> Option<PulseReference> {
+        if let Some(id) = self.refclocks.get(index)?.locks_to() {
+            let other = self.refclocks.iter().find(|clock| clock.reference_id == id)?;
+            return other.last().map(PulseReference::Clock);
+        }
+        let correction = self.keeper.correction(local);
+        let tracking = self.keeper.tracking(local);
+        if self.local_reference(&tracking).is_some() {
+            return Some(PulseReference::Time { offset: correction, bound: 0.0 });
+        }
+        tracking.selected?;
+        let bound = tracking.root_delay / 2.0 + tracking.root_dispersion;
+        Some(PulseReference::Time { offset: tracking.offset + correction, bound })
+    }
+
+    fn end_refclock_poll(&mut self, index: usize, now: Duration) {
+        let Some(clock) = self.refclocks.get_mut(index) else { return };
+        let Some(sample) = clock.poll_when_due(now) else { return };
+        let (id, reach, label) = (clock.id, clock.reach(), clock.label());
+        let Some(sample) = sample else {
+            let events = self.keeper.set_reach(id, reach, &mut self.clock);
+            self.handle(events);
+            return;
+        };
+        let last = clock.exchange(&sample);
+        let events = self.keeper.reference_sample(id, sample, &last, reach, &mut self.clock);
+        let local = self.local_now();
+        let shown = self.keeper.source(id).and_then(|source| source.last().copied()).unwrap_or(last);
+        let line = RefClockLine {
+            reference_id: &label,
+            leap: last.leap,
+            raw: None,
+            cooked: shown.offset,
+            dispersion: sample.dispersion,
+        };
+        let mut written = self.records.refclock(shown.received.0, &line);
+        if let (Ok(()), Some(statistics)) = (&written, self.keeper.statistics(id, local)) {
+            written = self.records.statistics(local.0, &label, &statistics);
+        }
+        self.record_failed(written);
+        self.handle(events);
+        self.record_selection(local);
+    }
+}

@@ -21,6 +21,7 @@ pub mod names;
 pub mod poll;
 pub mod pps;
 pub mod process;
+pub mod ptp;
 pub mod random;
 pub mod rtc;
 pub mod schedule;

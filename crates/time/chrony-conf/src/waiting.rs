@@ -46,8 +46,8 @@ impl RefClock {
     fn waiting(&self) -> Vec<String> {
         let unread = match self.driver {
             RefClockDriver::Rtc { .. } => Some("the real-time clock is left to the kernel"),
-            RefClockDriver::Pps { .. } | RefClockDriver::Phc { .. } => Some("this driver is not there yet"),
-            RefClockDriver::Shm { .. } | RefClockDriver::Sock { .. } => None,
+            RefClockDriver::Phc { extpps: true, .. } => Some("pulses that a card stamps are not read"),
+            _ => None,
         };
         let name = self.driver.name();
         let mut said: Vec<String> =

@@ -1,5 +1,7 @@
 //! Reference clocks (`chrony.conf(5)`, refclock): what the drivers read, and what becomes of it.
 
+mod phc;
+mod pps;
 mod shm;
 mod sock;
 
@@ -38,6 +40,8 @@ pub(crate) struct Reading {
 enum Driver {
     Shm(shm::Shm),
     Sock(sock::Sock),
+    Pps(pps::Pps),
+    Phc(phc::Phc),
 }
 
 /// A raw sample that counts, for the log.
@@ -87,9 +91,10 @@ impl RefClock {
         let driver = match &line.driver {
             RefClockDriver::Shm { unit, mode } => Driver::Shm(shm::Shm::attach(*unit, *mode)?),
             RefClockDriver::Sock { path } => Driver::Sock(sock::Sock::bind(path)?),
-            RefClockDriver::Pps { .. } | RefClockDriver::Phc { .. } | RefClockDriver::Rtc { .. } => {
-                return Ok(None);
-            }
+            RefClockDriver::Pps { device, clear } => Driver::Pps(pps::Pps::open(device, *clear)?),
+            // Pulses that a card stamps are not read, of which was warned.
+            RefClockDriver::Phc { extpps: true, .. } | RefClockDriver::Rtc { .. } => return Ok(None),
+            RefClockDriver::Phc { device, nocrossts, .. } => Driver::Phc(phc::Phc::open(device, *nocrossts)?),
         };
         let poll = line.poll.clamp(*POLL_RANGE.start(), *POLL_RANGE.end());
         let driver_poll = line.driver_poll.clamp(*POLL_RANGE.start(), poll);
@@ -154,7 +159,7 @@ impl RefClock {
     pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.driver {
             Driver::Sock(sock) => Some(sock.as_fd()),
-            Driver::Shm(_) => None,
+            Driver::Shm(_) | Driver::Pps(_) | Driver::Phc(_) => None,
         }
     }
 
@@ -170,6 +175,8 @@ impl RefClock {
         self.driver_polled = self.driver_polled.wrapping_add(1);
         match &mut self.driver {
             Driver::Shm(shm) => Ok(shm.read().into_iter().collect()),
+            Driver::Pps(pps) => Ok(pps.read()?.into_iter().collect()),
+            Driver::Phc(phc) => Ok(vec![phc.read()?]),
             Driver::Sock(_) => Ok(Vec::new()),
         }
     }
@@ -182,7 +189,7 @@ impl RefClock {
                 self.ignored += malformed;
                 Ok(readings)
             }
-            Driver::Shm(_) => Ok(Vec::new()),
+            Driver::Shm(_) | Driver::Pps(_) | Driver::Phc(_) => Ok(Vec::new()),
         }
     }
 

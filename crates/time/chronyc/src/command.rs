@@ -225,8 +225,12 @@ fn tracking(s: &mut Session<'_>, _: &str) -> bool {
 fn waitsync(s: &mut Session<'_>, words: &str) -> bool {
     /// Shorter intervals would only load the daemon.
     const INTERVAL_MIN: f64 = 0.1;
-    // As scanf(3) reads them: from the first word on that is no number, the usual values hold.
-    let mut numbers = words.split(' ').map_while(parse::leading::<f64>);
+    // chrony's command takes the usual values from the first word on that is no number, and so waits without an end where a
+    // person mistyped: said here, since nobody can mean it.
+    let numbers: Option<Vec<f64>> =
+        words.split(' ').filter(|word| !word.is_empty()).map(parse::leading::<f64>).collect();
+    let Some(numbers) = numbers else { return invalid("waitsync") };
+    let mut numbers = numbers.into_iter();
     let mut next = |usual: f64| numbers.next().unwrap_or(usual);
     let (tries, correction, skew, interval) = (next(0.0), next(0.0), next(0.0), next(10.0));
     let interval = Duration::try_from_secs_f64(interval.max(INTERVAL_MIN)).unwrap_or(Duration::MAX);

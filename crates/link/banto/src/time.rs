@@ -139,10 +139,16 @@ fn sentences(texts: &TimeTexts, value: &Value) -> Vec<String> {
     let mut said = Vec::new();
     let mut selected = sources.iter().filter(|source| letter(source) == "*").peekable();
     if sources.is_empty() && value["unresolved"].as_array().is_none_or(Vec::is_empty) {
-        return vec![texts.no_sources.to_owned()];
+        return vec![match &value["local_stratum"] {
+            Value::Null => texts.no_sources.to_owned(),
+            stratum => fill(texts.local_alone, &[("stratum", stratum)]),
+        }];
     }
     if selected.peek().is_none() {
         said.push(texts.nothing.to_owned());
+        if !value["local_stratum"].is_null() {
+            said.push(fill(texts.local_meanwhile, &[("stratum", &value["local_stratum"])]));
+        }
     }
     for source in selected.chain(sources.iter().filter(|source| letter(source) != "*")) {
         let text = match letter(source).as_str() {
@@ -225,6 +231,8 @@ mod tests {
             }
             let none = control::json!({ "sources": [], "unresolved": [] });
             assert_eq!(sentences(texts, &none), [texts.no_sources]);
+            let local = control::json!({ "sources": [], "unresolved": [], "local_stratum": 5 });
+            assert_eq!(sentences(texts, &local), [fill(texts.local_alone, &[("stratum", &5)])]);
         }
     }
 }

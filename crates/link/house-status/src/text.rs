@@ -11,6 +11,8 @@ pub fn seconds_text(seconds: f64) -> String {
         size if size < 1.0 => (seconds * 1e3, "ms"),
         _ => (seconds, "s"),
     };
+    // No negative nothing.
+    let scaled = if scaled == 0.0 { 0.0 } else { scaled };
     let digits = match scaled.abs() {
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,
@@ -33,6 +35,7 @@ mod tests {
     fn seconds_have_units() {
         for (seconds, expected) in [
             (0.0, "+0.00 ns"),
+            (-0.0, "+0.00 ns"),
             (-0.000_001_5, "-1.50 us"),
             (0.012_345, "+12.3 ms"),
             (-3.0, "-3.00 s"),

@@ -154,7 +154,14 @@ impl Daemon {
             options.log_file.clone(),
             options.log_level,
         )
-        .map_err(|error| format!("cannot open the log file: {error}"))?;
+        .map_err(|error| match &options.log_file {
+            Some(path) => format!(
+                "cannot open the log file {}: {error}\nhelp: its folder must be there: mkdir -p {}",
+                path.display(),
+                path.parent().unwrap_or(path).display()
+            ),
+            None => format!("cannot write to the log: {error}"),
+        })?;
         log.say(&Happened::Starting);
         let may_not_set = options.leave_clock || (in_house && !options.control_clock);
         let sets_once = options.once == Once::Set && !may_not_set;

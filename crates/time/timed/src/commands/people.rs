@@ -1,8 +1,81 @@
-//! What `banto time` asks for: the day's points, the reasons of the selection, and the time set by hand.
+//! What people ask for on the control socket: the daemon's state, and for `banto time` the day's points, the reasons of the selection, and the time set by hand.
 
+use super::{Address, LeapStatus, Tracking};
 use crate::daemon::Daemon;
 use control::{Refusal, Value, json};
 use time_core::{Clock, Verdict};
+
+/// The daemon's state for the control socket's `status`.
+pub(crate) fn status(daemon: &Daemon) -> Value {
+    let local = daemon.local_now();
+    let report = super::tracking(daemon);
+    let clocks = daemon
+        .refclocks
+        .iter()
+        .map(|one| (one.id, one.label(), "reference clock".to_owned(), one.reach(), Some(one.ignored)));
+    let peers = daemon
+        .peers
+        .iter()
+        .map(|peer| (peer.id, peer.name.clone(), peer.address.to_string(), peer.client.reach(), None));
+    let sources: Vec<Value> = clocks
+        .chain(peers)
+        .map(|(id, name, address, reach, ignored)| {
+            let verdict = daemon.keeper.verdict(id);
+            let letter = match verdict {
+                Verdict::Selected => "*",
+                Verdict::Combined => "+",
+                Verdict::NotCombined => "-",
+                Verdict::Falseticker => "x",
+                Verdict::Jittery => "~",
+                Verdict::Distant | Verdict::Unselectable => "?",
+            };
+            let offset = daemon.keeper.adjusted_offset(id, local);
+            let mut told = json!({
+                "name": name, "address": address, "state": letter,
+                "reach": reach, "offset_seconds": offset.map(|offset| -offset),
+            });
+            if let Some(ignored) = ignored {
+                told["ignored"] = ignored.into();
+            }
+            told
+        })
+        .collect();
+    let totals = daemon.serving.totals();
+    let ntp = totals.server;
+    json!({
+        "synchronised": report.leap != LeapStatus::Unsynchronised,
+        "follows": followed(&report),
+        "stratum": report.stratum,
+        "clock_offset_seconds": -report.current_correction.0,
+        "error_bound_seconds": report.root_delay.0 / 2.0 + report.root_dispersion.0 + report.current_correction.0.abs(),
+        "frequency_ppm": report.frequency_ppm.0,
+        "controls_clock": daemon.clock.is_kernel(),
+        "listening": daemon.listening(),
+        "server_precision": super::SERVER_PRECISION,
+        "ntp": {
+            "received": ntp.received, "answered": ntp.answered, "denied": ntp.denied, "malformed": ntp.malformed,
+            "limited": totals.limited,
+        },
+        "commands": {
+            "received": daemon.commands_received, "refused": daemon.commands_refused,
+            "malformed": daemon.commands_malformed,
+        },
+        "sources": sources,
+        "unresolved": daemon.wanted.iter().filter(|one| one.missing > 0).map(|one| one.line.name.clone()).collect::<Vec<_>>(),
+    })
+}
+
+/// What `status` says of what is followed.
+fn followed(report: &Tracking) -> String {
+    match report.address {
+        Address::Unspecified if report.reference_id == u32::from_be_bytes(super::LOCAL_REFERENCE_ID) => {
+            "local".to_owned()
+        }
+        Address::Unspecified if report.leap == LeapStatus::Unsynchronised => "nothing".to_owned(),
+        Address::Unspecified => crate::refclocks::label(report.reference_id.to_be_bytes()),
+        address => address.to_string(),
+    }
+}
 
 /// The points of the last day.
 pub(crate) fn history(daemon: &Daemon) -> Value {
@@ -13,6 +86,7 @@ pub(crate) fn history(daemon: &Daemon) -> Value {
 pub(crate) fn reasons(daemon: &Daemon) -> Value {
     let local = daemon.local_now();
     let settings = &daemon.config.settings;
+    let report = super::tracking(daemon);
     let clocks = daemon
         .refclocks
         .iter()
@@ -54,6 +128,7 @@ pub(crate) fn reasons(daemon: &Daemon) -> Value {
         "combine_limit": settings.combine_limit,
         "stratum_weight_seconds": settings.stratum_weight,
         "sources": sources,
+        "local_stratum": (followed(&report) == "local").then_some(report.stratum),
         "unresolved": daemon.wanted.iter().filter(|one| one.missing > 0).map(|one| one.line.name.clone()).collect::<Vec<_>>(),
     })
 }

@@ -252,7 +252,7 @@ impl Daemon {
     pub(super) fn control(&mut self) {
         let Some(mut control) = self.control.take() else { return };
         control.serve(|request| match request.verb.as_str() {
-            "status" => Ok(commands::status(self)),
+            "status" => Ok(commands::people::status(self)),
             "history" => Ok(commands::people::history(self)),
             "reasons" => Ok(commands::people::reasons(self)),
             "set" if request.may_change() => commands::people::set(self, &request.args),

@@ -22,7 +22,7 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
 ];
 
 /// Options of `server`, `pool` and `peer` without which a source is measured as well.
-pub(crate) const OPTIONS_NOT_ACTED_ON: &[&str] = &["maxunreach", "extfield"];
+pub(crate) const OPTIONS_NOT_ACTED_ON: &[&str] = &["extfield"];
 
 /// Options of sources without which going on would be less than was asked for, and why.
 pub(crate) const OPTIONS_REFUSED: &[(&str, &str)] = &[];

@@ -97,7 +97,7 @@ pub struct SourceOptions {
     pub minstratum: u8,
     /// Samples that a median filter combines; 0: no filter.
     pub filter: u32,
-    /// Polls without answer after which an unreachable source is replaced.
+    /// Polls for which a source may stay selected though it is unreachable.
     pub maxunreach: u32,
     /// Stratum and reference id of the source are taken over.
     pub copy: bool,
@@ -281,7 +281,7 @@ pub const OPTIONS: &[SourceOption] = &[
         .integer("a stratum", 0, 16)
         .map(|v| v as u8)),
     value!(filter, "SAMPLES", "median filter", |w| count(w, 0)),
-    value!(maxunreach, "POLLS", "polls without answer before replacement", |w| count(w, 0)),
+    value!(maxunreach, "POLLS", "polls for which an unreachable source may stay selected", |w| count(w, 0)),
     flag!(copy, "stratum and reference id are taken over"),
     SourceOption {
         name: "extfield",

@@ -57,9 +57,6 @@ impl RefClock {
                 "refclock {name}: option local has no effect here: the clock is shown and not followed"
             ));
         }
-        if self.maxunreach != Self::new(self.driver.clone()).maxunreach {
-            said.push(format!("refclock {name}: option maxunreach has no effect here"));
-        }
         said
     }
 }

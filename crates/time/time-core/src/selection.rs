@@ -12,7 +12,7 @@ pub struct Interval {
 /// One source as the selection sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
-    /// What it says; none when it cannot be selected at all (unreachable, too few samples, unsynchronised).
+    /// What it says; none when it cannot be selected at all (unreachable for too long, too few samples, unsynchronised).
     pub interval: Option<Interval>,
     /// Half the width that the interval had at the last answer, in seconds: by this sources are compared, whoever answered last.
     pub quality: f64,
@@ -188,6 +188,11 @@ fn admit(one: &Candidate, settings: &SelectionSettings) -> Verdict {
         Some(_) if one.sigma > settings.jitter_max => Verdict::Jittery,
         Some(_) => Verdict::NotCombined,
     }
+}
+
+/// Whether a candidate may be followed, as far as it alone tells.
+pub(crate) fn is_open(one: &Candidate, settings: &SelectionSettings) -> bool {
+    admit(one, settings) == Verdict::NotCombined
 }
 
 /// Selects the best of the survivors and those to combine with it.

@@ -6,9 +6,14 @@ use crate::drift::Drift;
 use crate::filter::{Estimate, Filter, FilterSample};
 use crate::timekeeper::LeapStatus;
 use crate::timeline::Timeline;
+use std::collections::VecDeque;
 
 /// Samples without which a source is not followed: fewer cannot show that one of them is off.
 const SAMPLES_BEFORE_SELECTION: u64 = 3;
+/// Samples whose times are remembered: what chrony keeps.
+const REMEMBERED_MAX: usize = 64;
+/// `maxunreach` without the option.
+const UNREACHABLE_MAX_USUAL: u32 = 100_000;
 /// `polltarget` without the option.
 const POLL_TARGET_USUAL: f64 = 8.0;
 /// Requests at one poll interval before it grows, and good replies among them.
@@ -74,6 +79,8 @@ pub struct SourceSettings {
     pub samples_min: usize,
     /// `maxsamples`: samples that are kept, at most; 0: as many as it wants.
     pub samples_max: usize,
+    /// `maxunreach`: polls for which it may be selected though unreachable; none: 100,000.
+    pub unreachable_max: Option<u32>,
 }
 
 /// What `sourcestats` shows.
@@ -103,7 +110,11 @@ pub struct SourceStatistics {
 pub struct Source {
     pub(crate) filter: Filter,
     pub(crate) settings: SourceSettings,
-    pub(crate) reach: u8,
+    reach: u8,
+    /// Polls in a row after which it was unreachable.
+    unreachable: u32,
+    /// When the last samples were taken, uncorrected time: the filter may keep fewer than `minsamples` asks for.
+    taken_at: VecDeque<LocalTime>,
     pub(crate) last: Option<Exchange>,
     poll: i8,
     requests_at_this_poll: u32,
@@ -117,6 +128,8 @@ impl Source {
             filter: Filter::new(frequency, sigma).keeping(settings.samples_min, settings.samples_max),
             settings,
             reach: 0,
+            unreachable: 0,
+            taken_at: VecDeque::new(),
             last: None,
             poll: settings.poll_min,
             requests_at_this_poll: 0,
@@ -129,6 +142,7 @@ impl Source {
         self.filter =
             Filter::new(frequency, sigma).keeping(self.settings.samples_min, self.settings.samples_max);
         self.last = None;
+        self.taken_at.clear();
         self.poll = self.settings.poll_min;
         (self.requests_at_this_poll, self.samples_at_this_poll) = (0, 0);
     }
@@ -136,6 +150,15 @@ impl Source {
     /// A request was sent; `reach` is the register after it.
     pub(crate) fn asked(&mut self, reach: u8) -> u8 {
         self.requests_at_this_poll = self.requests_at_this_poll.saturating_add(1);
+        // The request that is on its way may be answered yet: as chronyd, it counts from the next one on.
+        let silent = reach == 0 && self.reach == 0;
+        self.unreachable = if silent { self.unreachable.saturating_add(1) } else { 0 };
+        std::mem::replace(&mut self.reach, reach)
+    }
+
+    /// It answered; the register before.
+    pub(crate) fn answered(&mut self, reach: u8) -> u8 {
+        self.unreachable = if reach == 0 { self.unreachable } else { 0 };
         std::mem::replace(&mut self.reach, reach)
     }
 
@@ -157,6 +180,7 @@ impl Source {
         if !self.filter.add(sample) {
             return false;
         }
+        self.remember(sample.time);
         self.last = Some(last);
         self.choose_poll(sample.time);
         true
@@ -227,13 +251,46 @@ impl Source {
         &self.filter
     }
 
-    /// It has been heard of lately, often enough.
+    /// An unreachable source may stay selected while it knows something younger than what the reachable ones began with (`oldest`:
+    /// the first sample of any of them, in uncorrected time), for `maxunreach` polls at most (`chrony.conf(5)`).
+    pub(crate) fn is_stale(&self, oldest: Option<LocalTime>) -> bool {
+        if self.reach != 0 {
+            return false;
+        }
+        let last = self.taken_at.back().copied();
+        self.unreachable > self.settings.unreachable_max.unwrap_or(UNREACHABLE_MAX_USUAL)
+            || oldest.is_none_or(|oldest| last.is_none_or(|last| last < oldest))
+    }
+
+    /// A sample of this moment was taken.
+    pub(crate) fn remember(&mut self, at: LocalTime) {
+        if self.taken_at.len() >= REMEMBERED_MAX {
+            self.taken_at.pop_front();
+        }
+        self.taken_at.push_back(at);
+    }
+
+    /// When the first sample was taken of those that count: the filter's, and no fewer than `minsamples`.
+    pub(crate) fn oldest_sample(&self) -> Option<LocalTime> {
+        let count = self.filter.len().max(self.settings.samples_min);
+        self.taken_at.get(self.taken_at.len().saturating_sub(count)).copied()
+    }
+
+    /// The clock was moved: so are the times that it showed.
+    pub(crate) fn shift(&mut self, nanos: i64) {
+        self.filter.shift(nanos);
+        for at in &mut self.taken_at {
+            at.0 = at.0.saturating_add(nanos);
+        }
+    }
+
+    /// It has been heard of often enough.
     pub(crate) fn is_selectable(&self) -> bool {
         let wanted = match self.settings.samples_max as u64 {
             0 => SAMPLES_BEFORE_SELECTION,
             most => most.min(SAMPLES_BEFORE_SELECTION),
         };
-        self.reach != 0 && self.filter.total() >= wanted
+        self.filter.total() >= wanted
     }
 
     /// The estimate at uncorrected time `now`, its offset's variance widened by what no sample can show.

@@ -4,7 +4,7 @@ use crate::clock::{Clock, ClockError, LocalTime};
 use crate::combine::combine;
 use crate::discipline::{Discipline, DisciplineSettings, MakeStep, TimeEstimate};
 use crate::filter::{Estimate, FilterSample};
-use crate::selection::{Candidate, Interval, NoSelection, SelectionSettings, Verdict, select};
+use crate::selection::{Candidate, Interval, NoSelection, SelectionSettings, Verdict, is_open, select};
 use crate::source::{Exchange, Source, SourceSettings, SourceStatistics};
 use std::collections::BTreeMap;
 
@@ -209,7 +209,8 @@ impl Timekeeper {
     pub fn set_reach(&mut self, id: SourceId, reach: u8, clock: &mut impl Clock) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
         let before = source.asked(reach);
-        if (before == 0) != (reach == 0) { self.reselect(clock) } else { Vec::new() }
+        // An unreachable source is a little less selectable with each poll.
+        if before == 0 || reach == 0 { self.reselect(clock) } else { Vec::new() }
     }
 
     /// A good exchange with a source; `reach` as in [`Self::set_reach`].
@@ -221,7 +222,7 @@ impl Timekeeper {
         clock: &mut impl Clock,
     ) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
-        source.reach = reach;
+        source.answered(reach);
         if !source.take(exchange, &self.discipline.timeline) {
             return Vec::new();
         }
@@ -245,7 +246,7 @@ impl Timekeeper {
         let offset = sample.offset - timeline.correction(time);
         let last = Exchange { sent: time, received: time, offset, ..*last };
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
-        source.reach = reach;
+        source.answered(reach);
         if !source.take_sample(sample, last) {
             return Vec::new();
         }
@@ -282,8 +283,9 @@ impl Timekeeper {
         let now = clock.now();
         let uncorrected = self.discipline.timeline.uncorrected(now);
         let ids: Vec<SourceId> = self.sources.keys().copied().collect();
-        let candidates: Vec<Candidate> =
+        let mut candidates: Vec<Candidate> =
             self.sources.iter().map(|(id, source)| self.candidate(*id, source, now, uncorrected)).collect();
+        self.leave_out_stale(&mut candidates);
         let (verdicts, why) = select(&candidates, &self.settings.selection);
         let mut events = Vec::new();
         let before = std::mem::take(&mut self.verdicts);
@@ -318,6 +320,24 @@ impl Timekeeper {
             self.discipline_clock(clock, &mut events);
         }
         events
+    }
+
+    /// Unreachable sources that know nothing young enough, or were unreachable for too long, are not selectable.
+    fn leave_out_stale(&self, candidates: &mut [Candidate]) {
+        let selection = &self.settings.selection;
+        let votes = |one: &Candidate| is_open(one, selection) && one.reachable && !one.noselect;
+        let oldest = self
+            .sources
+            .values()
+            .zip(candidates.iter())
+            .filter(|(_, one)| votes(one))
+            .filter_map(|(source, _)| source.oldest_sample())
+            .min();
+        for (source, one) in self.sources.values().zip(candidates) {
+            if source.is_stale(oldest) {
+                one.interval = None;
+            }
+        }
     }
 
     /// Having nothing to follow is news when something was followed before. That no majority agrees, or too few do, is news
@@ -359,7 +379,7 @@ impl Timekeeper {
                 distance: source.distance(uncorrected, self.settings.discipline.clock_error_max),
             }),
             quality: source.distance_at_last(),
-            reachable: source.reach != 0,
+            reachable: source.reach() != 0,
             samples: source.filter.total(),
             stratum: source.last.map_or(16, |last| last.stratum),
             sigma: estimate.map_or(f64::INFINITY, |estimate| {
@@ -429,7 +449,7 @@ impl Timekeeper {
     fn shift(&mut self, nanos: i64) {
         let moved = |time: LocalTime| LocalTime(time.0.saturating_add(nanos));
         for source in self.sources.values_mut() {
-            source.filter.shift(nanos);
+            source.shift(nanos);
             if let Some(last) = &mut source.last {
                 last.sent = moved(last.sent);
                 last.received = moved(last.received);
@@ -478,7 +498,7 @@ impl Timekeeper {
         self.held = None;
         self.verdicts.clear();
         let unreachable =
-            self.sources.values().filter(|source| source.reach == 0 && !source.settings.noselect).count();
+            self.sources.values().filter(|source| source.reach() == 0 && !source.settings.noselect).count();
         let why = NoSelection::NoneSelectable { unreachable };
         self.selected.take().filter(|_| self.is_news(&why)).map(|_| Event::Lost(why)).into_iter().collect()
     }
@@ -506,7 +526,7 @@ impl Timekeeper {
     /// The fate of the last eight requests, where it has changed without a request or an exchange that counts.
     pub fn heard(&mut self, id: SourceId, reach: u8, clock: &mut impl Clock) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
-        let before = std::mem::replace(&mut source.reach, reach);
+        let before = source.answered(reach);
         if (before == 0) != (reach == 0) { self.reselect(clock) } else { Vec::new() }
     }
 
@@ -557,6 +577,7 @@ impl Timekeeper {
         }
         for one in history {
             let time = timeline.uncorrected(one.time);
+            source.remember(time);
             source.filter.add(FilterSample {
                 time,
                 offset: one.offset + one.time.since(time),

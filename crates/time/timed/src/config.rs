@@ -302,6 +302,7 @@ fn source(
             poll_target: options.polltarget,
             samples_min: options.minsamples.unwrap_or(general.0) as usize,
             samples_max: options.maxsamples.unwrap_or(general.1) as usize,
+            unreachable_max: Some(options.maxunreach),
         },
         screening: screening(options),
         options: options.clone(),
@@ -321,6 +322,8 @@ pub(crate) fn of_refclock(line: &chrony_conf::RefClock, poll: i8, settings: &Set
         poll_target: 0,
         samples_min: line.minsamples.unwrap_or(general.0) as usize,
         samples_max: line.maxsamples.unwrap_or(general.1) as usize,
+        // A poll of a clock is over when it is counted, a request is not.
+        unreachable_max: Some(line.maxunreach.saturating_sub(1)),
     }
 }
 

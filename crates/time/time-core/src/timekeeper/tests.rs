@@ -281,3 +281,45 @@ fn a_leap_second_is_followed() {
         );
     }
 }
+
+/// Goal: a source that does not answer any more may stay selected while it knows something younger than what the others began with,
+/// for `maxunreach` polls at most, not counting the request that may be answered yet; without others that answer it is not selectable at once.
+#[test]
+fn an_unreachable_source_stays_for_a_while() {
+    let usable = |world: &World| world.keeper.verdict(world.servers[0].0) != Verdict::Unselectable;
+    for (most, other_answers, expected) in
+        [(Some(10), true, 11), (Some(3), true, 4), (Some(0), true, 1), (Some(10), false, 0)]
+    {
+        let mut world = World::new(11, 0.0, 1e-5, None, &[0.0, 0.0], 1e-5);
+        world.run(3_000.0, |_, _| ());
+        let silent = world.servers[0].0;
+        world.keeper.source_settings_mut(silent).expect("it exists").unreachable_max = most;
+        assert!(usable(&world));
+        let mut polls = 0;
+        for _ in 0..20 {
+            world.clock.advance(16.0);
+            if other_answers {
+                world.poll(1);
+            } else {
+                world.keeper.set_reach(world.servers[1].0, 0, &mut world.clock);
+            }
+            world.keeper.set_reach(silent, 0, &mut world.clock);
+            polls += u32::from(usable(&world));
+        }
+        assert_eq!(polls, expected, "{most:?} {other_answers}");
+        world.poll(0);
+        assert!(usable(&world), "it answers again");
+    }
+    // As chronyd by default: until the others have forgotten the time when it answered.
+    let mut world = World::new(12, 0.0, 1e-5, None, &[0.0, 0.0], 1e-5);
+    world.run(3_000.0, |_, _| ());
+    let silent = world.servers[0].0;
+    let mut polls = 0;
+    while usable(&world) && polls < 1_000 {
+        world.clock.advance(64.0);
+        world.poll(1);
+        world.keeper.set_reach(silent, 0, &mut world.clock);
+        polls += 1;
+    }
+    assert!((4..1_000).contains(&polls), "{polls}");
+}

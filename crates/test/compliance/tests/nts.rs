@@ -234,6 +234,41 @@ fn time_is_authentic_in_both_directions() {
     }
 }
 
+/// Goal: interleaved mode works under NTS, whoever speaks with whom: replies are authentic, tell when the one before them left, and
+/// none is missed.
+#[test]
+fn interleaved_mode_is_authentic_too() {
+    let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    for (server, client) in pairs() {
+        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
+        let server = Daemon::server(server, &there, ports, &certificates, "");
+        let lines = format!(
+            "server 127.0.0.1 port {} ntsport {} nts xleave iburst minpoll 0 maxpoll 0\nport 0\nnosystemcert\n\
+             ntstrustedcerts {}\nlogdir {{dir}}\nlog rawmeasurements",
+            ports.0,
+            ports.1,
+            certificates.path("ca.crt"),
+        );
+        let client = Daemon::start(client, &here, &lines);
+        client.synchronised();
+        assert_eq!(client.value("authdata", AUTH_MODE), "NTS");
+        let interleaved = || {
+            let log = std::fs::read_to_string(here.join("measurements.log")).unwrap_or_default();
+            log.lines().filter(|line| line.contains(" 111 111 1111 ") && line.contains(" 4I ")).count()
+        };
+        assert!(eventually(PATIENCE, || interleaved() >= 5), "{}", client.log());
+        let program = stock("chronyc").expect("it is packaged with chronyd");
+        let data =
+            Command::new(program).args(["-n", "-h"]).arg(here.join("cmd/sock")).arg("ntpdata").output();
+        let data = String::from_utf8_lossy(&data.expect("chronyc can be started").stdout).into_owned();
+        for wanted in ["Interleaved     : Yes", "Authenticated   : Yes", "NTP tests       : 111 111 1111"] {
+            assert!(data.contains(wanted), "{wanted}\n{data}");
+        }
+        assert!(server.number("serverstats", STATS_AUTHENTICATED) >= 5);
+        assert!(eventually(PATIENCE, || client.number("authdata", AUTH_COOKIES) == 8));
+    }
+}
+
 /// Goal: no keys come from a server whose certificate is another's, has another name, has expired, or is not valid yet; the time
 /// of such a server is not taken, and the log says why once. With `nocerttimecheck` the dates are not looked at, but what the
 /// server says must lie in them.

@@ -33,11 +33,12 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
     name.push(format!(".new-{}", std::process::id()));
     let beside = dir.join(name);
+    // What stands there is a crash's rest, or somebody's trap: a file of our own is made in any case.
+    let _ = std::fs::remove_file(&beside);
     let result = (|| {
         let mut file = std::fs::OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(mode)
             .custom_flags(libc::O_NOFOLLOW)
             .open(&beside)?;
@@ -50,6 +51,13 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         let _ = std::fs::remove_file(&beside);
     }
     result
+}
+
+/// Opens a file to append to, made with `mode` where it is missing. A symbolic link in its place is an error: a log's folder may belong
+/// to a less trusted user than the one who writes.
+pub fn append(path: &Path, mode: u32) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().append(true).create(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 /// Takes the whole-file lock of `flock(2)`; `WouldBlock` when somebody has it and `wait` is false.

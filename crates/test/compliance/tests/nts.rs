@@ -523,6 +523,46 @@ fn huge_cookies_are_refused() {
     }
 }
 
+/// Goal: a server whose certificates are made so that there are very many ways from its own to an authority, each of which has to be
+/// tried (the CPU exhaustion of webpki), gets no more of this host's time than any other that is no good. Method: eighty authorities with
+/// the name of the one that is trusted, each of which may have signed each other, and none of which has signed the server's.
+#[test]
+fn a_chain_made_to_be_slow_costs_little() {
+    let (Some(_), Some(trusted)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    let Some(other) = Certificates::good() else { return };
+    let chain: String = (0..80)
+        .map(|_| {
+            let mut command = Command::new("openssl");
+            command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+            command.args(["-keyout", "/dev/null", "-days", "3650", "-subj", "/CN=Test"]);
+            let output = command.output().expect("openssl can be started");
+            String::from_utf8(output.stdout).expect("PEM is text")
+        })
+        .collect();
+    assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 80);
+    other.0.write("chain", chain);
+    let (here, ports) = (TempDir::new(), ports());
+    let mut command = Command::new("openssl");
+    command.args(["s_server", "-quiet", "-tls1_3", "-alpn", "ntske/1", "-accept", &ports.1.to_string()]);
+    command.args(["-cert", &other.path("crt"), "-key", &other.path("key")]);
+    command.args(["-cert_chain", &other.path("chain")]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let harm = Running::start(&mut command);
+    assert!(eventually(PATIENCE, || listens(ports.1)), "openssl does not listen");
+    let client = Daemon::client(under_test(), &here, ports, &trusted, "");
+    if under_test() == Side::Ours {
+        assert!(eventually(PATIENCE, || client.log().contains("not established")), "{}", client.log());
+        assert!(client.log().contains("certificate"), "{}", client.log());
+    }
+    assert_eq!(client.number("authdata", AUTH_COOKIES), 0);
+    // Ticks of 10 ms, in the fourteenth and fifteenth word; a build without optimisation takes a hundred times as long as another.
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", client.process.id())).expect("it runs");
+    let words = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let ticks: u64 = words.filter_map(|word| word.parse::<u64>().ok()).sum();
+    assert!(ticks < 300, "{ticks} ticks: {}", client.log());
+    drop(harm);
+}
+
 /// Goal: clients of the key establishment that hang, that send rubbish, and more of them than are allowed cost a client that means
 /// well nothing but time.
 #[test]

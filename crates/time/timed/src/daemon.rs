@@ -674,11 +674,8 @@ impl Daemon {
 
     fn record_failed(&mut self, written: io::Result<()>) {
         if let Err(error) = written {
-            // Once, not for each line: without the folder nothing is written any more.
-            self.records = Records::new(None, 0, &[], false);
             self.trouble(format!(
-                "Could not write to {:?}: {error}; no records are kept",
-                self.config.log_folder
+                "Could not write to {error}; nothing more is written there until `chronyc cyclelogs`"
             ));
         }
     }

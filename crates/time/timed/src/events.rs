@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use time_core::LeapStatus;
 use time_core::NoSelection;
 
+/// Permissions of the file that `-l` names, as chronyd makes it.
+const LOG_MODE: u32 = 0o640;
+
 /// An event.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Happened {
@@ -213,7 +216,7 @@ impl Log {
         level: i32,
     ) -> std::io::Result<Self> {
         let file = match file {
-            Some(path) => Some((path.clone(), append(&path)?)),
+            Some(path) => Some((path.clone(), sys::file::append(&path, LOG_MODE)?)),
             None => None,
         };
         let journal = journal.map(|socket| SelfLog::new("chronyd", Facility::DAEMON, socket));
@@ -256,12 +259,8 @@ impl Log {
     /// Opens the file anew, after it was rotated.
     pub(crate) fn reopen(&mut self) -> std::io::Result<()> {
         if let Some((path, file)) = &mut self.file {
-            *file = append(path)?;
+            *file = sys::file::append(path, LOG_MODE)?;
         }
         Ok(())
     }
-}
-
-fn append(path: &Path) -> std::io::Result<std::fs::File> {
-    std::fs::OpenOptions::new().append(true).create(true).open(path)
 }

@@ -83,12 +83,22 @@ pub(crate) struct RefClockLine<'a> {
     pub dispersion: f64,
 }
 
+/// Where the lines of a kind go.
+#[derive(Debug)]
+enum Place {
+    /// Its file is opened for the next line.
+    Closed,
+    Open(File),
+    /// It could not be written, which was told; until [`Records::close`] it is not tried again.
+    GivenUp,
+}
+
 /// The files in `logdir`.
 #[derive(Debug)]
 pub(crate) struct Records {
     folder: Option<PathBuf>,
     banner_lines: u32,
-    open: Vec<(Kind, Option<File>, u32)>,
+    open: Vec<(Kind, Place, u32)>,
     /// Measurements that failed a test are written too.
     raw: bool,
 }
@@ -96,13 +106,13 @@ pub(crate) struct Records {
 impl Records {
     /// The kinds that the configuration names.
     pub(crate) fn new(folder: Option<PathBuf>, banner_lines: u32, kinds: &[Kind], raw: bool) -> Self {
-        Self { folder, banner_lines, open: kinds.iter().map(|kind| (*kind, None, 0)).collect(), raw }
+        Self { folder, banner_lines, open: kinds.iter().map(|kind| (*kind, Place::Closed, 0)).collect(), raw }
     }
 
     /// Closes the files; the next line opens them anew.
     pub(crate) fn close(&mut self) {
-        for (_, file, _) in &mut self.open {
-            *file = None;
+        for (_, place, _) in &mut self.open {
+            *place = Place::Closed;
         }
     }
 
@@ -110,19 +120,15 @@ impl Records {
         self.folder.is_some() && self.open.iter().any(|(known, _, _)| *known == kind)
     }
 
+    /// The error names the file. It comes once: the next lines of this kind are lost without a word.
     fn write(&mut self, kind: Kind, line: &str) -> std::io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        let Some((_, slot, lines)) = self.open.iter_mut().find(|(known, _, _)| *known == kind) else {
+        let Some((_, place, lines)) = self.open.iter_mut().find(|(known, _, _)| *known == kind) else {
             return Ok(());
         };
-        let file = match slot {
-            Some(file) => file,
-            None => {
-                std::fs::create_dir_all(folder)?;
-                let path = folder.join(format!("{}.log", kind.name()));
-                slot.insert(std::fs::OpenOptions::new().append(true).create(true).open(path)?)
-            }
-        };
+        if matches!(place, Place::GivenUp) {
+            return Ok(());
+        }
         let mut text = String::new();
         if self.banner_lines > 0 && *lines % self.banner_lines == 0 {
             let rule = "=".repeat(kind.banner().len());
@@ -131,7 +137,20 @@ impl Records {
         *lines = lines.wrapping_add(1);
         text.push_str(line);
         text.push('\n');
-        file.write_all(text.as_bytes())
+        let path = folder.join(format!("{}.log", kind.name()));
+        let written = match place {
+            Place::Open(file) => file.write_all(text.as_bytes()),
+            _ => std::fs::create_dir_all(folder).and_then(|()| {
+                let mut file = sys::file::append(&path, 0o644)?;
+                file.write_all(text.as_bytes())?;
+                *place = Place::Open(file);
+                Ok(())
+            }),
+        };
+        written.map_err(|error| {
+            *place = Place::GivenUp;
+            std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })
     }
 
     /// An exchange that passed the tests of the protocol, and which of the tests of its delay it passed. One that failed is

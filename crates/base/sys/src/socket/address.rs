@@ -4,7 +4,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 
@@ -70,14 +69,13 @@ fn bind(address: SocketAddr, kind: libc::c_int, listen: Listen) -> io::Result<Ow
 /// one gives `AddrInUse`. It does not block.
 pub fn bind_unix_datagram(path: &Path, mode: u32) -> io::Result<UnixDatagram> {
     let socket = open(libc::AF_UNIX, libc::SOCK_DGRAM)?;
-    match bind_path(&socket, path) {
+    match born_with(mode, || bind_path(&socket, path)) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_dead_datagram(path) => {
             std::fs::remove_file(path)?;
-            bind_path(&socket, path)?;
+            born_with(mode, || bind_path(&socket, path))?;
         }
         other => other?,
     }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     Ok(UnixDatagram::from(socket))
 }
 
@@ -127,16 +125,24 @@ fn unix_name(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
 
 /// A listening Unix stream socket at `path` with permission bits `mode`; as for [`bind_unix_datagram`].
 pub fn bind_unix_stream(path: &Path, mode: u32) -> io::Result<UnixListener> {
-    let socket = match UnixListener::bind(path) {
+    let socket = match born_with(mode, || UnixListener::bind(path)) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_dead_stream(path) => {
             std::fs::remove_file(path)?;
-            UnixListener::bind(path)?
+            born_with(mode, || UnixListener::bind(path))?
         }
         other => other?,
     };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Makes a socket with permission bits `mode` at once: a chmod afterwards would open whatever a link leads to that somebody has put in
+/// its place meanwhile. What another thread makes in this instant gets fewer permissions, never more than it asked for.
+fn born_with<T>(mode: u32, bind: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let before = crate::file::set_umask(0o777 & !mode);
+    let bound = bind();
+    crate::file::set_umask(before);
+    bound
 }
 
 fn is_socket(path: &Path) -> bool {

@@ -127,6 +127,20 @@ impl Engine {
         Self::new(rules, doctor_to, mails_per_hour_max, letterhead, self.state)
     }
 
+    /// Puts the rule of this name in the place of the one that is there, or takes that one away. Its groups and counts stay.
+    pub fn set_rule(&mut self, name: &str, rule: Option<Rule>) {
+        let place = self.rules.iter().position(|known| known.name == name);
+        match (place, rule) {
+            (Some(at), Some(rule)) => self.rules[at] = rule,
+            (Some(at), None) => {
+                self.rules.remove(at);
+            }
+            (None, Some(rule)) => self.rules.push(rule),
+            (None, None) => {}
+        }
+        self.find_next_due();
+    }
+
     /// The state to save. Its cursor is the last record that was given.
     pub fn state(&self) -> &State {
         &self.state
@@ -162,8 +176,8 @@ impl Engine {
 
     /// Handles one record at `cursor`. New actions are appended.
     ///
-    /// `ours` says whether the house itself wrote the record, by what the kernel said of its sender. Only then `BANTO_ALERT_ID` and
-    /// `BANTO_DOCTOR` count: any user can write a record with such a field, and must neither hide it from the rules nor make mail past
+    /// `ours` says whether the house itself wrote the record, by what the kernel said of its sender. Only then `BANTO_ALERT_ID`,
+    /// `BANTO_DOCTOR` and rules with `house_only` count: any user can write a record with such a field, and must neither hide it from the rules nor make mail past
     /// every budget.
     pub fn record(
         &mut self,
@@ -182,7 +196,7 @@ impl Engine {
             return self.doctor_record(now, cursor, record, &nonce, actions);
         }
         let matched: Vec<usize> =
-            (0..self.rules.len()).filter(|at| self.rules[*at].matching.holds(record)).collect();
+            (0..self.rules.len()).filter(|at| self.rules[*at].matching.holds(record, ours)).collect();
         for at in &matched {
             self.matched_record(*at, now, cursor, record, actions);
         }

@@ -19,5 +19,5 @@ mod state;
 pub use engine::{Action, Engine, Heard, RESERVE_MAILS_PER_HOUR, RuleCounts};
 pub use fingerprint::fingerprint;
 pub use mail::{Letterhead, encode_header_text, mail_time};
-pub use rule::{DOCTOR_RULE, Match, MatchError, OVERFLOW_GROUP, Rule, Selector};
+pub use rule::{CLOCK_RULE, DOCTOR_RULE, Match, MatchError, OVERFLOW_GROUP, Rule, Selector};
 pub use state::{Group, Kind, Letter, Phase, RuleState, Sample, State};

@@ -10,6 +10,9 @@ use regex::Regex;
 /// The name of the built-in rule that `banto doctor` sends its nonce through.
 pub const DOCTOR_RULE: &str = "doctor";
 
+/// The name of the rule that follows from `mailonchange` of chrony.conf.
+pub const CLOCK_RULE: &str = "mailonchange";
+
 /// The name of the group that takes what a budget or the limit of groups holds back. No real group has a name without `=`.
 pub const OVERFLOW_GROUP: &str = "held back";
 
@@ -47,11 +50,16 @@ pub struct Match {
     pub fields: BTreeMap<String, Vec<String>>,
     /// A regular expression that stands somewhere in `MESSAGE`.
     pub regex: Option<Regex>,
+    /// Only a record that the house itself wrote, by what the kernel said of its sender: no stranger makes such a mail.
+    pub house_only: bool,
 }
 
 impl Match {
-    /// Whether the record looks so.
-    pub fn holds(&self, record: &Record) -> bool {
+    /// Whether the record looks so; `ours` as in [`crate::Engine::record`].
+    pub fn holds(&self, record: &Record, ours: bool) -> bool {
+        if self.house_only && !ours {
+            return false;
+        }
         if let Some(selector) = &self.selector
             && !selector.holds(record)
         {
@@ -256,6 +264,7 @@ mod tests {
             identifier: vec!["nginx".into(), "nginx-debug".into()],
             fields: BTreeMap::from([("SITE".to_owned(), vec!["shop".to_owned()])]),
             regex: Some(Regex::new("(?i)timeout").expect("valid")),
+            house_only: false,
         };
         let good = [
             ("PRIORITY", "4"),
@@ -264,11 +273,11 @@ mod tests {
             ("SITE", "shop"),
             ("MESSAGE", "upstream Timeout"),
         ];
-        assert!(matching.holds(&record(&good)));
+        assert!(matching.holds(&record(&good), false));
         for at in 0..good.len() {
             let mut bad = good;
             bad[at].1 = "5";
-            assert!(!matching.holds(&record(&bad)), "{:?}", bad[at]);
+            assert!(!matching.holds(&record(&bad), true), "{:?}", bad[at]);
         }
     }
 }

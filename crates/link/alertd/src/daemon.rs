@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alert_core::{Action, Engine, Heard, Letterhead};
+use alert_core::{Action, CLOCK_RULE, Engine, Heard, Letterhead};
 use banto_conf::Settings;
 use control::{Refusal, Request, Server, Value, json};
 use layout::Layout;
@@ -97,6 +97,10 @@ impl Daemon {
         let command = command(layout, &settings);
         let engine =
             Engine::new(settings.rules, settings.doctor_to, settings.mails_per_hour_max, letterhead, state);
+        let mut engine = engine;
+        if let Ok(rule) = crate::clock::rule(layout) {
+            engine.set_rule(CLOCK_RULE, rule);
+        }
         let waker = Arc::new(Waker::new()?);
         let hand_over = HandOver::start(waker.clone())?;
         Ok(Self {
@@ -186,6 +190,9 @@ impl Daemon {
             let Some((cursor, record)) = self.follower.next() else { break };
             read += 1;
             let ours = self.is_ours(&record);
+            if ours && crate::clock::claims_change(&record) {
+                self.read_clock_rule();
+            }
             if self.engine.record(now(), &cursor, &record, ours, &mut actions) == Heard::OwnEcho {
                 self.counts.own_echoes += 1;
             }
@@ -218,7 +225,18 @@ impl Daemon {
     fn is_ours(&self, record: &record::Record) -> bool {
         let claims = ["BANTO_ALERT_ID", "BANTO_DOCTOR"].iter().any(|name| record.field(name).is_some());
         let uid = || record.text("_UID").and_then(|text| text.parse().ok());
-        claims && uid().is_some_and(|uid| control::is_house(&self.layout, uid))
+        if claims {
+            return uid().is_some_and(|uid| control::is_house(&self.layout, uid));
+        }
+        crate::clock::claims_change(record)
+            && uid().is_some_and(|uid| crate::clock::is_time_daemon(&self.layout, uid))
+    }
+
+    /// Who is told of a change of the clock, by chrony.conf as it is now: the time daemon may have been started anew with another.
+    fn read_clock_rule(&mut self) {
+        if let Ok(rule) = crate::clock::rule(&self.layout) {
+            self.engine.set_rule(CLOCK_RULE, rule);
+        }
     }
 
     fn make_due(&mut self) {
@@ -419,6 +437,7 @@ impl Daemon {
         let engine = std::mem::replace(&mut self.engine, empty);
         self.engine =
             engine.reconfigured(settings.rules, settings.doctor_to, settings.mails_per_hour_max, letterhead);
+        self.read_clock_rule();
         // What was refused under the old configuration is in the log and in the counts.
         self.failed_because = None;
         let rules = self.engine.rules().len();

@@ -10,6 +10,7 @@
 //! or makes an alert of a record that an alert caused.
 #![forbid(unsafe_code)]
 
+mod clock;
 mod daemon;
 mod events;
 mod follow;

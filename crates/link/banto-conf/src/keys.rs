@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use alert_core::{DOCTOR_RULE, Match, Rule, Selector};
+use alert_core::{CLOCK_RULE, DOCTOR_RULE, Match, Rule, Selector};
 use regex::RegexBuilder;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -151,6 +151,13 @@ const RULE: &[Key<Draft>] = &[
                 mistake(mistakes, value, "a rule's name is 1 to 64 letters, digits, - or _", Some(help));
             } else if text == DOCTOR_RULE {
                 mistake(mistakes, value, "`doctor` is the built-in rule of `banto doctor`", Some(help));
+            } else if text == CLOCK_RULE {
+                mistake(
+                    mistakes,
+                    value,
+                    "`mailonchange` is the rule of chrony.conf's `mailonchange`",
+                    Some(help),
+                );
             }
             draft.rule.name = text;
         },
@@ -447,11 +454,15 @@ fn addresses(value: &Value<'_>, mistakes: &mut Vec<Mistake>, help: &str) -> Opti
     (mistakes.len() == before).then_some(list)
 }
 
-/// A local user or an address that can stand bare in a header: nothing that would end it or begin another.
-fn address(text: &str, value: &Value<'_>, mistakes: &mut Vec<Mistake>) -> bool {
+/// Whether a text is a local user or an address that can stand bare in a header: nothing that would end it or begin another.
+pub fn is_address(text: &str) -> bool {
     let bad = |c: char| c.is_control() || c.is_whitespace() || "<>()[],;:\\\"".contains(c);
     let ends = text.starts_with('@') || text.ends_with('@') || text.matches('@').count() > 1;
-    if text.is_empty() || text.len() > 254 || text.starts_with('-') || text.contains(bad) || ends {
+    !(text.is_empty() || text.len() > 254 || text.starts_with('-') || text.contains(bad) || ends)
+}
+
+fn address(text: &str, value: &Value<'_>, mistakes: &mut Vec<Mistake>) -> bool {
+    if !is_address(text) {
         mistake(
             mistakes,
             value,

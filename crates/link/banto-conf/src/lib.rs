@@ -21,7 +21,7 @@ use conf_text::{Diagnostic, Diagnostics, Loader, Sources, Span};
 use layout::Layout;
 
 pub use duration::{parse_duration, parse_duration_error};
-pub use keys::{KeyDoc, documented_keys};
+pub use keys::{KeyDoc, documented_keys, is_address};
 
 /// Where banto.toml stands.
 pub fn path(layout: &Layout) -> PathBuf {

@@ -75,6 +75,12 @@ fn mistakes_are_told() {
             "regex = ",
         ),
         (rule("").replace("\"a\"", "\"doctor\""), "\"doctor\"", "built-in rule", "name = "),
+        (
+            rule("").replace("\"a\"", "\"mailonchange\""),
+            "\"mailonchange\"",
+            "chrony.conf's `mailonchange`",
+            "name = ",
+        ),
         (rule("") + &rule(""), "[[rule]]", "two rules are called `a`", "name = \"a-2\""),
     ] {
         let mistakes = parse(&text).expect_err(&text);

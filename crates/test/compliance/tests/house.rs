@@ -11,6 +11,9 @@ use std::time::Duration;
 use compliance::{Running, TempDir, eventually, free_port};
 use serde_json::Value;
 
+/// A user who owns nothing.
+const STRANGER: u32 = 65_533;
+
 /// How long anything may take; far more than it does.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -222,6 +225,68 @@ fn an_error_becomes_one_mail() {
     assert_eq!(house.rule("errors").0, 8);
     assert!(!mailbox().contains("an echo"));
     house.end();
+}
+
+/// Goal: chrony.conf's `mailonchange` mails the address that it names when the clock is changed by more than its threshold, and by
+/// less not; nobody who writes such a record makes a mail, or chooses who gets one.
+#[test]
+fn a_change_of_the_clock_becomes_mail() {
+    let mut house = House::furnished();
+    house.edit("etc/chrony.conf", |text| format!("{text}\nmanual\nmailonchange helpdesk@localhost 600\n"));
+    house.start();
+    let set = |ahead: i64| {
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+        let (date, time) = utc(now as i64 + ahead);
+        let output = house.banto(&["chronyc", "settime", &format!("{date} {time} UTC")], None);
+        assert!(output.status.success(), "{output:?}");
+    };
+    let records = || {
+        let output = house.banto(&["journalctl", "-o", "json", "BANTO_EVENT=clock.changed"], None);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let mailbox = || house.read("mail/root");
+    set(60);
+    // As bad as a stranger can make it: the fields of the real record and more, from another user.
+    let forged = "MESSAGE=a forged change\nPRIORITY=4\nBANTO_EVENT=clock.changed\nTIME_OFFSET_NSEC=1\nBANTO_MAIL_TO=mallory\n\
+                  _UID=0\n";
+    if sys::process::effective_uid() == 0 {
+        use std::os::unix::process::CommandExt;
+        let file = house.dir.write("forged", forged);
+        let file = std::fs::File::open(file).expect("just written");
+        let stranger = house.command(&["logger", "--journald"]).uid(STRANGER).stdin(file).status();
+        if stranger.is_ok_and(|status| status.success()) {
+            assert!(eventually(PATIENCE, || records().contains("a forged change")), "{}", records());
+        } else {
+            compliance::skip("another user cannot run this build");
+        }
+    }
+    // Two moments of a clock that is set by hand are a second apart at least.
+    std::thread::sleep(Duration::from_millis(1100));
+    set(7200);
+    assert!(eventually(PATIENCE, || mailbox().contains("mailonchange")), "{}\n{}", records(), mailbox());
+    let mail = mailbox();
+    for part in [
+        "To: helpdesk@localhost",
+        "Rule:   mailonchange",
+        "seconds, which exceeds the 600 seconds of mailonchange",
+    ] {
+        assert!(mail.contains(part), "{part} is missing in:\n{mail}");
+    }
+    assert!(!mail.contains("a forged change") && !mail.contains("mallory"), "{mail}");
+    assert_eq!(house.rule("mailonchange").0, 1, "{}", records());
+    house.end();
+}
+
+/// Date and time of day of seconds since the Unix epoch.
+fn utc(seconds: i64) -> (String, String) {
+    let text = std::process::Command::new("date")
+        .args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%d %H:%M:%S"])
+        .output()
+        .expect("date(1)");
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    let (date, time) = text.trim().split_once(' ').expect("two words");
+    (date.to_owned(), time.to_owned())
 }
 
 /// Goal: mail on the command line, aliases and the queue work as one, and the whole tour shows what it should without a terminal.

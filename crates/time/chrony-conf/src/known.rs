@@ -10,7 +10,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("hwtimestamp", "timestamps are the kernel's"),
     ("hwtstimeout", "timestamps are the kernel's"),
     ("initstepslew", "`makestep` with `iburst` does the same within seconds"),
-    ("mailonchange", "`banto.toml` sends mail on any log record, this one too"),
     ("ntpsigndsocket", "replies are not signed for Samba"),
     ("ptpdomain", "there is no NTP over PTP"),
     ("ptpport", "there is no NTP over PTP"),

@@ -214,6 +214,11 @@ fn mistakes_are_told() {
     check("leapsecmode smear", &["unknown mode 'smear' of leapsecmode", "one of: system"]);
     check("opencommands shutdown", &["unknown report 'shutdown'"]);
     check("dscp 64", &["'64' is not a code point (0 to 63)", "help: dscp 46"]);
+    check(
+        "mailonchange -t 1",
+        &["'-t' is not a local user or a mail address", "mailonchange root@localhost 0.5"],
+    );
+    check("mailonchange root@localhost x", &["'x' is not seconds (0 or more)"]);
     check("tempcomp /t 30 1 2 3", &["tempcomp lacks a coefficient"]);
     check("prot 1\n\nserver a foo bar\nmakestep", &["'prot'", "/c:1:1", "'foo'", "'bar'", "/c:4:1"]);
 }

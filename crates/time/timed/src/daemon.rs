@@ -5,6 +5,7 @@ mod asking;
 mod care;
 mod history;
 mod leap;
+mod mail;
 mod measured;
 mod process;
 mod reading;
@@ -121,6 +122,8 @@ pub(crate) struct Daemon {
     /// The clock was stepped by somebody else, and not measured since.
     stepped_by_others: bool,
     stopping: Option<ExitCode>,
+    /// Of `mailonchange`.
+    mail: mail::MailOnChange,
     /// `-q`, and nothing forbids to set the clock.
     sets_once: bool,
 }
@@ -246,6 +249,7 @@ impl Daemon {
             epoch: epoch(),
             stepped_by_others: false,
             stopping: None,
+            mail: mail::MailOnChange::new(layout, now),
             sets_once,
             options,
             config,
@@ -545,6 +549,7 @@ impl Daemon {
             self.log.flush();
             self.refresh_old_names(now);
             self.look_for_leap(now);
+            self.look_for_alerts(now);
             self.trace_clock(now);
         }
         if self.options.once != Once::No {
@@ -582,6 +587,7 @@ impl Daemon {
                     if offset.abs() > self.config.log_change && self.options.once == Once::No {
                         self.log.say(&Happened::Wrong { seconds: offset, how: "" });
                     }
+                    self.mail_change(offset);
                     self.local_gate.updated(monotonic());
                     self.record_tracking();
                 }

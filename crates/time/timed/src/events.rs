@@ -16,32 +16,97 @@ const LOG_MODE: u32 = 0o640;
 pub(crate) enum Happened {
     Starting,
     Exiting,
-    Selected { source: String },
+    Selected {
+        source: String,
+    },
     Lost(NoSelection),
-    Falseticker { source: String },
-    TooDistant { source: String, limit: f64 },
-    TooJittery { source: String, limit: f64 },
-    Stepped { seconds: f64 },
-    Wrong { seconds: f64, how: &'static str },
-    Jumped { seconds: f64 },
-    DriftRead { ppm: f64, skew_ppm: f64, path: PathBuf },
-    Kiss { source: SocketAddr, code: String },
-    Resolved { name: String, addresses: usize },
-    Unresolved { name: String },
-    NotSendable { source: SocketAddr, why: String },
-    KeysEstablished { source: String, by_clock: bool },
-    KeysNotEstablished { source: String, why: String },
+    Falseticker {
+        source: String,
+    },
+    TooDistant {
+        source: String,
+        limit: f64,
+    },
+    TooJittery {
+        source: String,
+        limit: f64,
+    },
+    Stepped {
+        seconds: f64,
+    },
+    Wrong {
+        seconds: f64,
+        how: &'static str,
+    },
+    /// `mailonchange`: the alert daemon makes a mail of it.
+    Changed {
+        seconds: f64,
+        threshold: f64,
+    },
+    Jumped {
+        seconds: f64,
+    },
+    DriftRead {
+        ppm: f64,
+        skew_ppm: f64,
+        path: PathBuf,
+    },
+    Kiss {
+        source: SocketAddr,
+        code: String,
+    },
+    Resolved {
+        name: String,
+        addresses: usize,
+    },
+    Unresolved {
+        name: String,
+    },
+    NotSendable {
+        source: SocketAddr,
+        why: String,
+    },
+    KeysEstablished {
+        source: String,
+        by_clock: bool,
+    },
+    KeysNotEstablished {
+        source: String,
+        why: String,
+    },
     NoSuitableSource,
     LogsReopened,
-    RtcRead { seconds: f64 },
-    ChangeRefused { seconds: f64, limit: f64, ends: bool },
-    Leap { status: LeapStatus },
-    Replaced { source: String, with: String },
-    Dumped { source: String, loaded: bool },
-    FilterLoaded { level: i32 },
-    ClockFailed { why: String },
-    Warning { what: String },
-    Trouble { what: String },
+    RtcRead {
+        seconds: f64,
+    },
+    ChangeRefused {
+        seconds: f64,
+        limit: f64,
+        ends: bool,
+    },
+    Leap {
+        status: LeapStatus,
+    },
+    Replaced {
+        source: String,
+        with: String,
+    },
+    Dumped {
+        source: String,
+        loaded: bool,
+    },
+    FilterLoaded {
+        level: i32,
+    },
+    ClockFailed {
+        why: String,
+    },
+    Warning {
+        what: String,
+    },
+    Trouble {
+        what: String,
+    },
 }
 
 impl Event for Happened {
@@ -56,6 +121,7 @@ impl Event for Happened {
             Self::TooJittery { .. } => "source.jittery",
             Self::Stepped { .. } => "clock.step",
             Self::Wrong { .. } => "clock.wrong",
+            Self::Changed { .. } => "clock.changed",
             Self::Jumped { .. } => "clock.jump",
             Self::DriftRead { .. } => "drift.read",
             Self::Kiss { .. } => "source.kiss",
@@ -85,6 +151,7 @@ impl Event for Happened {
             | Self::TooJittery { .. }
             | Self::Stepped { .. }
             | Self::Wrong { .. }
+            | Self::Changed { .. }
             | Self::Jumped { .. }
             | Self::Kiss { .. }
             | Self::KeysNotEstablished { .. }
@@ -114,6 +181,9 @@ impl Event for Happened {
             }
             Self::Stepped { seconds } => format!("System clock was stepped by {seconds:.6} seconds"),
             Self::Wrong { seconds, how } => format!("System clock wrong by {seconds:.6} seconds{how}"),
+            Self::Changed { seconds, threshold } => format!(
+                "System clock was changed by {seconds:.6} seconds, which exceeds the {threshold} seconds of mailonchange"
+            ),
             Self::Jumped { seconds } => {
                 let way = if *seconds > 0.0 { "Forward" } else { "Backward" };
                 format!("{way} time jump detected! ({seconds:.6} seconds)")
@@ -166,6 +236,10 @@ impl Event for Happened {
             | Self::ChangeRefused { seconds, .. }
             | Self::Wrong { seconds, .. } => {
                 field("TIME_OFFSET_NSEC", &format!("{:.0}", seconds * 1e9));
+            }
+            Self::Changed { seconds, threshold } => {
+                field("TIME_OFFSET_NSEC", &format!("{:.0}", seconds * 1e9));
+                field("TIME_THRESHOLD_NSEC", &format!("{:.0}", threshold * 1e9));
             }
             Self::Kiss { source, code } => {
                 field("TIME_SOURCE", &source.ip().to_string());
@@ -232,7 +306,8 @@ impl Log {
             Severity::Emerg | Severity::Alert | Severity::Crit => 3,
             _ => 0,
         };
-        if level < self.level {
+        // `-L` says what people want to read; a mail is asked for by its own directive.
+        if level < self.level && !matches!(event, Happened::Changed { .. }) {
             return;
         }
         if let Some(journal) = &self.journal {
@@ -247,6 +322,11 @@ impl Log {
         if let Some((_, file)) = &mut self.file {
             let _ = file.write_all(line.as_bytes());
         }
+    }
+
+    /// Events reach the journal, where the alert daemon reads them.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.journal.is_some()
     }
 
     /// Sends what waits for a log daemon.

@@ -45,7 +45,12 @@ pub(super) const PROCESS: &[Directive] = &[
         "none",
         "who gets a mail when the clock is corrected by more than this",
         |w, s| {
-            let address = w.required("an address")?.text.to_owned();
+            let word = w.required("an address")?;
+            if !is_address(word.text) {
+                w.wrong(word, "a local user or a mail address");
+                return None;
+            }
+            let address = word.text.to_owned();
             let threshold = w.magnitude("seconds")?;
             w.end()?;
             s.mail_on_change = Some(MailOnChange { address, threshold });
@@ -69,6 +74,15 @@ pub(super) const PROCESS: &[Directive] = &[
     switch!("lock_all", "the daemon's memory is not paged out", lock_all),
     count!("sched_priority" " PRIORITY" like " 1", 0, "priority under SCHED_FIFO; 0: the usual scheduler", "a priority", 0 to 100, sched_priority: u8),
 ];
+
+/// Whether a text can stand bare in the header of a mail, and is no option of a program.
+fn is_address(text: &str) -> bool {
+    let bad = |letter: char| letter.is_control() || "<>()[],;:\\\"".contains(letter);
+    !text.starts_with(['-', '@'])
+        && !text.ends_with('@')
+        && text.matches('@').count() < 2
+        && !text.contains(bad)
+}
 
 type LogField = fn(&mut Logs) -> &mut bool;
 

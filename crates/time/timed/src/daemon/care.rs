@@ -147,6 +147,7 @@ impl Daemon {
         self.forget_readings();
         self.forget_requests();
         self.log.say(&Happened::Stepped { seconds: nanos as f64 * 1e-9 });
+        self.mail_change(nanos as f64 * 1e-9);
         self.handle(events);
         Ok(())
     }

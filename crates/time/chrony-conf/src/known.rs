@@ -9,7 +9,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("hwclockfile", "the real-time clock is left to the kernel"),
     ("hwtimestamp", "timestamps are the kernel's"),
     ("hwtstimeout", "timestamps are the kernel's"),
-    ("initstepslew", "`makestep` with `iburst` does the same within seconds"),
     ("ntpsigndsocket", "replies are not signed for Samba"),
     ("ptpdomain", "there is no NTP over PTP"),
     ("ptpport", "there is no NTP over PTP"),

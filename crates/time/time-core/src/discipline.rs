@@ -432,6 +432,11 @@ impl Discipline {
         &self.settings
     }
 
+    /// Another `maxchange`, from now on: updates count anew.
+    pub fn set_max_change(&mut self, rule: Option<MaxChange>) {
+        self.changes = ChangeCheck::new(rule);
+    }
+
     /// Other rules for stepping, from now on: the limit counts anew.
     pub fn set_make_step(&mut self, rule: Option<MakeStep>) {
         self.settings.make_step = rule;

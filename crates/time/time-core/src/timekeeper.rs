@@ -147,6 +147,8 @@ pub struct Timekeeper {
     told: Vec<std::mem::Discriminant<NoSelection>>,
     /// How often in a row a source was too distant or jittery.
     bad: BTreeMap<SourceId, u32>,
+    /// Sources are measured and none is followed.
+    waits: bool,
     discipline: Discipline,
     next_id: u32,
 }
@@ -164,6 +166,7 @@ impl Timekeeper {
             followed: false,
             told: Vec::new(),
             bad: BTreeMap::new(),
+            waits: false,
             next_id: 0,
         })
     }
@@ -279,7 +282,17 @@ impl Timekeeper {
         events
     }
 
+    /// From now on sources are only measured, until `false` lets one be followed: what all of them say together, and not what the
+    /// first one says, is the first correction (`initstepslew`).
+    pub fn wait_for_all(&mut self, waits: bool, clock: &mut impl Clock) -> Vec<Event> {
+        self.waits = waits;
+        self.reselect(clock)
+    }
+
     fn reselect(&mut self, clock: &mut impl Clock) -> Vec<Event> {
+        if self.waits {
+            return Vec::new();
+        }
         let now = clock.now();
         let uncorrected = self.discipline.timeline.uncorrected(now);
         let ids: Vec<SourceId> = self.sources.keys().copied().collect();
@@ -627,6 +640,18 @@ impl Timekeeper {
             source.forget(frequency, sigma);
         }
         self.reselect(clock)
+    }
+
+    /// These sources go and are not missed: those of the start give their place to the usual ones. The slew that they began, and
+    /// what is known of the oscillator, stay.
+    pub fn retire(&mut self, ids: &[SourceId]) {
+        for id in ids {
+            self.sources.remove(id);
+            self.verdicts.remove(id);
+            self.bad.remove(id);
+        }
+        (self.selected, self.held, self.followed) = (None, None, false);
+        self.told.clear();
     }
 
     /// The choice is made anew (`chronyc reselect`).

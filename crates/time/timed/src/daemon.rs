@@ -4,6 +4,7 @@ mod answering;
 mod asking;
 mod care;
 mod history;
+mod initial;
 mod leap;
 mod mail;
 mod measured;
@@ -122,6 +123,8 @@ pub(crate) struct Daemon {
     /// The clock was stepped by somebody else, and not measured since.
     stepped_by_others: bool,
     stopping: Option<ExitCode>,
+    /// Of `initstepslew`, before the usual sources.
+    initial: Option<initial::Initial>,
     /// Of `mailonchange`.
     mail: mail::MailOnChange,
     /// `-q`, and nothing forbids to set the clock.
@@ -249,6 +252,7 @@ impl Daemon {
             epoch: epoch(),
             stepped_by_others: false,
             stopping: None,
+            initial: None,
             mail: mail::MailOnChange::new(layout, now),
             sets_once,
             options,
@@ -273,8 +277,10 @@ impl Daemon {
             daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));
         }
         daemon.open_refclocks(now)?;
-        daemon.add_sources(now);
-        daemon.load_histories();
+        if !daemon.begin_initial(now) {
+            daemon.add_sources(now);
+            daemon.load_histories();
+        }
         daemon.take_resources();
         daemon.drop_privileges()?;
         daemon.publish(now);
@@ -294,7 +300,10 @@ impl Daemon {
                 self.trouble(format!("Could not catch signal {signal}: {error}"));
             }
         }
-        start::tell_parent_ready();
+        // With `initstepslew` whoever started it waits until the clock is set.
+        if self.initial.is_none() {
+            start::tell_parent_ready();
+        }
         let mut ready = Vec::new();
         sys::memory::drop_start_pages();
         while self.stopping.is_none() {
@@ -457,6 +466,7 @@ impl Daemon {
             .chain(until_slew_ends)
             .chain(self.securing_deadline())
             .chain(until_leap)
+            .chain(self.initial_deadline())
             .chain(self.ends_at);
         deadlines.min().map_or(WAIT_MAX, |at| at.saturating_sub(now)).min(WAIT_MAX)
     }
@@ -527,6 +537,7 @@ impl Daemon {
             self.tell_kernel();
         }
         self.refclocks_due(now);
+        self.initial_due(now);
         self.resolve(now);
         self.securing_due(now);
         // One a round, the longest overdue first.

@@ -38,6 +38,13 @@ pub(crate) enum Happened {
         seconds: f64,
         how: &'static str,
     },
+    /// `initstepslew`: what was found at the start.
+    Initial {
+        seconds: f64,
+        step: bool,
+    },
+    /// `initstepslew`: nothing was.
+    NoInitial,
     /// `mailonchange`: the alert daemon makes a mail of it.
     Changed {
         seconds: f64,
@@ -121,6 +128,8 @@ impl Event for Happened {
             Self::TooJittery { .. } => "source.jittery",
             Self::Stepped { .. } => "clock.step",
             Self::Wrong { .. } => "clock.wrong",
+            Self::Initial { .. } => "clock.initial",
+            Self::NoInitial => "source.lost",
             Self::Changed { .. } => "clock.changed",
             Self::Jumped { .. } => "clock.jump",
             Self::DriftRead { .. } => "drift.read",
@@ -152,6 +161,7 @@ impl Event for Happened {
             | Self::Stepped { .. }
             | Self::Wrong { .. }
             | Self::Changed { .. }
+            | Self::NoInitial
             | Self::Jumped { .. }
             | Self::Kiss { .. }
             | Self::KeysNotEstablished { .. }
@@ -181,6 +191,14 @@ impl Event for Happened {
             }
             Self::Stepped { seconds } => format!("System clock was stepped by {seconds:.6} seconds"),
             Self::Wrong { seconds, how } => format!("System clock wrong by {seconds:.6} seconds{how}"),
+            // chrony counts a fast clock's offset as positive.
+            Self::Initial { seconds, step } => format!(
+                "System's initial offset : {:.6} seconds {} of true ({})",
+                seconds.abs(),
+                if *seconds <= 0.0 { "fast" } else { "slow" },
+                if *step { "step" } else { "slew" }
+            ),
+            Self::NoInitial => "No suitable source for initstepslew".to_owned(),
             Self::Changed { seconds, threshold } => format!(
                 "System clock was changed by {seconds:.6} seconds, which exceeds the {threshold} seconds of mailonchange"
             ),
@@ -234,6 +252,7 @@ impl Event for Happened {
             Self::Stepped { seconds }
             | Self::Jumped { seconds }
             | Self::ChangeRefused { seconds, .. }
+            | Self::Initial { seconds, .. }
             | Self::Wrong { seconds, .. } => {
                 field("TIME_OFFSET_NSEC", &format!("{:.0}", seconds * 1e9));
             }

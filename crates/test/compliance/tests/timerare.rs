@@ -1,0 +1,193 @@
+//! The rarer directives of the time daemon, beside chrony where both have them.
+//!
+//! Every daemon here runs with `-x`; the stock ones also without `CAP_SYS_TIME`. With `BANTO_UNDER_TEST=stock` the stock
+//! daemon stands where ours stands by default.
+
+use compliance::{Running, Side, TempDir, eventually, free_port, stock, stock_without_clock, under_test};
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+fn chronyd(side: Side, folder: &Path) -> Command {
+    let mut command = match side {
+        Side::Ours => {
+            let mut command = Command::new(compliance::banto());
+            command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder).arg("chronyd");
+            command
+        }
+        Side::Stock => {
+            stock_without_clock(&stock("chronyd").expect("it is installed where it is under test"))
+        }
+    };
+    command.arg("-x");
+    command
+}
+
+struct Daemon {
+    _process: Running,
+    folder: TempDir,
+}
+
+impl Daemon {
+    /// The program under test with these lines; `{dir}` stands for its folder.
+    fn start(lines: &str) -> Self {
+        Self::start_in(TempDir::new(), lines, &[])
+    }
+
+    fn start_in(folder: TempDir, lines: &str, options: &[&str]) -> Self {
+        let sockets = folder.join("cmd");
+        std::fs::create_dir_all(&sockets).expect("a folder can be made");
+        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+        let text =
+            format!("{lines}\nuser root\ncmdport 0\npidfile {{dir}}/pid\nbindcmdaddress {{dir}}/cmd/sock\n")
+                .replace("{dir}", &folder.path().display().to_string());
+        let conf = folder.write("chrony.conf", text);
+        let log = File::create(folder.join("stderr")).expect("a file can be made");
+        let mut command = chronyd(under_test(), folder.path());
+        command
+            .arg("-d")
+            .args(options)
+            .arg("-f")
+            .arg(conf)
+            .stdout(log.try_clone().expect("it is open"))
+            .stderr(log);
+        let process = Running::start(&mut command);
+        let daemon = Self { _process: process, folder };
+        assert!(eventually(PATIENCE, || daemon.folder.join("cmd/sock").exists()), "{}", daemon.log());
+        daemon
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
+    }
+
+    /// Our chronyc over the Unix socket: of these reports it prints what the stock one does.
+    fn chronyc(&self, words: &[&str]) -> String {
+        let socket = self.folder.join("cmd/sock").display().to_string();
+        let output = compliance::ours("chronyc").args(["-n", "-h", &socket]).args(words).output();
+        String::from_utf8_lossy(&output.expect("chronyc starts").stdout).into_owned()
+    }
+
+    fn wait_for(&self, words: &[&str], what: &str, holds: impl Fn(&str) -> bool) -> String {
+        let mut last = String::new();
+        let came = eventually(PATIENCE, || {
+            last = self.chronyc(words);
+            holds(&last)
+        });
+        assert!(came, "{what}\n{words:?}: {last}\n{}", self.log());
+        last
+    }
+}
+
+/// A server of stratum 1 that is `ahead` seconds off.
+struct FakeServer {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl FakeServer {
+    fn start(address: SocketAddr, ahead: f64) -> std::io::Result<Self> {
+        let socket = UdpSocket::bind(address)?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        let address = socket.local_addr()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut request = [0; 1024];
+            while !seen.load(Ordering::Relaxed) {
+                let Ok((length, from)) = socket.recv_from(&mut request) else { continue };
+                if length >= 48 && request[0] & 7 == 3 {
+                    let _ = socket.send_to(&reply(&request, ahead), from);
+                }
+            }
+        });
+        Ok(Self { address, stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for FakeServer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A server's packet (RFC 5905 section 7.3).
+fn reply(request: &[u8], ahead: f64) -> [u8; 48] {
+    const EPOCHS_APART: u64 = 2_208_988_800;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64() + ahead;
+    let stamp = ((now.floor() as u64 + EPOCHS_APART) << 32) | (now.fract() * 4_294_967_296.0) as u64;
+    let mut packet = [0; 48];
+    packet[0] = request[0] & 0x38 | 4;
+    packet[1] = 1;
+    packet[2] = request[2];
+    packet[3] = 0xec;
+    packet[12..16].copy_from_slice(b"TEST");
+    packet[16..24].copy_from_slice(&stamp.to_be_bytes());
+    packet[24..32].copy_from_slice(&request[40..48]);
+    packet[32..40].copy_from_slice(&stamp.to_be_bytes());
+    packet[40..48].copy_from_slice(&stamp.to_be_bytes());
+    packet
+}
+
+/// Goal: `initstepslew` asks its servers at the start, steps by what the majority says, drops them, and goes on with the usual
+/// sources, for which nothing is left to correct. Without a server that answers it says so and goes on.
+#[test]
+fn initstepslew_sets_the_clock_before_all_else() {
+    let id = std::process::id();
+    let own = |last: u8| Ipv4Addr::new(127, 64 + (id >> 8 & 63) as u8, id as u8, last);
+    let start = |last, ahead| FakeServer::start((own(last), 123).into(), ahead);
+    let servers = [(1, 100.0), (2, -500.0), (3, 100.0)].map(|(last, ahead)| start(last, ahead));
+    if servers.iter().any(Result::is_err) {
+        compliance::skip("port 123 cannot be bound here");
+        return;
+    }
+    let usual = FakeServer::start((Ipv4Addr::LOCALHOST, free_port()).into(), 100.0).expect("a free port");
+    let hosts = format!("{} {} {}", own(1), own(2), own(3));
+    let port = usual.address.port();
+    let lines = |threshold: &str| {
+        format!(
+            "initstepslew {threshold} {hosts}\nserver 127.0.0.1 port {port} minpoll 0 maxpoll 0 iburst\nport 0\n"
+        )
+    };
+    let daemon = Daemon::start(&lines("30"));
+    let said = || daemon.log();
+    assert!(eventually(PATIENCE, || said().contains("System's initial offset")), "{}", said());
+    assert!(
+        said().contains("System's initial offset : 100.0")
+            || said().contains("System's initial offset : 99.9"),
+        "{}",
+        said()
+    );
+    assert!(said().contains("slow of true (step)"), "{}", said());
+    let sources = daemon.wait_for(&["-c", "sources"], "the usual source alone", |text| {
+        text.lines().count() == 1 && text.contains("^,*,127.0.0.1,")
+    });
+    let offset: f64 = sources.split(',').nth(7).and_then(|text| text.parse().ok()).expect("an offset");
+    assert!(offset.abs() < 1.0, "{sources}");
+    drop(daemon);
+
+    let slewed = Daemon::start(&lines("300"));
+    assert!(eventually(PATIENCE, || slewed.log().contains("slow of true (slew)")), "{}", slewed.log());
+    drop(slewed);
+
+    drop(servers);
+    let alone = Daemon::start(&lines("30"));
+    assert!(
+        eventually(PATIENCE, || alone.log().contains("No suitable source for initstepslew")),
+        "{}",
+        alone.log()
+    );
+    alone.wait_for(&["-c", "sources"], "the usual source", |text| text.contains("^,*,127.0.0.1,"));
+}

@@ -1,0 +1,115 @@
+//! `initstepslew`: before anything else a few servers are asked quickly, and what they say together is stepped or slewed.
+
+use super::{Daemon, ONCE_PATIENCE, monotonic, start};
+use crate::events::Happened;
+use crate::options::Once;
+use chrony_conf::{Source, SourceKind, SourceOptions};
+use std::time::Duration;
+use time_core::{Event, MakeStep, SourceId};
+
+/// Good replies with which a server has said enough: a burst's.
+const SAMPLES: u64 = 4;
+/// Between the end and the usual sources: a server that is one of both is not asked twice in a burst's interval.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// The phase before the usual sources.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Initial {
+    /// Servers are asked, until then at most.
+    Asking { until: Duration },
+    /// What they said was done; the usual sources come then.
+    Done { until: Duration },
+}
+
+impl Daemon {
+    /// Begins with the servers of `initstepslew`, if there are any; false when the usual sources can begin at once. A restart
+    /// (`-R`) and a single measurement leave it out, as chronyd.
+    pub(super) fn begin_initial(&mut self, now: Duration) -> bool {
+        let Some(one) = self.config.settings.init_step_slew.clone() else { return false };
+        if self.options.once != Once::No || self.options.restart || one.hosts.is_empty() {
+            return false;
+        }
+        let usual = std::mem::take(&mut self.config.sources);
+        let _ = self.keeper.wait_for_all(true, &mut self.clock);
+        let options = SourceOptions { iburst: true, ..SourceOptions::default() };
+        for name in one.hosts {
+            let source = Source { kind: SourceKind::Server, name, options: options.clone() };
+            if let Some(line) = crate::config::added(&source, &self.config.settings) {
+                self.add_source(line, now);
+            }
+        }
+        self.config.sources = usual;
+        self.initial = Some(Initial::Asking { until: now + ONCE_PATIENCE });
+        true
+    }
+
+    /// When the phase goes on without anything arriving.
+    pub(super) fn initial_deadline(&self) -> Option<Duration> {
+        self.initial.map(|phase| match phase {
+            Initial::Asking { until } | Initial::Done { until } => until,
+        })
+    }
+
+    /// Looks whether the servers have said enough, or whether the usual sources can begin.
+    pub(super) fn initial_due(&mut self, now: Duration) {
+        match self.initial {
+            Some(Initial::Asking { until }) if now >= until || self.all_have_said() => {
+                self.settle_initial();
+                let _ = self.initial.insert(Initial::Done { until: monotonic() + PAUSE });
+            }
+            Some(Initial::Done { until }) if now >= until => {
+                self.initial = None;
+                self.begin_usual(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Every server has answered a burst, or its burst is over without answers; names without an address are not waited for.
+    fn all_have_said(&self) -> bool {
+        let found = self.wanted.iter().all(|wanted| wanted.missing == 0 || wanted.complained);
+        let is_done = |peer: &crate::peers::Peer| {
+            let samples = self.keeper.source(peer.id).map_or(0, |source| source.filter().total());
+            let gave_up = peer.client.counts().0 > 0 && !peer.client.in_burst();
+            samples >= SAMPLES || gave_up || peer.client.dismissed().is_some()
+        };
+        found && self.peers.iter().all(is_done)
+    }
+
+    /// The majority's word is done to the clock.
+    fn settle_initial(&mut self) {
+        let threshold = self.config.settings.init_step_slew.as_ref().map_or(0.0, |one| one.threshold);
+        // Neither `makestep` nor `maxchange` is asked here, and neither counts this.
+        self.keeper.set_make_step(Some(MakeStep { threshold, limit: None }));
+        self.keeper.discipline_mut().set_max_change(None);
+        let mut found = None;
+        let events = self.keeper.wait_for_all(false, &mut self.clock);
+        for event in events {
+            match event {
+                Event::Updated { offset } => found = Some(offset),
+                Event::Stepped(seconds) => {
+                    self.shift_waiting(seconds);
+                    self.end_smoothing();
+                    self.epoch = super::epoch();
+                }
+                Event::Failed(error) => self.log.say(&Happened::ClockFailed { why: error.to_string() }),
+                _ => {}
+            }
+        }
+        self.log.say(&match found {
+            Some(seconds) => Happened::Initial { seconds, step: seconds.abs() > threshold },
+            None => Happened::NoInitial,
+        });
+        self.wanted.clear();
+        let asked: Vec<SourceId> = self.peers.drain(..).map(|peer| peer.id).collect();
+        self.keeper.retire(&asked);
+        self.keeper.set_make_step(self.config.discipline.make_step);
+        self.keeper.discipline_mut().set_max_change(self.config.discipline.max_change);
+    }
+
+    fn begin_usual(&mut self, now: Duration) {
+        self.add_sources(now);
+        self.load_histories();
+        start::tell_parent_ready();
+    }
+}

@@ -2,9 +2,11 @@
 
 mod change;
 pub(crate) mod people;
+mod told;
 
 use crate::daemon::{Daemon, SERVER_PRECISION};
-use crate::peers::Peer;
+use crate::events::Happened;
+use crate::peers::{Peer, Wanted};
 use crate::serving::Memory;
 use chrony_cmd::{
     AccessRule, Activity, Address, AuthData, AuthMode, Burst, ClientAccess, ClientAccesses, ClientPage,
@@ -15,7 +17,7 @@ use chrony_cmd::{
 use ntp_proto::{AccessList, ClientAccount, Service};
 use std::net::IpAddr;
 use std::time::Duration;
-use time_core::{LocalTime, MakeStep, SourceId, Verdict};
+use time_core::{LocalTime, MakeStep, SourceId, SourceStatistics, Verdict};
 
 /// Reference id of a clock that follows itself (`local`), as chronyd shows it.
 pub(crate) const LOCAL_REFERENCE_ID: [u8; 4] = [127, 127, 1, 1];
@@ -61,7 +63,7 @@ pub(crate) fn answer(daemon: &mut Daemon, request: Request, now: Duration) -> Re
         Request::Activity => Reply::Activity(activity(daemon)),
         Request::SourceName(address) => Reply::SourceName(Box::new(source_name(daemon, address)?)),
         Request::NtpData(address) => Reply::NtpData(Box::new(ntp_data(daemon, address)?)),
-        Request::AuthData(address) => Reply::AuthData(auth_data(find(daemon, address)?, now)),
+        Request::AuthData(address) => Reply::AuthData(auth_data(daemon, address, now)?),
         Request::ServerStats => Reply::ServerStats(Box::new(server_stats(daemon))),
         Request::Smoothing => Reply::Smoothing(smoothing(daemon).ok_or(Status::NotEnabled)?),
         Request::Settime(told) => Reply::ManualTimestamp(change::settime(daemon, told)?),
@@ -73,6 +75,7 @@ pub(crate) fn answer(daemon: &mut Daemon, request: Request, now: Duration) -> Re
 
 /// The commands that change something.
 fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Status> {
+    let told = told::line(daemon, &request);
     match request {
         Request::Online(subnet) => switch(daemon, subnet, true, now),
         Request::Offline(subnet) => switch(daemon, subnet, false, now),
@@ -175,6 +178,9 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
         }
         _ => Err(Status::Invalid),
     }?;
+    if let Some(what) = told {
+        daemon.say(&Happened::Ordered { what });
+    }
     daemon.open_server_sockets_if_needed();
     Ok(())
 }
@@ -183,7 +189,7 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
 fn listed(daemon: &Daemon) -> usize {
     daemon.refclocks.len()
         + daemon.peers.len()
-        + daemon.wanted.iter().filter(|wanted| wanted.missing > 0).count()
+        + daemon.wanted.iter().map(|wanted| wanted.missing).sum::<usize>()
 }
 
 fn peer(daemon: &Daemon, index: u32) -> Option<&Peer> {
@@ -194,12 +200,14 @@ fn refclock(daemon: &Daemon, index: u32) -> Option<&crate::refclocks::RefClock> 
     daemon.refclocks.get(index as usize)
 }
 
-/// The number of the unresolved source at a place in the list.
-fn unresolved(daemon: &Daemon, index: u32) -> Result<u32, Status> {
+/// What is known of a source without an address: its number, and how often it will be asked. One for each server that is
+/// missing, as chronyd lists them.
+fn unresolved(daemon: &Daemon, index: u32) -> Result<(u32, &Wanted), Status> {
     let before = daemon.refclocks.len() + daemon.peers.len();
     let rest = (index as usize).checked_sub(before).ok_or(Status::NoSuchSource)?;
-    let mut waiting = daemon.wanted.iter().filter(|wanted| wanted.missing > 0);
-    waiting.nth(rest).map(|wanted| wanted.number).ok_or(Status::NoSuchSource)
+    let mut rows =
+        daemon.wanted.iter().flat_map(|one| one.numbers_missing().map(move |number| (number, one)));
+    rows.nth(rest).ok_or(Status::NoSuchSource)
 }
 
 fn position(daemon: &Daemon, address: Address) -> Result<usize, Status> {
@@ -230,10 +238,10 @@ fn source_data(daemon: &Daemon, index: u32) -> Result<SourceData, Status> {
         return Ok(known_source(daemon, clock.id, address, clock.poll, clock.reach(), local));
     }
     let Some(peer) = peer(daemon, index) else {
-        let number = unresolved(daemon, index)?;
+        let (number, wanted) = unresolved(daemon, index)?;
         return Ok(SourceData {
             address: Address::Unresolved(number),
-            poll: 0,
+            poll: i16::from(wanted.line.treatment.poll_min),
             stratum: 0,
             state: SourceState::Nonselectable,
             mode: SourceMode::Client,
@@ -274,9 +282,7 @@ fn known_source(
         since_sample: last.map_or(NEVER, |last| seconds(local, last.received)),
         original_offset: Float(last.map_or(0.0, |last| -last.offset)),
         adjusted_offset: Float(-daemon.keeper.adjusted_offset(id, local).unwrap_or(0.0)),
-        error: Float(last.map_or(0.0, |last| {
-            last.dispersion + last.root_dispersion + (last.delay + last.root_delay) / 2.0
-        })),
+        error: Float(last.as_ref().map_or(0.0, sample_error)),
     }
 }
 
@@ -286,19 +292,8 @@ fn source_stats(daemon: &Daemon, index: u32) -> Result<SourceStats, Status> {
         return Ok(known_stats(daemon, clock.id, clock.number(), Address::Unspecified, local));
     }
     let Some(peer) = peer(daemon, index) else {
-        let number = unresolved(daemon, index)?;
-        return Ok(SourceStats {
-            reference_id: 0,
-            address: Address::Unresolved(number),
-            samples: 0,
-            runs: 0,
-            span_seconds: 0,
-            standard_deviation: Float(0.0),
-            residual_frequency_ppm: Float(0.0),
-            skew_ppm: Float(0.0),
-            offset: Float(0.0),
-            offset_error: Float(0.0),
-        });
+        let (number, _) = unresolved(daemon, index)?;
+        return Ok(told_stats(0, Address::Unresolved(number), SourceStatistics::default()));
     };
     let reference_id = u32::from_be_bytes(peer.reference_id().0);
     Ok(known_stats(daemon, peer.id, reference_id, peer.address.ip().into(), local))
@@ -311,18 +306,25 @@ fn known_stats(
     address: Address,
     local: LocalTime,
 ) -> SourceStats {
-    let one = daemon.keeper.statistics(id, local).unwrap_or_default();
+    told_stats(reference_id, address, daemon.keeper.statistics(id, local).unwrap_or_default())
+}
+
+/// In the protocol's units. Without samples nothing is known, which chronyd shows by its largest values.
+fn told_stats(reference_id: u32, address: Address, one: SourceStatistics) -> SourceStats {
+    const UNKNOWN_SKEW_PPM: f64 = 2000.0;
+    const UNKNOWN_DEVIATION: f64 = 4.0;
+    let unknown = one.samples == 0;
     SourceStats {
         reference_id,
         address,
         samples: one.samples,
         runs: one.runs,
         span_seconds: one.span as u32,
-        standard_deviation: Float(one.deviation),
+        standard_deviation: Float(if unknown { UNKNOWN_DEVIATION } else { one.deviation }),
         residual_frequency_ppm: Float(one.residual_frequency * 1e6),
-        skew_ppm: Float(one.skew * 1e6),
+        skew_ppm: Float(if unknown { UNKNOWN_SKEW_PPM } else { one.skew * 1e6 }),
         offset: Float(-one.offset),
-        offset_error: Float(one.offset_sigma),
+        offset_error: Float(if unknown { UNKNOWN_DEVIATION } else { one.offset_sigma }),
     }
 }
 
@@ -342,7 +344,7 @@ fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
     }
     let Some(peer) = peer(daemon, index) else {
         // A name without an address yet is listed like a source without samples.
-        let number = unresolved(daemon, index)?;
+        let (number, wanted) = unresolved(daemon, index)?;
         return Ok(SelectData {
             reference_id: 0,
             address: Address::Unresolved(number),
@@ -350,9 +352,9 @@ fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
             authenticated: 0,
             leap: 3,
             unused: 0,
-            configured: SelectOptions::default(),
-            effective: SelectOptions::default(),
-            last_sample_ago: NEVER,
+            configured: options(wanted.line.treatment),
+            effective: options(wanted.line.treatment),
+            last_sample_ago: 0,
             score: Float(1.0),
             offset_min: Float(0.0),
             offset_max: Float(0.0),
@@ -373,15 +375,12 @@ fn known_selection(
     (reference_id, address, authenticated, leap): (u32, Address, bool, u8),
     local: LocalTime,
 ) -> SelectData {
-    let bits = |treatment: time_core::SourceSettings| {
-        SelectOptions::default()
-            .with(SelectOptions::NOSELECT, treatment.noselect)
-            .with(SelectOptions::PREFER, treatment.prefer)
-            .with(SelectOptions::TRUST, treatment.trust)
-            .with(SelectOptions::REQUIRE, treatment.require)
-    };
     let last = daemon.keeper.source(id).and_then(|source| source.last());
-    let interval = daemon.keeper.interval(id, local);
+    // What the selection goes by; before it can, what the last sample says by itself.
+    let interval = daemon.keeper.interval(id, local).map(|one| (one.offset, one.distance)).or_else(|| {
+        let offset = daemon.keeper.adjusted_offset(id, local)?;
+        last.map(|last| (offset, sample_error(last)))
+    });
     SelectData {
         reference_id,
         address,
@@ -389,13 +388,27 @@ fn known_selection(
         authenticated: u8::from(authenticated),
         leap,
         unused: 0,
-        configured: bits(configured),
-        effective: bits(daemon.effective_options(id)),
-        last_sample_ago: last.map_or(NEVER, |last| seconds(local, last.received)),
+        configured: options(configured),
+        effective: options(daemon.effective_options(id)),
+        last_sample_ago: last.map_or(0, |last| seconds(local, last.received)),
         score: Float(1.0),
-        offset_min: Float(interval.map_or(0.0, |one| -one.offset - one.distance)),
-        offset_max: Float(interval.map_or(0.0, |one| -one.offset + one.distance)),
+        offset_min: Float(interval.map_or(0.0, |(offset, distance)| -offset - distance)),
+        offset_max: Float(interval.map_or(0.0, |(offset, distance)| -offset + distance)),
     }
+}
+
+/// What `selectdata` shows of a source's options.
+fn options(treatment: time_core::SourceSettings) -> SelectOptions {
+    SelectOptions::default()
+        .with(SelectOptions::NOSELECT, treatment.noselect)
+        .with(SelectOptions::PREFER, treatment.prefer)
+        .with(SelectOptions::TRUST, treatment.trust)
+        .with(SelectOptions::REQUIRE, treatment.require)
+}
+
+/// How far the time of one sample may be off, in seconds.
+fn sample_error(last: &time_core::Exchange) -> f64 {
+    last.dispersion + last.root_dispersion + (last.delay + last.root_delay) / 2.0
 }
 
 /// What the selection makes of a source, in the letters of `selectdata` (`chronyc(1)`).
@@ -489,7 +502,7 @@ fn activity(daemon: &Daemon) -> Activity {
 fn source_name(daemon: &Daemon, address: Address) -> Result<Name, Status> {
     let name = match address {
         Address::Unresolved(number) => {
-            let wanted = daemon.wanted.iter().find(|wanted| wanted.number == number);
+            let wanted = daemon.wanted.iter().find(|wanted| wanted.numbers_missing().contains(&number));
             wanted.map(|wanted| wanted.line.name.as_str()).ok_or(Status::NoSuchSource)?
         }
         _ => find(daemon, address)?.name.as_str(),
@@ -507,9 +520,9 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
     Ok(NtpData {
         packet: NtpPacket {
             remote_address: peer.address.ip().into(),
-            local_address: peer.local.map_or(Address::Unspecified, Address::from),
+            local_address: last.and(peer.local).map_or(Address::Unspecified, Address::from),
             remote_port: peer.address.port(),
-            leap: header.map_or(3, |header| header.leap.bits()),
+            leap: header.map_or(0, |header| header.leap.bits()),
             version: header.map_or(0, |header| header.version),
             mode: header.map_or(0, |header| header.mode.bits()),
             stratum: header.map_or(0, |header| header.stratum),
@@ -527,8 +540,8 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
             response_time: Float(last.map_or(0.0, |last| last.server_time)),
             jitter_asymmetry: Float(0.0),
             flags: NtpPacket::flags(tests, last.is_some_and(|last| last.interleaved), authenticated),
-            transmit_stamp: if peer.kernel_sent { b'K' } else { b'D' },
-            receive_stamp: b'K',
+            transmit_stamp: last.map_or(0, |_| if peer.kernel_sent { b'K' } else { b'D' }),
+            receive_stamp: last.map_or(0, |_| b'K'),
             sent: sent as u32,
             received: peer.received,
             valid: peer.valid,
@@ -542,7 +555,19 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
     })
 }
 
-fn auth_data(peer: &Peer, now: Duration) -> AuthData {
+fn auth_data(daemon: &Daemon, address: Address, now: Duration) -> Result<AuthData, Status> {
+    match address {
+        // It has used nothing yet.
+        Address::Unresolved(number)
+            if daemon.wanted.iter().any(|one| one.numbers_missing().contains(&number)) =>
+        {
+            Ok(key_auth_data(None))
+        }
+        _ => Ok(peer_auth_data(find(daemon, address)?, now)),
+    }
+}
+
+fn peer_auth_data(peer: &Peer, now: Duration) -> AuthData {
     if let Some(nts) = &peer.nts {
         let report = nts.association.report(now);
         return AuthData {
@@ -558,7 +583,10 @@ fn auth_data(peer: &Peer, now: Duration) -> AuthData {
             unused: 0,
         };
     }
-    let key = peer.client.config().key.as_ref();
+    key_auth_data(peer.client.config().key.as_ref())
+}
+
+fn key_auth_data(key: Option<&(u32, ntp_proto::Key)>) -> AuthData {
     AuthData {
         mode: if key.is_some() { AuthMode::Symmetric } else { AuthMode::None },
         key_type: key.map_or(0, |(_, key)| key_type(key.kind())),
@@ -655,12 +683,19 @@ fn client_accesses(daemon: &Daemon, page: ClientPage, now: Duration) -> Result<C
 
 fn switch(daemon: &mut Daemon, subnet: Subnet, online: bool, now: Duration) -> Result<(), Status> {
     let mut found = false;
+    let mut changed = Vec::new();
     for peer in &mut daemon.peers {
         if subnet.contains(peer.address.ip().into()) {
+            let before = peer.client.is_online();
             peer.client.set_online(online, now);
             found = true;
+            if before != peer.client.is_online() {
+                let what = format!("Source {} {}", peer.label(), if online { "online" } else { "offline" });
+                changed.push(Happened::Ordered { what });
+            }
         }
     }
+    changed.iter().for_each(|one| daemon.say(one));
     let all = subnet.address == Address::Unspecified;
     if found || (all && !daemon.wanted.is_empty()) { Ok(()) } else { Err(Status::NoSuchSource) }
 }

@@ -720,6 +720,7 @@ impl Daemon {
         for (line, error) in errors {
             self.trouble(format!("Could not use line {line} of {path}: {error}"));
         }
+        self.say(&Happened::KeysRead { count: keys.len() });
         self.server.set_keys(keys.clone());
         self.server_changed = true;
         self.serving.outdated();
@@ -733,6 +734,11 @@ impl Daemon {
             self.add_source(line, now);
         }
         Ok(())
+    }
+
+    /// Tells the log and everybody who listens to it.
+    pub(crate) fn say(&mut self, happened: &Happened) {
+        self.log.say(happened);
     }
 
     fn trouble(&mut self, what: String) {

@@ -108,6 +108,13 @@ pub(crate) enum Happened {
     ClockFailed {
         why: String,
     },
+    /// A command of `chronyc` that changed something.
+    Ordered {
+        what: String,
+    },
+    KeysRead {
+        count: usize,
+    },
     Warning {
         what: String,
     },
@@ -147,6 +154,8 @@ impl Event for Happened {
             Self::Dumped { .. } => "source.history",
             Self::FilterLoaded { .. } => "filter.load",
             Self::ClockFailed { .. } => "clock.failed",
+            Self::Ordered { .. } => "daemon.command",
+            Self::KeysRead { .. } => "keys.read",
             Self::Warning { .. } => "daemon.warning",
             Self::Trouble { .. } => "daemon.trouble",
         }
@@ -237,7 +246,8 @@ impl Event for Happened {
             Self::RtcRead { seconds } => format!("System clock set from RTC by {seconds:.0} seconds"),
             Self::FilterLoaded { level } => format!("Loaded seccomp filter (level {level})"),
             Self::ClockFailed { why } => format!("Could not set the clock: {why}"),
-            Self::Warning { what } | Self::Trouble { what } => what.clone(),
+            Self::KeysRead { count } => format!("Loaded {count} symmetric keys"),
+            Self::Ordered { what } | Self::Warning { what } | Self::Trouble { what } => what.clone(),
         }
     }
 

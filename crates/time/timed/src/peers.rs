@@ -54,6 +54,17 @@ impl Wanted {
         }
     }
 
+    /// The numbers of its missing servers, each of which is listed.
+    pub(crate) fn numbers_missing(&self) -> std::ops::Range<u32> {
+        let end = self.number + self.places();
+        end - (self.missing as u32).min(self.places())..end
+    }
+
+    /// How many numbers it takes: one for each server that it may have.
+    pub(crate) fn places(&self) -> u32 {
+        self.line.pool.unwrap_or(1).max(1) as u32
+    }
+
     /// The next try, later each time.
     pub(crate) fn again(&mut self, now: Duration) {
         self.due = Some(now + self.wait);

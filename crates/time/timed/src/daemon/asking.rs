@@ -42,6 +42,7 @@ impl Daemon {
         self.last_number += 1;
         let number = self.last_number;
         let mut wanted = Wanted::new(number, line, now);
+        self.last_number += wanted.places() - 1;
         match wanted.line.name.parse::<IpAddr>() {
             Ok(address) => {
                 wanted.due = None;

@@ -60,3 +60,39 @@ pub const ADD_KEY: i64 = libc::SYS_add_key;
 pub const KEYCTL: i64 = libc::SYS_keyctl;
 /// `userfaultfd(2)`.
 pub const USERFAULTFD: i64 = libc::SYS_userfaultfd;
+/// `read(2)`.
+pub const READ: i64 = libc::SYS_read;
+/// `write(2)`.
+pub const WRITE: i64 = libc::SYS_write;
+/// `recvfrom(2)`.
+pub const RECVFROM: i64 = libc::SYS_recvfrom;
+/// `sendto(2)`.
+pub const SENDTO: i64 = libc::SYS_sendto;
+/// `adjtimex(2)`.
+pub const ADJTIMEX: i64 = libc::SYS_adjtimex;
+/// `clock_adjtime(2)`.
+pub const CLOCK_ADJTIME: i64 = libc::SYS_clock_adjtime;
+/// `clock_gettime(2)`.
+pub const CLOCK_GETTIME: i64 = libc::SYS_clock_gettime;
+/// `futex(2)`.
+pub const FUTEX: i64 = libc::SYS_futex;
+/// `_exit(2) of a thread`.
+pub const EXIT: i64 = libc::SYS_exit;
+/// `_exit(2)`.
+pub const EXIT_GROUP: i64 = libc::SYS_exit_group;
+/// `sigreturn(2)`.
+pub const RT_SIGRETURN: i64 = libc::SYS_rt_sigreturn;
+/// `restart_syscall(2)`.
+pub const RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
+/// `munmap(2)`.
+pub const MUNMAP: i64 = libc::SYS_munmap;
+/// `mmap(2)`.
+pub const MMAP: i64 = libc::SYS_mmap;
+/// `madvise(2)`.
+pub const MADVISE: i64 = libc::SYS_madvise;
+/// `brk(2)`.
+pub const BRK: i64 = libc::SYS_brk;
+/// `sigaltstack(2)`.
+pub const SIGALTSTACK: i64 = libc::SYS_sigaltstack;
+/// `close(2)`.
+pub const CLOSE: i64 = libc::SYS_close;

@@ -58,25 +58,47 @@ pub const CAP_SYS_TIME: u32 = 25;
 pub const CAP_NET_BIND_SERVICE: u32 = 10;
 /// May bind sockets to interfaces.
 pub const CAP_NET_RAW: u32 = 13;
+/// May read and write files whatever their permissions.
+pub const CAP_DAC_OVERRIDE: u32 = 1;
+/// Beyond the last capability that any kernel has: they are the bits of a 64-bit word.
+const CAPABILITIES: u32 = 64;
+
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilityWords {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+impl CapabilityHeader {
+    /// `_LINUX_CAPABILITY_VERSION_3`: two words of 32 capabilities each; 0 is this thread.
+    const OWN: Self = Self { version: 0x2008_0522, pid: 0 };
+}
+
+/// The capabilities that this thread may make effective, one bit each.
+pub fn permitted_capabilities() -> io::Result<u64> {
+    let mut header = CapabilityHeader::OWN;
+    let mut data = [CapabilityWords::default(); 2];
+    // SAFETY: glibc exports no capget declaration in the libc crate; both pointers are live and of the version's layout.
+    let result =
+        unsafe { libc::syscall(libc::SYS_capget, std::ptr::from_mut(&mut header), data.as_mut_ptr()) };
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(u64::from(data[0].permitted) | u64::from(data[1].permitted) << 32)
+}
 
 /// Keeps only `kept` of the capabilities, in the permitted and effective sets; empty gives all of them up.
 pub fn keep_capabilities(kept: &[u32]) -> io::Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: i32,
-    }
-    #[repr(C)]
-    #[derive(Clone, Copy, Default)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    /// `_LINUX_CAPABILITY_VERSION_3`: two words of 32 capabilities each.
-    const VERSION_3: u32 = 0x2008_0522;
-    let mut header = Header { version: VERSION_3, pid: 0 };
-    let mut data = [Data::default(); 2];
+    let mut header = CapabilityHeader::OWN;
+    let mut data = [CapabilityWords::default(); 2];
     for capability in kept {
         if let Some(word) = data.get_mut((capability / 32) as usize) {
             word.permitted |= 1 << (capability % 32);
@@ -98,6 +120,15 @@ pub fn keep_capabilities_over_user_change() -> io::Result<()> {
 pub fn drop_from_bounding_set(capability: u32) -> io::Result<()> {
     // SAFETY: no pointers.
     check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) }).map(drop)
+}
+
+/// Takes every capability out of the bounding set, as far as this process may (`CAP_SETPCAP`): no program that it starts can have
+/// one.
+pub fn empty_bounding_set() {
+    for capability in 0..CAPABILITIES {
+        // Beyond the kernel's last one it is no capability, and who may not drop them has few.
+        let _ = drop_from_bounding_set(capability);
+    }
 }
 
 /// The child that `command` starts gets `signal` when this process ends (`PR_SET_PDEATHSIG`).

@@ -45,6 +45,10 @@ pub trait Clock {
     /// Sets the frequency correction; returns the one that is in force then, which may differ by the clock's resolution.
     fn set_frequency(&mut self, frequency: f64) -> Result<f64, ClockError>;
 
+    /// The correction that the oscillator needs by itself, s/s: what a slew is on top of. Told before each [`Self::set_frequency`],
+    /// so that whoever holds the clock can leave it with this one where the discipline ends without a word.
+    fn rests_at(&mut self, _frequency: f64) {}
+
     /// Adds `nanos` to the time at once.
     fn step(&mut self, nanos: i64) -> Result<(), ClockError>;
 

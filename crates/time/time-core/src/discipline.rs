@@ -150,9 +150,14 @@ impl Discipline {
         let now = clock.now();
         let base = match settings.drift {
             Some(drift) => {
-                clock.set_frequency(drift.frequency.clamp(-settings.drift_max, settings.drift_max))?
+                let frequency = drift.frequency.clamp(-settings.drift_max, settings.drift_max);
+                clock.rests_at(frequency);
+                clock.set_frequency(frequency)?
             }
-            None if clock.frequency().abs() > FREQUENCY_LEFT_MAX => clock.set_frequency(0.0)?,
+            None if clock.frequency().abs() > FREQUENCY_LEFT_MAX => {
+                clock.rests_at(0.0);
+                clock.set_frequency(0.0)?
+            }
             None => clock.frequency(),
         };
         Ok(Self {
@@ -317,6 +322,7 @@ impl Discipline {
         let before = clock.frequency();
         let limit = clock.frequency_max();
         let wanted = (self.base + self.slew.map_or(0.0, |slew| slew.rate)).clamp(-limit, limit);
+        clock.rests_at(self.base.clamp(-limit, limit));
         let set = clock.set_frequency(wanted)?;
         self.timeline.change(clock.now(), set);
         Ok((set - before).abs() * clock.change_latency() / 2.0)

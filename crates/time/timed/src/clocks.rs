@@ -1,19 +1,11 @@
 //! The clock that the daemon disciplines: the kernel's, or one that exists only here.
 
+use crate::holder::{Holder, KernelStatus, Words};
+use std::os::fd::BorrowedFd;
 use time_core::{Clock, ClockError, LocalTime};
 
 /// The largest correction: ten per cent, what the kernel's tick allows (`adjtimex(2)`: 900000/HZ to 1100000/HZ).
 const FREQUENCY_MAX: f64 = 0.1;
-/// What the kernel's frequency word takes, parts per million.
-const FREQUENCY_WORD_PPM_MAX: f64 = 500.0;
-/// Microseconds in a nominal kernel tick of USER_HZ = 100.
-const TICK_NOMINAL_USEC: i64 = 10_000;
-/// One microsecond of tick, in parts per million.
-const TICK_STEP_PPM: f64 = 100.0;
-/// The kernel's frequency word counts this much of a part per million (`adjtimex(2)`: a 16-bit fraction).
-const FREQUENCY_WORD_UNITS: f64 = 65_536.0;
-/// From this error on the kernel calls its clock unsynchronised by itself (`NTP_PHASE_LIMIT`), in seconds.
-const ERROR_UNSYNCHRONISED: f64 = 16.0;
 /// The longest time until a change of rate is in force: the kernel's own tick at 250 Hz, in seconds.
 const TICK_SECONDS: f64 = 0.004;
 
@@ -22,8 +14,12 @@ const TICK_SECONDS: f64 = 0.004;
 pub(crate) enum DaemonClock {
     /// The kernel's, which we set.
     Kernel {
+        /// Who sets it for us.
+        holder: Box<dyn Holder>,
         /// The correction in force, s/s.
         frequency: f64,
+        /// What the oscillator needs by itself, s/s.
+        rest: f64,
     },
     /// The kernel's with corrections that only we know of (`-x`): the kernel's is never touched.
     Virtual(VirtualClock),
@@ -37,6 +33,9 @@ pub(crate) struct VirtualClock {
     /// Ours then.
     ours: i64,
     frequency: f64,
+    rest: f64,
+    /// Who is asked as if it were the kernel's (`--split`), and does nothing.
+    rehearsal: Option<Box<dyn Holder>>,
 }
 
 /// What turns the kernel's time into this clock's, until the next change.
@@ -74,17 +73,43 @@ impl DaemonClock {
     }
 
     /// Takes charge of the kernel's clock: its own loops are switched off and the correction in force is kept.
-    pub(crate) fn kernel() -> Result<Self, ClockError> {
-        sys::clock::end_foreign_corrections().map_err(refused)?;
-        let state = sys::clock::state().map_err(refused)?;
-        KernelStatus::new(None, 0.0, false).tell().map_err(refused)?;
-        Ok(Self::Kernel { frequency: correction(state.frequency_ppm, state.tick_usec) })
+    pub(crate) fn kernel(mut holder: Box<dyn Holder>) -> Result<Self, ClockError> {
+        let frequency = holder.take_over().map_err(refused)?.ppm() * 1e-6;
+        Ok(Self::Kernel { holder, frequency, rest: frequency })
     }
 
     /// A clock beside the kernel's, with the kernel's present time.
-    pub(crate) fn beside() -> Self {
+    pub(crate) fn beside(mut rehearsal: Option<Box<dyn Holder>>) -> Result<Self, ClockError> {
+        if let Some(holder) = &mut rehearsal {
+            holder.take_over().map_err(refused)?;
+        }
         let now = sys::clock::realtime_ns();
-        Self::Virtual(VirtualClock { kernel: now, ours: now, frequency: 0.0 })
+        Ok(Self::Virtual(VirtualClock { kernel: now, ours: now, frequency: 0.0, rest: 0.0, rehearsal }))
+    }
+
+    fn holder(&mut self) -> Option<&mut dyn Holder> {
+        match self {
+            Self::Kernel { holder, .. } => Some(&mut **holder),
+            Self::Virtual(clock) => clock.rehearsal.as_deref_mut().map(|holder| holder as &mut dyn Holder),
+        }
+    }
+
+    /// Becomes readable when the process that holds the clock is gone; none where there is none.
+    pub(crate) fn lifeline(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Kernel { holder, .. } => holder.lifeline(),
+            Self::Virtual(clock) => clock.rehearsal.as_ref().and_then(|holder| holder.lifeline()),
+        }
+    }
+
+    /// Tells the kernel how well its clock is known.
+    pub(crate) fn tell(&mut self, status: KernelStatus) -> Result<(), ClockError> {
+        self.holder().map_or(Ok(()), |holder| holder.set_status(status)).map_err(refused)
+    }
+
+    /// Tells the kernel of a leap second at the end of this day: 1, -1 or 0; and of TAI minus UTC.
+    pub(crate) fn tell_leap(&mut self, direction: i32, tai_offset: Option<i32>) -> Result<(), ClockError> {
+        self.holder().map_or(Ok(()), |holder| holder.set_leap(direction, tai_offset)).map_err(refused)
     }
 
     /// What this clock showed when the kernel's showed `kernel` (a receive timestamp, say).
@@ -119,45 +144,6 @@ impl DaemonClock {
     }
 }
 
-/// What the kernel is told of its clock, and tells every reader of `ntp_gettime(3)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct KernelStatus {
-    synced: bool,
-    max_error_usec: u64,
-    estimated_error_usec: u64,
-}
-
-impl KernelStatus {
-    /// `bound` of the error and one `sigma` of it, in seconds; no bound means that the clock is not synchronised. As chronyd, it
-    /// is called synchronised only with `rtcsync` (`chrony.conf(5)`), and the error is told either way.
-    pub(crate) fn new(bound: Option<f64>, sigma: f64, rtc_sync: bool) -> Self {
-        let microseconds = |seconds: f64| (seconds.clamp(0.0, ERROR_UNSYNCHRONISED) * 1e6).ceil() as u64;
-        let bound = bound.filter(|bound| *bound < ERROR_UNSYNCHRONISED);
-        Self {
-            synced: bound.is_some() && rtc_sync,
-            max_error_usec: microseconds(bound.unwrap_or(ERROR_UNSYNCHRONISED)),
-            estimated_error_usec: microseconds(bound.map_or(ERROR_UNSYNCHRONISED, |bound| sigma.min(bound))),
-        }
-    }
-
-    /// Tells the kernel.
-    pub(crate) fn tell(self) -> std::io::Result<()> {
-        sys::clock::set_sync_status(self.synced, self.max_error_usec, self.estimated_error_usec)
-    }
-}
-
-/// A correction, parts per million, as the kernel takes it: units of its frequency word, and microseconds of its tick.
-fn kernel_words(ppm: f64) -> (f64, i64) {
-    // The tick takes what the frequency word cannot; small corrections leave it alone.
-    let steps = if ppm.abs() > FREQUENCY_WORD_PPM_MAX { (ppm / TICK_STEP_PPM).round() } else { 0.0 };
-    (((ppm - steps * TICK_STEP_PPM) * FREQUENCY_WORD_UNITS).round(), TICK_NOMINAL_USEC + steps as i64)
-}
-
-/// The correction that the kernel's words mean, s/s.
-fn correction(word_ppm: f64, tick_usec: i64) -> f64 {
-    (word_ppm + (tick_usec - TICK_NOMINAL_USEC) as f64 * TICK_STEP_PPM) * 1e-6
-}
-
 impl VirtualClock {
     fn at(&self, kernel: i64) -> LocalTime {
         let elapsed = kernel.saturating_sub(self.kernel);
@@ -177,21 +163,23 @@ impl Clock for DaemonClock {
 
     fn frequency(&self) -> f64 {
         match self {
-            Self::Kernel { frequency } => *frequency,
+            Self::Kernel { frequency, .. } => *frequency,
             Self::Virtual(clock) => clock.frequency,
         }
     }
 
     fn set_frequency(&mut self, wanted: f64) -> Result<f64, ClockError> {
+        let words = Words::new(wanted * 1e6);
         match self {
-            Self::Kernel { frequency } => {
-                let (units, tick_usec) = kernel_words(wanted * 1e6);
-                let word_ppm = units / FREQUENCY_WORD_UNITS;
-                sys::clock::set_frequency(word_ppm, tick_usec).map_err(refused)?;
-                *frequency = correction(word_ppm, tick_usec);
+            Self::Kernel { holder, frequency, rest } => {
+                holder.set_frequency(words, Words::new(*rest * 1e6)).map_err(refused)?;
+                *frequency = words.ppm() * 1e-6;
                 return Ok(*frequency);
             }
             Self::Virtual(clock) => {
+                if let Some(holder) = &mut clock.rehearsal {
+                    holder.set_frequency(words, Words::new(clock.rest * 1e6)).map_err(refused)?;
+                }
                 let kernel = sys::clock::realtime_ns();
                 clock.ours = clock.at(kernel).0;
                 clock.kernel = kernel;
@@ -201,14 +189,19 @@ impl Clock for DaemonClock {
         Ok(wanted)
     }
 
-    fn step(&mut self, nanos: i64) -> Result<(), ClockError> {
+    fn rests_at(&mut self, frequency: f64) {
         match self {
-            Self::Kernel { .. } => sys::clock::step(nanos).map_err(refused),
-            Self::Virtual(clock) => {
-                clock.ours = clock.ours.saturating_add(nanos);
-                Ok(())
-            }
+            Self::Kernel { rest, .. } => *rest = frequency,
+            Self::Virtual(clock) => clock.rest = frequency,
         }
+    }
+
+    fn step(&mut self, nanos: i64) -> Result<(), ClockError> {
+        self.holder().map_or(Ok(()), |holder| holder.step(nanos)).map_err(refused)?;
+        if let Self::Virtual(clock) = self {
+            clock.ours = clock.ours.saturating_add(nanos);
+        }
+        Ok(())
     }
 
     fn frequency_max(&self) -> f64 {
@@ -224,61 +217,20 @@ impl Clock for DaemonClock {
 mod tests {
     use super::*;
 
-    /// Goal: every correction up to the largest is put into words that the kernel takes, and means what was wanted to within
-    /// the word's resolution.
-    #[test]
-    fn corrections_are_put_into_the_kernels_words() {
-        let check = |ppm: f64, expected_tick: i64| {
-            let (units, tick) = kernel_words(ppm);
-            let word = units / FREQUENCY_WORD_UNITS;
-            assert_eq!(tick, expected_tick, "{ppm}");
-            assert!(
-                word.abs() <= FREQUENCY_WORD_PPM_MAX && (9_000..=11_000).contains(&tick),
-                "{ppm}: {word}"
-            );
-            assert!((correction(word, tick) * 1e6 - ppm).abs() <= 0.5 / FREQUENCY_WORD_UNITS + 1e-9, "{ppm}");
-        };
-        check(0.0, 10_000);
-        check(-12.345_678, 10_000);
-        check(500.0, 10_000);
-        check(-500.0, 10_000);
-        check(500.1, 10_005);
-        check(-49_973.6, 9_500);
-        check(83_369.4, 10_834);
-        check(FREQUENCY_MAX * 1e6, 11_000);
-        check(-FREQUENCY_MAX * 1e6, 9_000);
-    }
-
-    /// Goal: the kernel is told "synchronised" only with rtcsync and a bound that it accepts as one; the errors are told rounded
-    /// up, the estimate never above the bound, and both are the kernel's "unknown" without a bound.
-    #[test]
-    fn the_kernel_is_told_what_is_known() {
-        let check = |bound, sigma, rtc_sync, expected: (bool, u64, u64)| {
-            let found = KernelStatus::new(bound, sigma, rtc_sync);
-            let expected = KernelStatus {
-                synced: expected.0,
-                max_error_usec: expected.1,
-                estimated_error_usec: expected.2,
-            };
-            assert_eq!(found, expected);
-        };
-        check(Some(1.5e-3), 20.1e-6, true, (true, 1500, 21));
-        check(Some(1.5e-3), 20.1e-6, false, (false, 1500, 21));
-        check(Some(1e-3), 2.0, true, (true, 1000, 1000));
-        check(Some(15.9), f64::INFINITY, true, (true, 15_900_000, 15_900_000));
-        check(Some(16.0), 1e-3, true, (false, 16_000_000, 16_000_000));
-        check(None, 1e-3, true, (false, 16_000_000, 16_000_000));
-        check(None, 0.0, false, (false, 16_000_000, 16_000_000));
-    }
-
     /// Goal: the clock beside the kernel's keeps its own corrections over changes of rate and steps, exactly.
     #[test]
     fn a_virtual_clock_keeps_its_own_corrections() {
-        let mut clock = VirtualClock { kernel: 1_000, ours: 1_000, frequency: 0.0 };
+        let clock = |kernel: i64, ours: i64, frequency: f64| VirtualClock {
+            kernel,
+            ours,
+            frequency,
+            rest: 0.0,
+            rehearsal: None,
+        };
         let check =
             |clock: &VirtualClock, kernel: i64, expected: i64| assert_eq!(clock.at(kernel).0, expected);
-        check(&clock, 2_000_000, 2_000_000);
-        clock = VirtualClock { kernel: 2_000_000, ours: 5_000_000, frequency: 1e-3 };
+        check(&clock(1_000, 1_000, 0.0), 2_000_000, 2_000_000);
+        let clock = clock(2_000_000, 5_000_000, 1e-3);
         check(&clock, 3_000_000, 6_001_000);
         check(&clock, 1_000_000, 3_999_000);
     }

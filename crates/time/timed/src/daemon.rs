@@ -17,10 +17,11 @@ pub(crate) use securing::PeerNts;
 use securing::Securing;
 pub(crate) use start::start_in_background;
 
-use crate::clocks::{DaemonClock, KernelStatus};
+use crate::clocks::DaemonClock;
 use crate::commands;
 use crate::config::Config;
 use crate::events::{Happened, Log};
+use crate::holder::KernelStatus;
 use crate::options::{Once, Options};
 use crate::peers::{Peer, Wanted};
 use crate::records::{self, Records};
@@ -129,6 +130,8 @@ pub(crate) struct Daemon {
     mail: mail::MailOnChange,
     /// `-q`, and nothing forbids to set the clock.
     sets_once: bool,
+    /// Whom the daemon becomes before its loop.
+    user: Option<sys::user::User>,
 }
 
 /// Which descriptor is ready.
@@ -146,6 +149,8 @@ enum Token {
     Keys(SourceId),
     /// Clients that establish keys with us: the next of its descriptors.
     KeyServer,
+    /// The process that holds the clock: it says nothing unasked, so this is its end.
+    Clock,
 }
 
 impl Daemon {
@@ -179,15 +184,13 @@ impl Daemon {
                 )
             })?;
         }
-        let mut clock = if may_not_set || options.once != Once::No {
-            DaemonClock::beside()
-        } else {
-            DaemonClock::kernel().map_err(|error| {
-                format!(
-                    "{error}\nhelp: to run without touching the clock: chronyd -x (or grant CAP_SYS_TIME)"
-                )
-            })?
-        };
+        let user = start::becomes(&options, &config, in_house, &mut log)?;
+        if let Some(user) = &user {
+            start::make_folders_of(user, &config);
+        }
+        process::take_resources(&options, &config.settings, &mut log);
+        let mut clock =
+            process::take_clock(&options, &config.settings, user.as_ref(), may_not_set, &mut log)?;
         if let Some(path) = &config.drift_file
             && let Some(drift) = records::read_drift(path)
         {
@@ -255,6 +258,7 @@ impl Daemon {
             initial: None,
             mail: mail::MailOnChange::new(layout, now),
             sets_once,
+            user,
             options,
             config,
         };
@@ -281,8 +285,7 @@ impl Daemon {
             daemon.add_sources(now);
             daemon.load_histories();
         }
-        daemon.take_resources();
-        daemon.drop_privileges()?;
+        daemon.drop_privileges(layout)?;
         daemon.publish(now);
         daemon
             .serving
@@ -401,6 +404,10 @@ impl Daemon {
                 tokens.push(Token::Keys(peer.id));
             }
         }
+        if let Some(lifeline) = self.clock.lifeline() {
+            wanted.push((lifeline, Interest::READ));
+            tokens.push(Token::Clock);
+        }
         let key_server = self.securing.server.as_ref().and_then(|server| server.local.as_ref());
         for one in key_server.iter().flat_map(|server| server.wanted()) {
             wanted.push(one);
@@ -437,6 +444,10 @@ impl Daemon {
                 Token::Control => control_ready = true,
                 Token::Keys(id) => self.advance_securing(id, *readiness),
                 Token::KeyServer => {}
+                Token::Clock => {
+                    self.trouble("The process that holds the clock has ended".to_owned());
+                    self.stopping = Some(ExitCode::FAILURE);
+                }
             }
         }
         if !key_server_ready.is_empty() {
@@ -659,14 +670,11 @@ impl Daemon {
 
     /// Tells the kernel how well its clock is known, and with `rtcsync` that it is synchronised.
     fn tell_kernel(&mut self) {
-        if !self.clock.is_kernel() {
-            return;
-        }
         let now = self.local_now();
         let bound = self.keeper.error_bound(now).filter(|_| !self.stepped_by_others);
         let sigma = self.keeper.discipline().sigma(now);
         let status = KernelStatus::new(bound, sigma, self.config.rtc_sync);
-        if let Err(error) = status.tell() {
+        if let Err(error) = self.clock.tell(status) {
             self.log.say(&Happened::ClockFailed { why: error.to_string() });
         }
     }

@@ -105,6 +105,9 @@ pub(crate) enum Happened {
     FilterLoaded {
         level: i32,
     },
+    Split {
+        pid: u32,
+    },
     ClockFailed {
         why: String,
     },
@@ -153,6 +156,7 @@ impl Event for Happened {
             Self::Replaced { .. } => "source.replaced",
             Self::Dumped { .. } => "source.history",
             Self::FilterLoaded { .. } => "filter.load",
+            Self::Split { .. } => "daemon.split",
             Self::ClockFailed { .. } => "clock.failed",
             Self::Ordered { .. } => "daemon.command",
             Self::KeysRead { .. } => "keys.read",
@@ -244,6 +248,7 @@ impl Event for Happened {
             Self::Dumped { source, loaded: true } => format!("Loaded dump file for {source}"),
             Self::Dumped { source, loaded: false } => format!("Could not load dump file for {source}"),
             Self::RtcRead { seconds } => format!("System clock set from RTC by {seconds:.0} seconds"),
+            Self::Split { pid } => format!("The clock is held by process {pid}"),
             Self::FilterLoaded { level } => format!("Loaded seccomp filter (level {level})"),
             Self::ClockFailed { why } => format!("Could not set the clock: {why}"),
             Self::KeysRead { count } => format!("Loaded {count} symmetric keys"),

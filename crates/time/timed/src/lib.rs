@@ -3,7 +3,7 @@
 //! For: keeping this host's clock right and telling others the time, under chrony's configuration, words and commands.
 //!
 //! Always: one thread and one `poll(2)` loop (names are resolved by a second thread, which exists only where a source has a
-//! name, and keys of NTS are given out by others, which exist only where `ntsservercert` is configured); every datagram costs at most itself; the clock is touched only through [`clocks`], and with `-x`, or in a house
+//! name, and keys of NTS are given out by others, which exist only where `ntsservercert` is configured); every datagram costs at most itself; the kernel's clock is set by another process, which does nothing else ([`holder`]), except with `-d`; the clock is touched only through [`clocks`], and with `-x`, or in a house
 //! without `--control-clock`, there is nothing behind it that could touch the kernel's.
 //!
 //! Never: it parses no configuration (chrony-conf does), decides nothing about packets (ntp-proto) or about time (time-core).
@@ -14,6 +14,7 @@ mod commands;
 mod config;
 mod daemon;
 mod events;
+mod holder;
 mod local;
 mod nts;
 mod options;
@@ -32,6 +33,9 @@ use std::process::ExitCode;
 
 /// Runs the daemon until it is told to end.
 pub fn run(call: &layout::Call) -> ExitCode {
+    if let Some((_, words)) = call.args.split_first().filter(|(word, _)| *word == holder::CLOCK_PROCESS) {
+        return holder::run(words);
+    }
     let options = match Options::parse(&call.args) {
         Ok(Action::Run(options)) => options,
         Ok(Action::Print(text)) => {

@@ -66,6 +66,8 @@ pub(crate) struct Options {
     pub priority: Option<u8>,
     /// `-m`: the memory is not paged out.
     pub lock_memory: bool,
+    /// The clock is held by a process of its own also with `-d` and `-x`.
+    pub split: bool,
     /// `-F`: the system call filter; 0: none.
     pub filter_level: i32,
 }
@@ -201,6 +203,12 @@ const FLAGS: &[Flag] = &[
         value: "",
         help: "Control the clock also in a house directory",
         apply: |o, _| on(&mut o.control_clock),
+    },
+    Flag {
+        name: "--split",
+        value: "",
+        help: "Hold the clock in a process of its own also with -d (with -x: one that does nothing)",
+        apply: |o, _| on(&mut o.split),
     },
 ];
 

@@ -17,10 +17,6 @@ use time_core::LeapStatus;
 
 impl Daemon {
     pub(super) fn listen(&mut self, layout: &layout::Layout) -> Result<(), String> {
-        let user = self.becomes()?;
-        if let Some(user) = &user {
-            self.make_folders_of(user);
-        }
         self.write_pid_file()?;
         self.open_server_sockets().map_err(|(at, error)| {
             format!("cannot listen for NTP on {at}: {error}\nhelp: another port: port 11123 (or no server: port 0)")
@@ -47,7 +43,7 @@ impl Daemon {
             match CommandSocket::bind(&path) {
                 Ok(socket) => {
                     // For commands as this user; a user who may not give the socket away has no other.
-                    if let Some(user) = &user {
+                    if let Some(user) = &self.user {
                         let _ = std::os::unix::fs::lchown(&path, Some(user.uid), Some(user.gid));
                     }
                     self.command_unix = Some(socket);

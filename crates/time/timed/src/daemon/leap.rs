@@ -96,7 +96,7 @@ impl Daemon {
                 LeapStatus::Insert => 1,
                 LeapStatus::Delete => -1,
             };
-            match sys::clock::set_leap(direction, info.tai_offset) {
+            match self.clock.tell_leap(direction, info.tai_offset) {
                 Ok(()) => self.leap.told = told,
                 Err(error) => self.log.say(&Happened::ClockFailed { why: error.to_string() }),
             }

@@ -3,11 +3,14 @@
 use super::Daemon;
 use crate::clocks::DaemonClock;
 use crate::events::{Happened, Log};
+use crate::holder::{Holder, Limits, Link, Machine, Start};
+use crate::options::{Once, Options};
 use chrony_conf::Settings;
 use seccompiler::{SeccompAction, SeccompFilter};
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 use sys::calls;
+use sys::user::User;
 use time_core::Clock;
 
 /// A clock that is off by less is left to the sources, in seconds: the real-time clock is read to the second.
@@ -48,22 +51,6 @@ const FORBIDDEN_AT_LEVEL_1: &[i64] = &[
 ];
 
 impl Daemon {
-    /// `sched_priority`, `-P`, `lock_all`, `-m`: what needs the rights that are given up next. That it could not be had is
-    /// said; the clock is kept all the same.
-    pub(super) fn take_resources(&mut self) {
-        let priority = self.options.priority.unwrap_or(self.config.settings.sched_priority);
-        if priority > 0
-            && let Err(error) = sys::schedule::real_time(priority)
-        {
-            self.trouble(format!("Could not set scheduling priority {priority}: {error}"));
-        }
-        if (self.options.lock_memory || self.config.settings.lock_all)
-            && let Err(error) = sys::schedule::lock_memory()
-        {
-            self.trouble(format!("Could not lock memory: {error}"));
-        }
-    }
-
     /// `-F`: the calls above kill the process from here on, or with a negative level send it SIGSYS. Unlike chrony's level 1
     /// this one is a list of what is forbidden too, only longer: a list of what is allowed would end the daemon with the next
     /// version of the C library.
@@ -92,6 +79,70 @@ impl Daemon {
         self.log.say(&Happened::FilterLoaded { level });
         Ok(())
     }
+}
+
+/// `sched_priority`, `-P`, `lock_all`, `-m`: what needs the rights that are given up next, and what the process that holds the
+/// clock has too. That it could not be had is said; the clock is kept all the same.
+pub(super) fn take_resources(options: &Options, settings: &Settings, log: &mut Log) {
+    let mut trouble = |what: String| log.say(&Happened::Trouble { what });
+    let priority = options.priority.unwrap_or(settings.sched_priority);
+    if priority > 0
+        && let Err(error) = sys::schedule::real_time(priority)
+    {
+        trouble(format!("Could not set scheduling priority {priority}: {error}"));
+    }
+    if locks_memory(options, settings)
+        && let Err(error) = sys::schedule::lock_memory()
+    {
+        trouble(format!("Could not lock memory: {error}"));
+    }
+}
+
+fn locks_memory(options: &Options, settings: &Settings) -> bool {
+    options.lock_memory || settings.lock_all
+}
+
+/// The clock that is disciplined. The kernel's is held by a process of its own, except with `-d`: who looks for a mistake wants
+/// one process, and a simulator that replaces the C library's calls cannot follow into another one.
+pub(super) fn take_clock(
+    options: &Options,
+    settings: &Settings,
+    user: Option<&User>,
+    may_not_set: bool,
+    log: &mut Log,
+) -> Result<DaemonClock, String> {
+    if options.once != Once::No {
+        return DaemonClock::beside(None).map_err(|error| error.to_string());
+    }
+    let mut split = || {
+        let link = Link::start(Start {
+            rehearsal: may_not_set,
+            user: user.map(|user| user.name.as_str()),
+            limits: Limits { drift_ppm: settings.max_drift, slew_ppm: settings.max_slew_rate },
+            locked: locks_memory(options, settings),
+        })
+        .map_err(|error| format!("cannot start the process that holds the clock: {error}"))?;
+        if let Some(pid) = link.id() {
+            log.say(&Happened::Split { pid });
+        }
+        Ok::<Box<dyn Holder>, String>(Box::new(link))
+    };
+    if may_not_set {
+        let rehearsal = if options.split { Some(split()?) } else { None };
+        return DaemonClock::beside(rehearsal).map_err(|error| error.to_string());
+    }
+    let holder: Box<dyn Holder> = if options.split || !options.debug {
+        // Before a process is started for what nobody may do.
+        sys::clock::may_set().map_err(|error| not_ours(&format!("the clock cannot be changed: {error}")))?;
+        split()?
+    } else {
+        Box::new(Machine)
+    };
+    DaemonClock::kernel(holder).map_err(|error| not_ours(&error.to_string()))
+}
+
+fn not_ours(error: &str) -> String {
+    format!("{error}\nhelp: to run without touching the clock: chronyd -x (or grant CAP_SYS_TIME)")
 }
 
 /// `-s`: the clock is set from the real-time clock; where that stands before the drift file's last writing, from the file's

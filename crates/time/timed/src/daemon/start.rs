@@ -1,11 +1,16 @@
 //! Before the loop: the pid file, the drop of privilege, and leaving the terminal.
 
 use super::Daemon;
-use crate::options::BACKGROUND_VARIABLE;
+use crate::config::Config;
+use crate::events::{Happened, Log};
+use crate::options::{BACKGROUND_VARIABLE, Once, Options};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use sys::user::User;
+
+/// Whom root becomes where nobody says it: the user of Debian's chrony, and of others' packages.
+const USERS: [&str; 2] = ["_chrony", "chrony"];
 
 impl Daemon {
     pub(super) fn write_pid_file(&self) -> Result<(), String> {
@@ -29,66 +34,111 @@ impl Daemon {
             .map_err(|error| format!("cannot write {}: {error}", path.display()))
     }
 
-    /// Whom the daemon becomes before its loop, by `-u` or `user`; none when it stays who it is.
-    pub(super) fn becomes(&self) -> Result<Option<User>, String> {
-        let name = self.options.user.as_ref().or(self.config.user.as_ref());
-        let Some(name) = name.filter(|name| *name != "root" && sys::process::effective_uid() == 0) else {
-            return Ok(None);
-        };
-        match sys::user::by_name(name) {
-            Ok(Some(user)) => Ok(Some(user)),
-            Ok(None) => Err(format!("there is no user {name}\nhelp: adduser --system {name}")),
-            Err(error) => Err(format!("cannot become user {name}: {error}")),
-        }
-    }
-
-    /// Makes the folders that are missing and that the daemon writes in after it became `user`, so that they are that user's:
-    /// what it puts there it can replace, and take away at its end. One that cannot be made is told where it is used.
-    pub(super) fn make_folders_of(&self, user: &User) {
-        let parent = |path: &Option<PathBuf>| path.as_deref().and_then(Path::parent).map(Path::to_path_buf);
-        let folders = [
-            parent(&self.config.pid_file),
-            parent(&self.config.command_socket),
-            parent(&self.config.drift_file),
-            self.config.log_folder.clone(),
-        ];
-        for folder in folders.into_iter().flatten() {
-            if !folder.exists() && std::fs::create_dir_all(&folder).is_ok() {
-                let _ = std::os::unix::fs::lchown(&folder, Some(user.uid), Some(user.gid));
-            }
-        }
-    }
-
     /// The last step before the loop: what is not needed from here on is given up.
-    pub(super) fn drop_privileges(&mut self) -> Result<(), String> {
+    pub(super) fn drop_privileges(&mut self, layout: &layout::Layout) -> Result<(), String> {
         let is_root = sys::process::effective_uid() == 0;
-        let changes =
-            self.options.user.is_some() || self.config.user.as_ref().is_some_and(|name| name != "root");
-        if let Some(user) = self.becomes()? {
+        let is_split = self.clock.lifeline().is_some();
+        let mut kept = self.rights_needed(is_split);
+        // Folders may be another user's: a house's, or those of the packages' user.
+        if is_root && self.user.is_none() && layout.house_dir().is_none_or(|dir| !is_owned_by_root(dir)) {
+            kept.push(sys::process::CAP_DAC_OVERRIDE);
+        }
+        let failed = |error: io::Error| format!("cannot drop capabilities: {error}");
+        let permitted = sys::process::permitted_capabilities().map_err(failed)?;
+        kept.retain(|right| permitted & (1 << right) != 0);
+        if self.user.is_some() || is_split {
+            sys::process::empty_bounding_set();
+        }
+        if let Some(user) = &self.user {
             let failed = |error: io::Error| format!("cannot become user {}: {error}", user.name);
             sys::process::keep_capabilities_over_user_change().map_err(failed)?;
             sys::process::become_user(&user.name, user.uid, user.gid).map_err(failed)?;
         }
+        // Root that was asked to stay root keeps its rights where it is one process: it was not said what else it is for.
+        if self.user.is_some() || is_split {
+            sys::process::keep_capabilities(&kept).map_err(failed)?;
+            sys::process::no_new_privileges().map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The rights that the loop has a use for.
+    fn rights_needed(&self, is_split: bool) -> Vec<u32> {
         let mut kept = Vec::new();
-        if self.clock.is_kernel() {
+        if self.clock.is_kernel() && !is_split {
             kept.push(sys::process::CAP_SYS_TIME);
         }
         let settings = &self.config.settings;
         let is_low = |port: u16| port != 0 && port < 1024;
+        // `chronyc allow` opens the server's port.
         if is_low(self.config.port) || settings.acquisition_port.is_some_and(is_low) {
             kept.push(sys::process::CAP_NET_BIND_SERVICE);
         }
         if settings.bind_acquisition_device.is_some() || settings.bind_device.is_some() {
             kept.push(sys::process::CAP_NET_RAW);
         }
-        // Whoever named the user, on the command line or in chrony.conf: the rest of root's rights goes, and what the clock
-        // needs is effective again.
-        if is_root && changes {
-            sys::process::keep_capabilities(&kept)
-                .map_err(|error| format!("cannot drop capabilities: {error}"))?;
-        }
-        Ok(())
+        kept
     }
+}
+
+/// Whom the daemon becomes before its loop, by `-u` or `user`; without both, on an installed system and not with `-d`, the user
+/// that packages make for a time daemon. None when it stays who it is.
+pub(super) fn becomes(
+    options: &Options,
+    config: &Config,
+    in_house: bool,
+    log: &mut Log,
+) -> Result<Option<User>, String> {
+    if sys::process::effective_uid() != 0 {
+        return Ok(None);
+    }
+    let find =
+        |name: &str| sys::user::by_name(name).map_err(|error| format!("cannot become user {name}: {error}"));
+    match options.user.as_ref().or(config.user.as_ref()) {
+        Some(name) if name == "root" => Ok(None),
+        Some(name) => match find(name)? {
+            Some(user) => Ok(Some(user)),
+            None => Err(format!("there is no user {name}\nhelp: adduser --system {name}")),
+        },
+        None if in_house || options.debug || options.once != Once::No => Ok(None),
+        None => {
+            for name in USERS {
+                if let Some(user) = find(name)?.filter(|user| user.uid != 0) {
+                    return Ok(Some(user));
+                }
+            }
+            let what = format!(
+                "There is no user {}: this daemon stays root\nhelp: adduser --system _chrony (or in chrony.conf: user NAME)",
+                USERS.join(" or ")
+            );
+            log.say(&Happened::Warning { what });
+            Ok(None)
+        }
+    }
+}
+
+/// Makes the folders that are missing and that the daemon writes in after it became `user`, so that they are that user's:
+/// what it puts there it can replace, and take away at its end. One that cannot be made is told where it is used.
+pub(super) fn make_folders_of(user: &User, config: &Config) {
+    let parent = |path: &Option<PathBuf>| path.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+    let folders = [
+        parent(&config.pid_file),
+        parent(&config.command_socket),
+        parent(&config.drift_file),
+        config.log_folder.clone(),
+        config.settings.dump_dir.clone(),
+        config.settings.nts.dump_dir.clone(),
+    ];
+    for folder in folders.into_iter().flatten() {
+        if !folder.exists() && std::fs::create_dir_all(&folder).is_ok() {
+            let _ = std::os::unix::fs::lchown(&folder, Some(user.uid), Some(user.gid));
+        }
+    }
+}
+
+fn is_owned_by_root(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).is_ok_and(|found| found.uid() == 0)
 }
 
 /// Whether a process is a time daemon of ours or chrony's.

@@ -324,6 +324,77 @@ fn certificates_that_are_no_good_give_no_time() {
     });
 }
 
+/// Goal: a clock that is years behind, to which the certificate is not valid yet, has a way in: by the date of a file that was written
+/// later than the clock says, or by `nocerttimecheck`; the clock is stepped to the server's time, cookies that were got by its old
+/// date are not kept, and without either no time is taken. Method: a server whose own clock (`-x`: not the machine's) is set
+/// to 2030, with a certificate of that year.
+#[test]
+fn a_clock_that_is_years_behind_finds_its_way_in() {
+    let Some(certificates) = Certificates::new("IP:127.0.0.1", "20300101000000Z", "20310101000000Z") else {
+        return;
+    };
+    if under_test() == Side::Stock {
+        // It has one of the ways, and its clock under -x is not moved.
+        return;
+    }
+    let there = TempDir::new();
+    let ports = ports();
+    let server = Daemon::server(Side::Ours, &there, ports, &certificates, "manual");
+    server.chronyc(&["settime", "Jun 1, 2030 12:00:00"]);
+    assert!(server.log().contains("wrong by 1"), "{}", server.log());
+    std::thread::scope(|scope| {
+        for (more, written, way_in) in [
+            ("makestep 1 3", "", false),
+            ("makestep 1 3\nnocerttimecheck 1", "", true),
+            ("makestep 1 3\ndriftfile {dir}/drift", "drift", true),
+            // Too early for the certificate as well: what has passed is not enough.
+            ("makestep 1 3\ndriftfile {dir}/drift", "early drift", false),
+        ] {
+            let certificates = &certificates;
+            scope.spawn(move || {
+                let here = TempDir::new();
+                if !written.is_empty() {
+                    let file = File::create(here.write("drift", "1.5 0.5\n")).expect("it can be written");
+                    let years = if written == "drift" { 60 } else { 59 };
+                    // From 1970, with 90 days for the leap days and a part of the year.
+                    let since = Duration::from_secs((years * 365 + 90) * 86_400);
+                    (&file).write_all(b"1.5 0.5\n").expect("a drift file");
+                    file.set_modified(std::time::UNIX_EPOCH + since).expect("a date");
+                }
+                let client = Daemon::client(Side::Ours, &here, ports, certificates, more);
+                if !way_in {
+                    assert!(
+                        eventually(PATIENCE, || client.log().contains("not valid yet")),
+                        "{}",
+                        client.log()
+                    );
+                    std::thread::sleep(Duration::from_secs(3));
+                    assert!(!client.follows(), "{more} {written}");
+                    return;
+                }
+                client.synchronised();
+                assert!(
+                    client.log().contains("its certificate not judged by this clock"),
+                    "{}",
+                    client.log()
+                );
+                assert!(eventually(PATIENCE, || client.log().contains("System clock was stepped by")));
+                let log = client.log();
+                // Its own clock's seconds behind 2030-06-01 are many.
+                assert!(log.contains("wrong by 1") || log.contains("wrong by -1"), "{log}");
+                client.end();
+                let kept = std::fs::read_dir(here.join("nts")).map_or(0, |folder| {
+                    folder
+                        .filter_map(Result::ok)
+                        .filter(|one| one.path().extension().is_some_and(|it| it == "nts"))
+                        .count()
+                });
+                assert_eq!(kept, 0, "cookies that were got by a clock's old date are kept");
+            });
+        }
+    });
+}
+
 /// Goal: a server's own certificate, which nobody else signed, is trusted when it is named.
 #[test]
 fn a_self_signed_certificate_is_trusted_by_name() {

@@ -124,6 +124,39 @@ fn the_rate_of_a_client_is_limited() {
     assert_eq!(other.recv_from(&mut buffer).expect("it is not limited").0, 48);
 }
 
+/// Goal: a server whose clock is still being slewed serves true time as far as it knows it, as chronyd does, and not what its clock
+/// shows: its clients need not wait for the end of the slew.
+#[test]
+fn the_time_served_is_ahead_of_the_slew() {
+    let Some(_) = stock_or_skip("chronyd") else { return };
+    for side in [Side::Stock, Side::Ours] {
+        let port = free_port();
+        let daemon =
+            Daemon::start(side, &format!("port {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport 0"));
+        let socket = socket();
+        let ahead = |nonce: u64| {
+            let mut buffer = [0; 100];
+            socket.send_to(&request(nonce), ("127.0.0.1", port)).expect("loopback takes datagrams");
+            let (length, _) = socket.recv_from(&mut buffer).expect("a reply");
+            assert_eq!(length, 48);
+            let stamp = |at: usize| {
+                u64::from_be_bytes(buffer[at..at + 8].try_into().expect("eight bytes")) as f64
+                    / 2_f64.powi(32)
+            };
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+            // 1900 to 1970, RFC 5905 section 6; the receive and the transmit timestamp.
+            [32, 40].map(|at| stamp(at) - now.as_secs_f64() - 2_208_988_800.0)
+        };
+        let before = ahead(1);
+        // The clock is said to be 50 s fast; no slew does that within the test.
+        assert!(daemon.chronyc(&["doffset", "50"]).contains("200 OK"), "{side:?}");
+        let after = ahead(2);
+        for (before, after) in before.into_iter().zip(after) {
+            assert!((after - before + 50.0).abs() < 0.5, "{side:?}: {before} then {after}");
+        }
+    }
+}
+
 /// Goal: interleaved mode in both directions: client and server of either side find each other in it, and measure.
 #[test]
 fn interleaved_mode_is_spoken_in_both_directions() {

@@ -154,7 +154,8 @@ impl Daemon {
                 stratum,
                 precision: SERVER_PRECISION,
                 root_delay: one.root_delay,
-                root_dispersion: one.root_dispersion + one.offset.abs(),
+                // What is left to correct is no part of it: the served clock is ahead by that.
+                root_dispersion: one.root_dispersion,
                 // The snapshot is renewed every second, so its dispersion is that of now.
                 dispersion_rate: 0.0,
                 reference_id,

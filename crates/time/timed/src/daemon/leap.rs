@@ -264,19 +264,17 @@ impl Daemon {
         true
     }
 
-    /// From the kernel's clock to the time that is served: ours, or with `smoothtime` the true time as far as we know it, moved
-    /// by what clients do not know yet.
+    /// From the kernel's clock to the time that is served: true time as far as we know it, which a clock in the middle of a slew
+    /// does not show yet; with `smoothtime` moved by what clients do not know yet. It holds until the slew ends, when the view
+    /// is renewed.
     pub(super) fn served_clock(&self) -> ClockMap {
-        let map = self.clock.map();
-        match self.smoothing_state().filter(|state| state.active) {
-            None => map,
-            Some(state) => {
-                let now = self.local_now();
-                let left = self.keeper.tracking(now).offset;
-                let rate = state.frequency - self.keeper.discipline().slew_rate();
-                map.ahead(sys::clock::realtime_ns(), left + state.offset, rate)
-            }
-        }
+        let left = self.keeper.tracking(self.local_now()).offset;
+        let slew = self.keeper.discipline().slew_rate();
+        let (offset, frequency) = match self.smoothing_state().filter(|state| state.active) {
+            None => (0.0, 0.0),
+            Some(state) => (state.offset, state.frequency),
+        };
+        self.clock.map().ahead(sys::clock::realtime_ns(), left + offset, frequency - slew)
     }
 
     /// What clients are told of this day: nothing of a leap second that they get slowly.

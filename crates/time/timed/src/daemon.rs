@@ -306,6 +306,9 @@ impl Daemon {
         // With `initstepslew` whoever started it waits until the clock is set.
         if self.initial.is_none() {
             start::tell_parent_ready();
+            if let Err(error) = start::tell_service_manager_ready() {
+                self.trouble(format!("Could not tell the service manager: {error}"));
+            }
         }
         let mut ready = Vec::new();
         sys::memory::drop_start_pages();

@@ -184,6 +184,19 @@ pub(crate) fn start_in_background() -> ExitCode {
 /// What a child in the background says to its parent.
 const READY_LINE: &str = "ready\n";
 
+/// Tells a service manager that waits for it (`sd_notify(3)`, `Type=notify`) that the daemon serves.
+pub(super) fn tell_service_manager_ready() -> io::Result<()> {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
+    let address = match name.as_bytes().split_first() {
+        Some((b'@', rest)) => SocketAddr::from_abstract_name(rest)?,
+        _ => SocketAddr::from_pathname(&name)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(b"READY=1\n", &address).map(drop)
+}
+
 pub(super) fn tell_parent_ready() {
     if std::env::var_os(BACKGROUND_VARIABLE).is_some() {
         use std::io::Write;

@@ -93,6 +93,11 @@ pub fn share_port(socket: impl AsFd) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)
 }
 
+/// Other sockets of this kind may bind the same address from now on (`SO_REUSEADDR`).
+pub fn let_reuse(socket: impl AsFd) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)
+}
+
 /// Sets an integer option, for what has no function of its own here.
 pub fn set_option(socket: impl AsFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     // SAFETY: pointer and length describe the live integer.

@@ -383,6 +383,9 @@ impl Source {
     }
 }
 
+/// What a symmetric association does not do (`chrony.conf(5)`, peer). `nts` is not among them: a peer with it is refused.
+const NOT_FOR_PEERS: [&str; 4] = ["iburst", "burst", "presend", "copy"];
+
 /// Reads `NAME [OPTION]...`. Every wrong option is reported, not only the first.
 ///
 /// `ours`: our daemon will act on it, so what it does not do is said.
@@ -435,12 +438,24 @@ pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> 
         options.maxpoll = options.minpoll;
     }
     if ours && kind == SourceKind::Peer {
-        words.diagnostics.warning(
-            words.directive.span,
-            "symmetric mode is not built yet",
-            "the peer is asked as a server",
-            format!("server {}", name.text),
-        );
+        for option in OPTIONS.iter().filter(|option| NOT_FOR_PEERS.contains(&option.name)) {
+            if option.is_set(&options, &SourceOptions::default()) {
+                words.diagnostics.warning(
+                    words.directive.span.to(name.span),
+                    format!("option '{}' does not work with a peer", option.name),
+                    "measured without it",
+                    format!("server {} {}", name.text, option.name),
+                );
+            }
+        }
+        if options.key.is_none() {
+            words.diagnostics.warning(
+                words.directive.span.to(name.span),
+                "a peer without a key can be disturbed by anybody who sends under its address",
+                "no key",
+                format!("peer {} key 1", name.text),
+            );
+        }
     }
     whole.then(|| Source { kind, name: name.text.to_owned(), options })
 }

@@ -251,7 +251,8 @@ fn what_has_no_effect_is_said() {
     }
     check("linux_hz 100", "'linux_hz' is obsolete");
     assert_eq!(check("server a minpoll 9 maxpoll 4", "maxpoll is raised").sources[0].options.maxpoll, 9);
-    check("peer a", "symmetric mode is not built yet");
+    check("peer a", "a peer without a key can be disturbed");
+    check("peer a key 1 iburst", "option 'iburst' does not work with a peer");
 }
 
 /// Goal: the tables are complete and free of doubles.

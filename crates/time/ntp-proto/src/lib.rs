@@ -22,7 +22,7 @@ mod stamps;
 mod timestamp;
 
 pub use access::{AccessList, Subnet};
-pub use client::{Client, ClientConfig, Measurement, ReplyError};
+pub use client::{Client, ClientConfig, LocalScale, Measurement, ReplyError};
 pub use clients::{ClientAccount, ClientRecord, ClientTable, RateLimit, Service, Treatment};
 pub use extension::{Extension, Extensions};
 pub use keys::{Digested, Key, KeyFileError, KeyType, Keys, MAC_BYTES_MAX, MacError};

@@ -1,4 +1,5 @@
-//! The server machine: a client's request in, one reply of no greater length out (RFC 5905 section 9.2, `fast_xmit`).
+//! The server machine: a client's request in, one reply of no greater length out (RFC 5905 section 9.2, `fast_xmit`). A peer that
+//! is no peer of ours is answered like a client, in passive mode, and forgotten: nobody can make this host follow him.
 
 use crate::access::AccessList;
 use crate::keys::{Keys, MAC_BYTES_MAX, MacError};
@@ -57,7 +58,7 @@ impl ServerSnapshot {
         let mut header = Header {
             leap: self.leap,
             version: request.version,
-            mode: Mode::Server,
+            mode: if request.mode == Mode::SymmetricActive { Mode::SymmetricPassive } else { Mode::Server },
             stratum: self.stratum,
             poll: request.poll,
             precision: self.precision,
@@ -265,7 +266,7 @@ impl Server {
         out: &mut [u8],
     ) -> Result<usize, Refusal> {
         let packet = Packet::parse(request).map_err(Refusal::Packet)?;
-        if packet.header.mode != Mode::Client {
+        if !matches!(packet.header.mode, Mode::Client | Mode::SymmetricActive) {
             return Err(Refusal::Mode(packet.header.mode));
         }
         let version = packet.header.version;
@@ -304,8 +305,9 @@ impl Server {
 pub fn interleaved_origin(request: &[u8]) -> Option<NtpTimestamp> {
     let head = request.first_chunk::<HEADER_BYTES>()?;
     let header = Header::from_bytes(head);
-    let asks =
-        header.mode == Mode::Client && !header.origin.is_unknown() && header.receive != header.transmit;
+    let asks = matches!(header.mode, Mode::Client | Mode::SymmetricActive)
+        && !header.origin.is_unknown()
+        && header.receive != header.transmit;
     asks.then_some(header.origin)
 }
 

@@ -56,7 +56,7 @@ impl NtpTimestamp {
 }
 
 /// A 32-bit NTP short: 16 bits of seconds, 16 of fraction; used for root delay and root dispersion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct NtpShort(pub u32);
 
 impl NtpShort {

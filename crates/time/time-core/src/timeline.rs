@@ -7,8 +7,9 @@
 use crate::clock::LocalTime;
 use std::collections::VecDeque;
 
-/// Changes that are remembered. An exchange takes seconds at most, in which one or two changes can happen.
-const SEGMENTS_MAX: usize = 32;
+/// Changes that are remembered. An exchange with a server takes seconds at most, in which one or two changes can happen, one with a
+/// symmetric peer a poll interval, in which all other sources bend the clock twice an answer.
+const SEGMENTS_MAX: usize = 256;
 
 /// The history of corrections.
 #[derive(Debug, Clone)]

@@ -244,7 +244,7 @@ fn source_data(daemon: &Daemon, index: u32) -> Result<SourceData, Status> {
             poll: i16::from(wanted.line.treatment.poll_min),
             stratum: 0,
             state: SourceState::Nonselectable,
-            mode: SourceMode::Client,
+            mode: change::mode(wanted.line.symmetric),
             flags: 0,
             reachability: 0,
             since_sample: NEVER,
@@ -265,8 +265,12 @@ fn known_source(
     reach: u8,
     local: LocalTime,
 ) -> SourceData {
-    let last = daemon.keeper.source(id).and_then(|source| source.last().copied());
+    let mut last = daemon.keeper.source(id).and_then(|source| source.last().copied());
     let is_clock = daemon.refclocks.iter().any(|clock| clock.id == id);
+    let peer = daemon.peers.iter().find(|peer| peer.id == id);
+    if let (Some(last), Some(measured)) = (&mut last, peer.and_then(|peer| peer.last.as_ref())) {
+        last.delay = measured.delay;
+    }
     SourceData {
         address,
         poll: i16::from(poll),
@@ -276,7 +280,11 @@ fn known_source(
             true => SourceState::Nonselectable,
             false => state(daemon.keeper.verdict(id)),
         },
-        mode: if is_clock { SourceMode::ReferenceClock } else { SourceMode::Client },
+        mode: if is_clock {
+            SourceMode::ReferenceClock
+        } else {
+            change::mode(peer.is_some_and(|peer| peer.line.symmetric))
+        },
         flags: 0,
         reachability: u16::from(reach),
         since_sample: last.map_or(NEVER, |last| seconds(local, last.received)),

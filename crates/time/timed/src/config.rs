@@ -18,7 +18,7 @@ use time_core::{
 /// Everything that a run goes by.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// `server`, `pool`.
+    /// `server`, `pool`, `peer`.
     pub sources: Vec<SourceConfig>,
     /// The settings as they were read: where the source folders are.
     pub settings: Settings,
@@ -79,13 +79,15 @@ pub(crate) struct Access {
     pub all: bool,
 }
 
-/// A `server` or `pool` line.
+/// A `server`, `pool` or `peer` line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SourceConfig {
     /// Name or address, as written.
     pub name: String,
     /// UDP port.
     pub port: u16,
+    /// A symmetric association (`peer`).
+    pub symmetric: bool,
     /// Of a pool: how many of its servers are asked.
     pub pool: Option<usize>,
     /// Only addresses of this family.
@@ -269,15 +271,14 @@ fn source(
         ));
         return None;
     }
-    if one.kind == SourceKind::Peer {
-        warnings.push(format!("peer {name} is asked as a server: symmetric mode is not supported"));
-    }
+    let symmetric = one.kind == SourceKind::Peer;
     for option in one.waiting() {
         warnings.push(format!("source {name}: option {option} has no effect here"));
     }
     Some(SourceConfig {
         name: name.clone(),
         port: options.port,
+        symmetric,
         pool: (one.kind == SourceKind::Pool).then_some(usize::from(options.maxsources)),
         family: options.family.map(|family| match family {
             AddressFamily::V4 => Family::V4,
@@ -286,7 +287,7 @@ fn source(
         key: options.key,
         nts: options.nts.then_some(NtsOptions { port: options.ntsport, certset: options.certset }),
         version: options.version.unwrap_or(ntp_proto::VERSION),
-        initial_burst: options.iburst,
+        initial_burst: options.iburst && !symmetric,
         offline: options.offline,
         delay_max: options.maxdelay,
         offset: options.offset,

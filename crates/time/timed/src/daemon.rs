@@ -8,6 +8,7 @@ mod initial;
 mod leap;
 mod mail;
 mod measured;
+mod peering;
 mod process;
 mod reading;
 mod securing;
@@ -534,8 +535,9 @@ impl Daemon {
     fn forget_requests(&mut self) {
         for peer in &mut self.peers {
             peer.client.forget_pending();
-            peer.socket = None;
+            peer.end_exchange();
         }
+        self.forget_peer_packets();
     }
 
     /// Does what is due.

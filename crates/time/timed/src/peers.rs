@@ -180,6 +180,7 @@ impl Peer {
             offset_correction: line.offset,
             precision,
             interleaved: line.options.xleave,
+            symmetric: line.symmetric,
         };
         let mut client = Client::new(config, first);
         if line.offline {
@@ -226,7 +227,14 @@ impl Peer {
             self.client.hurry(now);
         }
         self.client.forget_pending();
-        self.socket = None;
+        self.end_exchange();
+    }
+
+    /// The exchange is over, and whatever comes late finds no socket. A peer's packets come when it wants.
+    pub(crate) fn end_exchange(&mut self) {
+        if !self.line.symmetric {
+            self.socket = None;
+        }
     }
 
     /// The address that its name had. With NTS the server that gave the keys may have named another one for the time.

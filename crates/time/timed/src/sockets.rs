@@ -30,6 +30,8 @@ pub(crate) fn listen(
         let opened = sys::socket::bind_udp(at, Listen { reused: marks.reused, shared: marks.shared })
             .and_then(|socket| {
                 marks.set(&socket)?;
+                // From here on, not while it binds: another daemon must not take the port unseen, and a peer's socket may.
+                sys::socket::let_reuse(&socket)?;
                 Ok(socket)
             });
         match opened {
@@ -102,6 +104,30 @@ impl AskFrom {
             device: settings.bind_acquisition_device.clone(),
             dscp: settings.dscp,
         }
+    }
+
+    /// A socket for a symmetric association: it has the server's port, since that is where the peer sends to, and takes only what
+    /// the peer sends.
+    pub(crate) fn peer(
+        &self,
+        peer: SocketAddr,
+        port: u16,
+        bind: &[IpAddr],
+        device: Option<&str>,
+    ) -> io::Result<UdpSocket> {
+        let any = match peer {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let local = bind.iter().rev().find(|one| one.is_ipv4() == peer.is_ipv4()).copied().unwrap_or(any);
+        let socket = sys::socket::bind_udp(
+            SocketAddr::new(local, port),
+            Listen { reused: true, ..Listen::default() },
+        )?;
+        Marks { kernel_stamps: true, device, dscp: self.dscp, ..Marks::default() }.set(&socket)?;
+        let _ = sys::socket::transmit_timestamps(&socket);
+        socket.connect(peer)?;
+        Ok(socket)
     }
 
     /// A socket for one exchange with a server.

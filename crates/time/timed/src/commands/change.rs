@@ -3,7 +3,7 @@
 use crate::daemon::Daemon;
 use chrony_cmd::{
     Float, LocalMode, LocalModeShort, ManualList, ManualSample, ManualTimestamp, NewSource, Request,
-    SelectOptions, SourceFlags, SourceKind, Status, Timespec,
+    SelectOptions, SourceFlags, SourceKind, SourceMode, Status, Timespec,
 };
 use chrony_conf::{AddressFamily, LocalReference, Source, SourceOptions};
 use std::net::IpAddr;
@@ -13,6 +13,11 @@ use std::time::Duration;
 const POLL_RANGE: std::ops::RangeInclusive<i32> = -7..=24;
 /// The longest `maxdelay`, in seconds (`chrony.conf(5)`).
 const DELAY_MAX: f64 = 1000.0;
+
+/// What a source is, as `sources` shows it.
+pub(super) fn mode(symmetric: bool) -> SourceMode {
+    if symmetric { SourceMode::Peer } else { SourceMode::Client }
+}
 
 /// One number of one source.
 pub(super) fn source(daemon: &mut Daemon, request: &Request, now: Duration) -> Result<(), Status> {

@@ -1,5 +1,6 @@
 //! The client's side of the loop: names, requests, replies.
 
+use super::peering::straight;
 use super::{Daemon, SERVER_PRECISION, monotonic};
 use crate::config::SourceConfig;
 use crate::events::Happened;
@@ -18,8 +19,10 @@ const TRANSMIT_DELAY_MAX: f64 = 0.1;
 
 /// Requests to a source after which, when nothing was ever selected, that is told: what the reach register holds.
 const REQUESTS_BEFORE_TOLD: u64 = 8;
-/// The mode of a client's request (RFC 5905 section 7.3).
+/// The modes of a client's request and of a peer's packet (RFC 5905 section 7.3).
 const MODE_CLIENT: u8 = 3;
+/// See [`MODE_CLIENT`].
+const MODE_SYMMETRIC_ACTIVE: u8 = 1;
 
 impl Daemon {
     pub(super) fn add_sources(&mut self, now: Duration) {
@@ -208,6 +211,9 @@ impl Daemon {
         start_automatic_burst(peer, now);
         peer.answered = false;
         let random = [sys::random::u64(), sys::random::u64()];
+        if peer.line.symmetric {
+            return self.send_to_peer(index, now);
+        }
         let opened = if peer.lacks_key {
             Err(io::Error::new(io::ErrorKind::NotFound, "the key file does not have its key any more"))
         } else {
@@ -232,6 +238,12 @@ impl Daemon {
             peer.socket = Some(socket);
             Ok(())
         });
+        self.asked(index, outcome, now);
+    }
+
+    /// A request was sent, or could not be.
+    pub(super) fn asked(&mut self, index: usize, outcome: io::Result<()>, now: Duration) {
+        let Some(peer) = self.peers.get_mut(index) else { return };
         let said = match outcome {
             Ok(()) => {
                 peer.complained = false;
@@ -285,6 +297,8 @@ impl Daemon {
         let count = match self.batch.receive(socket) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            // A peer that is not there yet refuses what is sent to it, until it sends itself.
+            Err(_) if peer.line.symmetric => return,
             Err(_) => {
                 // The server's host refused the datagram: this exchange is over.
                 peer.socket = None;
@@ -301,7 +315,8 @@ impl Daemon {
             peer.received = peer.received.wrapping_add(1);
             let stamp = datagram.received_ns.unwrap_or_else(sys::clock::realtime_ns);
             let at = self.clock.at(stamp);
-            if datagram.data.first().is_some_and(|first| first & 7 == MODE_CLIENT) {
+            let mode = datagram.data.first().map_or(0, |first| first & 7);
+            if mode == MODE_CLIENT || (mode == MODE_SYMMETRIC_ACTIVE && !peer.line.symmetric) {
                 // The source is a client too, and asks from the port at which it is asked.
                 if let (Some(reply), Some(socket)) =
                     (self.serving.answer(datagram.data, peer.address.ip(), stamp), &peer.socket)
@@ -318,7 +333,13 @@ impl Daemon {
                 },
                 None => datagram.data,
             };
-            match peer.client.receive(monotonic(), bytes, at.0) {
+            let found = match peer.line.symmetric {
+                false => peer.client.receive(monotonic(), bytes, at.0),
+                true => straight(&self.keeper, self.clock.at(sys::clock::realtime_ns()), |scale| {
+                    peer.client.receive_as_peer(monotonic(), bytes, at.0, scale)
+                }),
+            };
+            match found {
                 // A source that is this daemon would lead it nowhere.
                 Ok(_) if own_port == Some(peer.address.port()) && peer.local == Some(peer.address.ip()) => {
                     failed.push((at, ReplyError::Loop, datagram.data.to_vec()));
@@ -342,18 +363,19 @@ impl Daemon {
         }
         let Some(peer) = self.peers.get_mut(index) else { return };
         if let Some(code) = kiss {
-            peer.socket = None;
+            peer.end_exchange();
             let event = Happened::Kiss { source: peer.address, code: code.to_string() };
             self.log.say(&event);
         }
         if nothing_new {
-            (peer.socket, peer.answered) = (None, true);
+            peer.end_exchange();
+            peer.answered = true;
             peer.valid = peer.valid.wrapping_add(1);
             self.use_exchange(index, None);
             return;
         }
         if let Some(peer) = self.peers.get_mut(index).filter(|_| good.is_some()) {
-            peer.socket = None;
+            peer.end_exchange();
         }
         let good = good.filter(|measurement| self.is_believed(index, measurement));
         if let (Some(measurement), Some(peer)) = (good, self.peers.get_mut(index)) {

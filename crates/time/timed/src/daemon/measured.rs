@@ -44,6 +44,7 @@ impl Daemon {
             self.handle(events);
             return;
         };
+        let exchange = self.in_timekeepers_scale(peer, exchange);
         self.settle_orphans(index, &exchange);
         let events = self.keep(id, &exchange, reach);
         let now = self.local_now();

@@ -37,6 +37,8 @@ pub(crate) struct Port {
     next_number: u32,
     /// The receive timestamps of the last replies with a request for their time, by number.
     owed: Vec<NtpTimestamp>,
+    /// How many of them the kernel has not told: nobody looks into its queue for nothing.
+    untold: usize,
 }
 
 impl Port {
@@ -52,7 +54,7 @@ impl Port {
             // Without it replies leave from the address that the route gives: right on most hosts.
             let _ = sys::socket::local_addresses(&socket, local.is_ipv4());
         }
-        Self { socket, local, fixed, stamping: false, next_number: 0, owed: Vec::new() }
+        Self { socket, local, fixed, stamping: false, next_number: 0, owed: Vec::new(), untold: 0 }
     }
 
     /// Where it is bound.
@@ -76,6 +78,7 @@ impl Port {
             self.stamping = sys::socket::restart_transmit_stamps(&self.socket).is_ok();
             self.owed.fill(NtpTimestamp::UNKNOWN);
             self.next_number = 0;
+            self.untold = 0;
         }
     }
 }
@@ -132,9 +135,7 @@ impl Worker {
     pub(crate) fn turn(&mut self, index: usize) -> bool {
         let Some(port) = self.ports.get_mut(index) else { return false };
         let mut totals = Totals::default();
-        if port.stamping {
-            take_owed(port, &self.shared, &self.view, OWED_MAX, &mut totals);
-        }
+        take_owed(port, &self.shared, &self.view, &mut totals);
         let Ok(count) = self.requests.receive(&port.socket) else { return false };
         let version = self.shared.version.load(Ordering::Acquire);
         if version != self.version {
@@ -146,7 +147,6 @@ impl Worker {
         }
         let began = sys::clock::realtime_ns();
         let now = Duration::from_nanos(u64::try_from(sys::clock::monotonic_ns()).unwrap_or(0));
-        let mut stamped = 0;
         for number in 0..count {
             let Some(request) = self.requests.datagram(number) else { continue };
             let Some(from) = request.source.filter(|_| !request.truncated) else {
@@ -224,7 +224,7 @@ impl Worker {
                     *place = received;
                 }
                 port.next_number = port.next_number.wrapping_add(1);
-                stamped += 1;
+                port.untold = (port.untold + 1).min(OWED_MAX);
             } else {
                 totals.daemon_sent += 1;
             }
@@ -243,9 +243,7 @@ impl Worker {
                 learn(&mut self.send_ns, sent - written, replies);
             }
         }
-        if stamped > 0 {
-            take_owed(port, &self.shared, &self.view, stamped, &mut totals);
-        }
+        take_owed(port, &self.shared, &self.view, &mut totals);
         totals.server = totals.server.plus(self.server.take_counters());
         held(&self.shared.totals).add(&totals);
         count == BATCH
@@ -253,10 +251,11 @@ impl Worker {
 }
 
 /// Takes the transmit times that the kernel has to tell.
-fn take_owed(port: &mut Port, shared: &Shared, view: &View, limit: usize, totals: &mut Totals) {
-    let Some(memory) = &shared.memory else { return };
-    let owed = &mut port.owed;
-    sys::socket::take_transmit_stamps(&port.socket, limit, |stamp| {
+fn take_owed(port: &mut Port, shared: &Shared, view: &View, totals: &mut Totals) {
+    let Some(memory) = shared.memory.as_ref().filter(|_| port.untold > 0) else { return };
+    let (owed, untold) = (&mut port.owed, &mut port.untold);
+    sys::socket::take_transmit_stamps(&port.socket, *untold, |stamp| {
+        *untold = untold.saturating_sub(1);
         let Some(place) = owed.get_mut(stamp.number as usize % OWED_MAX) else { return };
         let received = std::mem::take(place);
         if !received.is_unknown() {

@@ -1,0 +1,168 @@
+//! What a reply measures, and why one does not count.
+
+use super::{Client, Previous};
+use crate::keys::MacError;
+use crate::kiss::KissCode;
+use crate::packet::{Header, Mode, Packet, PacketError};
+use crate::timestamp::NtpTimestamp;
+
+/// How fast a clock's error may grow between synchronisations, s/s (RFC 5905 PHI).
+const FREQUENCY_TOLERANCE: f64 = 15e-6;
+
+/// What one good exchange says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measurement {
+    /// True time minus local time, in seconds: positive when the local clock is slow.
+    pub offset: f64,
+    /// Round trip without the server's own time, in seconds; at least the local precision.
+    pub delay: f64,
+    /// What reading both clocks may have cost, in seconds.
+    pub dispersion: f64,
+    /// The local clock when the request left, nanoseconds since the Unix epoch.
+    pub sent: i64,
+    /// The local clock when the reply came.
+    pub received: i64,
+    /// How long the server held the request, in seconds.
+    pub server_time: f64,
+    /// The reply's header.
+    pub header: Header,
+    /// The reply carried a code that was verified.
+    pub authenticated: bool,
+    /// Of the exchange before the one that the reply ended (interleaved mode).
+    pub interleaved: bool,
+}
+
+/// Why a reply does not count. None of them ends anything but that reply, except a kiss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ReplyError {
+    /// No NTP packet.
+    Packet(PacketError),
+    /// Not a server's reply.
+    Mode(Mode),
+    /// We wait for none.
+    Unexpected,
+    /// It answers a request that we did not send (RFC 5905 section 8, test 2: bogus).
+    Bogus,
+    /// It came already (test 1: duplicate).
+    Duplicate,
+    /// Its authentication failed (test 5).
+    Mac(MacError),
+    /// The server asks us to change our ways.
+    Kiss(KissCode),
+    /// The server follows nothing (test 6).
+    Unsynchronised {
+        /// Its stratum.
+        stratum: u8,
+    },
+    /// The server's root distance, in seconds, is beyond use (test 7).
+    RootDistance(f64),
+    /// The server follows us.
+    Loop,
+    /// The timestamps contradict each other (test 3).
+    Timestamps,
+    /// The round trip took this many seconds.
+    Delay(f64),
+    /// In interleaved mode: it tells of an exchange that was measured already.
+    Measured,
+}
+
+impl std::fmt::Display for ReplyError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Packet(error) => error.fmt(formatter),
+            Self::Mode(mode) => write!(formatter, "mode {mode:?} is no reply"),
+            Self::Unexpected => write!(formatter, "no reply is expected"),
+            Self::Bogus => write!(formatter, "it answers no request of ours"),
+            Self::Duplicate => write!(formatter, "it came before"),
+            Self::Mac(MacError::Missing) => write!(formatter, "it is not authenticated"),
+            Self::Mac(MacError::Key { id }) => write!(formatter, "it is authenticated with key {id}"),
+            Self::Mac(MacError::Digest) => write!(formatter, "its authentication is wrong"),
+            Self::Kiss(code) => write!(formatter, "kiss code {code}"),
+            Self::Unsynchronised { stratum } => {
+                write!(formatter, "the server is unsynchronised (stratum {stratum})")
+            }
+            Self::RootDistance(distance) => write!(formatter, "the root distance is {distance:.3} s"),
+            Self::Loop => write!(formatter, "the server follows this host"),
+            Self::Timestamps => write!(formatter, "its timestamps contradict each other"),
+            Self::Delay(delay) => write!(formatter, "the round trip took {delay:.3} s"),
+            Self::Measured => write!(formatter, "the exchange that it tells of was measured already"),
+        }
+    }
+}
+
+impl std::error::Error for ReplyError {}
+
+impl Client {
+    /// What the exchange before this one measures, now that the server has told when its reply left.
+    pub(super) fn measure_before(
+        &self,
+        header: &Header,
+        before: &Previous,
+        authenticated: bool,
+    ) -> Result<Measurement, ReplyError> {
+        // It left after the request had come and before this one came.
+        let held = header.transmit.since(before.server_receive);
+        if held < 0.0 || header.receive.since(header.transmit) < 0.0 {
+            return Err(ReplyError::Timestamps);
+        }
+        let times = Header { receive: before.server_receive, ..*header };
+        let measured =
+            self.measure(&times, header, (before.sent_wall, before.received_wall), authenticated)?;
+        Ok(Measurement { interleaved: true, ..measured })
+    }
+
+    pub(super) fn authenticate(&self, packet: &Packet<'_>) -> Result<bool, MacError> {
+        let Some((id, key)) = &self.config.key else { return Ok(false) };
+        let mac = packet.mac.ok_or(MacError::Missing)?;
+        if mac.key_id != *id {
+            return Err(MacError::Key { id: mac.key_id });
+        }
+        match key.verify(packet.covered, packet.header.version, mac.digest) {
+            true => Ok(true),
+            false => Err(MacError::Digest),
+        }
+    }
+
+    /// `header` has the server's timestamps, `last` is the header of the reply; `walls` are the local clock at the request and at
+    /// the reply.
+    pub(super) fn measure(
+        &self,
+        header: &Header,
+        last: &Header,
+        walls: (i64, i64),
+        authenticated: bool,
+    ) -> Result<Measurement, ReplyError> {
+        let (sent_wall, wall) = walls;
+        if header.receive.is_unknown() || header.transmit.is_unknown() {
+            return Err(ReplyError::Timestamps);
+        }
+        let (sent, received) =
+            (NtpTimestamp::from_unix_nanos(sent_wall), NtpTimestamp::from_unix_nanos(wall));
+        // RFC 5905 section 8: theta and delta.
+        let outward = header.receive.since(sent);
+        let homeward = header.transmit.since(received);
+        let server_time = header.transmit.since(header.receive);
+        let round_trip = received.since(sent);
+        if server_time < 0.0 || round_trip < 0.0 {
+            return Err(ReplyError::Timestamps);
+        }
+        let precision = (-f64::from(-self.config.precision)).exp2();
+        let delay = (round_trip - server_time).max(precision);
+        if delay > self.config.delay_max {
+            return Err(ReplyError::Delay(delay));
+        }
+        let server_precision = f64::from(header.precision.clamp(-32, 0)).exp2();
+        let eras = header.receive.eras_from(sent_wall) as f64 * 4_294_967_296.0;
+        Ok(Measurement {
+            offset: (outward + homeward) / 2.0 + eras + self.config.offset_correction,
+            delay,
+            dispersion: precision + server_precision + FREQUENCY_TOLERANCE * round_trip,
+            sent: sent_wall,
+            received: wall,
+            server_time,
+            header: *last,
+            authenticated,
+            interleaved: false,
+        })
+    }
+}

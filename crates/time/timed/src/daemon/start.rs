@@ -38,6 +38,11 @@ impl Daemon {
     pub(super) fn drop_privileges(&mut self, layout: &layout::Layout) -> Result<(), String> {
         let is_root = sys::process::effective_uid() == 0;
         let is_split = self.clock.lifeline().is_some();
+        // Root that was asked to stay root keeps its rights where it is one process: it was not said what else it is for. It does
+        // not even ask for them: a simulator of the C library does not know that call.
+        if self.user.is_none() && !is_split {
+            return Ok(());
+        }
         let mut kept = self.rights_needed(is_split);
         // Folders may be another user's: a house's, or those of the packages' user.
         if is_root && self.user.is_none() && layout.house_dir().is_none_or(|dir| !is_owned_by_root(dir)) {
@@ -46,20 +51,14 @@ impl Daemon {
         let failed = |error: io::Error| format!("cannot drop capabilities: {error}");
         let permitted = sys::process::permitted_capabilities().map_err(failed)?;
         kept.retain(|right| permitted & (1 << right) != 0);
-        if self.user.is_some() || is_split {
-            sys::process::empty_bounding_set();
-        }
+        sys::process::empty_bounding_set();
         if let Some(user) = &self.user {
             let failed = |error: io::Error| format!("cannot become user {}: {error}", user.name);
             sys::process::keep_capabilities_over_user_change().map_err(failed)?;
             sys::process::become_user(&user.name, user.uid, user.gid).map_err(failed)?;
         }
-        // Root that was asked to stay root keeps its rights where it is one process: it was not said what else it is for.
-        if self.user.is_some() || is_split {
-            sys::process::keep_capabilities(&kept).map_err(failed)?;
-            sys::process::no_new_privileges().map_err(failed)?;
-        }
-        Ok(())
+        sys::process::keep_capabilities(&kept).map_err(failed)?;
+        sys::process::no_new_privileges().map_err(failed)
     }
 
     /// The rights that the loop has a use for.

@@ -9,6 +9,10 @@
 //! Never: it passes silently where a stock program is missing: [`skip`] says so, and the test run counts it.
 #![forbid(unsafe_code)]
 
+mod chronyd;
+
+pub use chronyd::{Chronyd, chronyc, chronyd};
+
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};

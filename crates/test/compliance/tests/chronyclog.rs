@@ -1,10 +1,6 @@
 //! What the log says when somebody changes the daemon with `chronyc`: our daemon's lines beside the stock one's.
 
-use std::os::unix::fs::DirBuilderExt;
-use std::process::{Command, Stdio};
-use std::time::Duration;
-
-use compliance::{Running, Side, TempDir, eventually, ours, stock_or_skip, stock_without_clock};
+use compliance::{Chronyd, Side, TempDir, stock_or_skip};
 
 /// Each changes something that chronyd tells its log.
 const COMMANDS: &[&str] = &[
@@ -38,42 +34,22 @@ const COMMANDS: &[&str] = &[
 
 /// The log of a daemon after all of them, without stamps.
 fn log_of(side: Side) -> Option<Vec<String>> {
-    let chronyd = stock_or_skip("chronyd")?;
-    let chronyc = stock_or_skip("chronyc")?;
-    let folder = TempDir::new();
-    let inner = folder.join("run");
-    // chronyd uses its socket only in a folder that others cannot enter.
-    std::fs::DirBuilder::new().mode(0o750).create(&inner).expect("a folder");
-    let socket = inner.join("chronyd.sock").to_str().expect("UTF-8").to_owned();
-    let keys = folder.write("keys", "1 SHA1 HEX:EC20C57CC09E02E637024DEBE8D19FA938EB5758\n");
-    let file = folder.write(
-        "chrony.conf",
-        format!(
-            "server 127.0.0.2 port 9 offline\nserver 127.0.0.3 port 9 offline\nport 0\ncmdport 0\nuser root\n\
-             bindcmdaddress {socket}\npidfile {}\nkeyfile {}\n",
-            folder.join("pid").display(),
-            keys.display()
-        ),
+    stock_or_skip("chronyd")?;
+    let mut daemon = Chronyd::start_in(
+        {
+            let folder = TempDir::new();
+            folder.write("keys", "1 SHA1 HEX:EC20C57CC09E02E637024DEBE8D19FA938EB5758\n");
+            folder
+        },
+        side,
+        "server 127.0.0.2 port 9 offline\nserver 127.0.0.3 port 9 offline\nport 0\ncmdport 0\nkeyfile {dir}/keys",
     );
-    let mut command = match side {
-        Side::Stock => stock_without_clock(&chronyd),
-        Side::Ours => ours("chronyd"),
-    };
-    let log = std::fs::File::create(folder.join("log")).expect("a log");
-    command.args(["-x", "-d", "-f"]).arg(&file).stdin(Stdio::null());
-    command.stdout(log.try_clone().expect("the log again")).stderr(log);
-    let mut running = Running::start(&mut command);
-    let ask = |words: &str| {
-        let mut asked = Command::new(&chronyc);
-        let output = asked.args(["-h", &socket]).args(words.split(' ')).output().expect("chronyc runs");
-        output.status.success()
-    };
-    assert!(eventually(Duration::from_secs(20), || ask("activity")));
     for words in COMMANDS {
-        assert!(ask(words) || *words == "shutdown", "{side:?}: {words}");
+        let words: Vec<&str> = words.split(' ').collect();
+        assert_eq!(daemon.chronyc(&words).trim(), "200 OK", "{side:?}: {words:?}");
     }
-    assert_eq!(running.end(), Some(0), "{side:?}");
-    let text = std::fs::read_to_string(folder.join("log")).expect("the log");
+    assert_eq!(daemon.process_mut().end(), Some(0), "{side:?}");
+    let text = daemon.log();
     Some(text.lines().map(|line| line.split_once("Z ").map_or(line, |(_, rest)| rest).to_owned()).collect())
 }
 

@@ -4,93 +4,15 @@
 //! daemon stands where ours stands by default.
 
 use compliance::{
-    Running, Side, TempDir, eventually, free_port, stock, stock_or_skip, stock_without_clock, under_test,
+    Chronyd, Side, TempDir, chronyc, chronyd, eventually, free_port, stock_or_skip, under_test,
 };
-use std::fs::File;
 use std::net::UdpSocket;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::Duration;
 
 /// Longer than anything here takes: an initial burst is over after 14 s.
 const PATIENCE: Duration = Duration::from_secs(25);
-
-/// `chronyd` of a side, in a folder of its own; `-x` always.
-fn chronyd(side: Side, folder: &Path) -> Command {
-    let mut command = match side {
-        Side::Ours => {
-            let mut command = Command::new(compliance::banto());
-            command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder).arg("chronyd");
-            command
-        }
-        Side::Stock => stock_without_clock(&stock("chronyd").expect("checked by the test")),
-    };
-    command.arg("-x");
-    command
-}
-
-/// A running daemon.
-struct Daemon {
-    process: Running,
-    folder: TempDir,
-}
-
-impl Daemon {
-    /// Starts one with these lines and those that keep it in its folder; `{dir}` stands for the folder.
-    fn start(side: Side, lines: &str) -> Self {
-        let folder = TempDir::new();
-        let sockets = folder.join("cmd");
-        std::fs::create_dir(&sockets).expect("a folder can be made");
-        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
-        let text = format!("{lines}\nuser root\npidfile {{dir}}/pid\nbindcmdaddress {{dir}}/cmd/sock\n")
-            .replace("{dir}", &folder.path().display().to_string());
-        let conf = folder.write("chrony.conf", text);
-        let log = File::create(folder.join("stderr")).expect("a file can be made");
-        let mut command = chronyd(side, folder.path());
-        command.arg("-d").arg("-f").arg(conf).stdout(log.try_clone().expect("it is open")).stderr(log);
-        let process = Running::start(&mut command);
-        let daemon = Self { process, folder };
-        assert!(eventually(PATIENCE, || daemon.folder.join("cmd/sock").exists()), "{}", daemon.log());
-        daemon
-    }
-
-    /// A server of stratum 3 on a port of its own.
-    fn server(side: Side, more: &str) -> (Self, u16) {
-        let port = free_port();
-        (
-            Self::start(side, &format!("port {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport 0\n{more}")),
-            port,
-        )
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
-    }
-
-    /// Stock chronyc over the Unix socket.
-    fn chronyc(&self, words: &[&str]) -> String {
-        let socket = self.folder.join("cmd/sock").display().to_string();
-        chronyc(&["-h", &socket], words)
-    }
-
-    fn wait_for(&self, words: &[&str], what: &str, holds: impl Fn(&str) -> bool) -> String {
-        let mut last = String::new();
-        let came = eventually(PATIENCE, || {
-            last = self.chronyc(words);
-            holds(&last)
-        });
-        assert!(came, "{what}\n{words:?}: {last}\n{}", self.log());
-        last
-    }
-}
-
-fn chronyc(options: &[&str], words: &[&str]) -> String {
-    let program = stock("chronyc").expect("it is packaged with chronyd");
-    let output =
-        Command::new(program).arg("-n").args(options).args(words).output().expect("chronyc can be started");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// The offset that `-Q` prints, or why there is none.
 fn measure(side: Side, directives: &[&str]) -> Result<f64, String> {
@@ -129,7 +51,7 @@ fn assert_near(found: Result<f64, String>, expected: f64) {
 fn time_is_taken_in_both_directions() {
     let Some(_) = stock_or_skip("chronyd") else { return };
     for (server, client) in [(under_test(), Side::Stock), (Side::Stock, under_test())] {
-        let (_daemon, port) = Daemon::server(server, "");
+        let (_daemon, port) = Chronyd::server(server, "");
         for shift in [0.0, -3.5] {
             let source = format!("server 127.0.0.1 port {port} iburst offset {shift}");
             assert_near(measure(client, &[&source]), shift);
@@ -151,7 +73,7 @@ fn keys_are_understood_in_both_directions() {
     let right = folder.write("right.keys", keys);
     let wrong = folder.write("wrong.keys", keys.replace("secret", "guess"));
     for (server, client) in [(under_test(), Side::Stock), (Side::Stock, under_test())] {
-        let (_daemon, port) = Daemon::server(server, &format!("keyfile {}", right.display()));
+        let (_daemon, port) = Chronyd::server(server, &format!("keyfile {}", right.display()));
         let with = |limit: Duration, file: &Path, key: u32| {
             let key_file = format!("keyfile {}", file.display());
             measure_within(
@@ -175,8 +97,8 @@ fn keys_are_understood_in_both_directions() {
 #[test]
 fn access_is_denied_silently() {
     let Some(_) = stock_or_skip("chronyd") else { return };
-    let (_daemon, port) = Daemon::server(under_test(), "deny 127.0.0.1");
-    let (_open, open_port) = Daemon::server(under_test(), "deny 127.0.0.0/8\nallow 127.0.0.1");
+    let (_daemon, port) = Chronyd::server(under_test(), "deny 127.0.0.1");
+    let (_open, open_port) = Chronyd::server(under_test(), "deny 127.0.0.0/8\nallow 127.0.0.1");
     let source = format!("server 127.0.0.1 port {port} iburst");
     let open_source = format!("server 127.0.0.1 port {open_port} iburst");
     std::thread::scope(|scope| {
@@ -189,14 +111,14 @@ fn access_is_denied_silently() {
 #[test]
 fn stock_chronyc_reads_the_daemon() {
     let Some(_) = stock_or_skip("chronyd") else { return };
-    let (_server, port) = Daemon::server(Side::Stock, "");
+    let (_server, port) = Chronyd::server(Side::Stock, "");
     let command_port = free_port();
     let lines = format!(
         "server 127.0.0.1 port {port} iburst minpoll 2 offset 4\nserver 127.0.0.2 port {} noselect\n\
          port 0\ncmdport {command_port}",
         free_port()
     );
-    let daemon = Daemon::start(under_test(), &lines);
+    let daemon = Chronyd::start(under_test(), &lines);
     let tracking = daemon
         .wait_for(&["tracking"], "it is synchronised", |text| text.contains("Leap status     : Normal"));
     assert!(tracking.contains("Reference ID    : 7F000001 (127.0.0.1)"), "{tracking}");
@@ -209,7 +131,10 @@ fn stock_chronyc_reads_the_daemon() {
     assert!(tracking.contains("seconds slow of NTP time"), "{tracking}");
 
     let udp = ["-h", "127.0.0.1", "-p", &command_port.to_string()];
-    let over_udp = |words: &[&str]| chronyc(&udp, words);
+    let over_udp = |words: &[&str]| {
+        let output = chronyc(Side::Stock).arg("-n").args(udp).args(words).output();
+        String::from_utf8_lossy(&output.expect("chronyc can be started").stdout).into_owned()
+    };
     let sources = over_udp(&["-c", "sources"]);
     assert!(sources.starts_with("^,*,127.0.0.1,3,2,"), "{sources}");
     assert!(sources.lines().nth(1).is_some_and(|line| line.starts_with("^,?,127.0.0.2,0,6,0,")), "{sources}");
@@ -239,7 +164,7 @@ fn stock_chronyc_reads_the_daemon() {
 #[test]
 fn a_falseticker_is_named() {
     let Some(_) = stock_or_skip("chronyd") else { return };
-    let servers: Vec<(Daemon, u16)> = (0..3).map(|_| Daemon::server(Side::Stock, "")).collect();
+    let servers: Vec<(Chronyd, u16)> = (0..3).map(|_| Chronyd::server(Side::Stock, "")).collect();
     let lines: String = servers
         .iter()
         .enumerate()
@@ -249,7 +174,7 @@ fn a_falseticker_is_named() {
             format!("server 127.0.0.{} port {port} iburst minpoll 2 {lie}\n", index + 1)
         })
         .collect();
-    let daemon = Daemon::start(under_test(), &format!("{lines}port 0\ncmdport 0"));
+    let daemon = Chronyd::start(under_test(), &format!("{lines}port 0\ncmdport 0"));
     let sources = daemon.wait_for(&["-c", "sources"], "the liar is found", |text| {
         text.lines().nth(1).is_some_and(|line| line.starts_with("^,x,")) && text.contains("^,*,")
     });
@@ -270,12 +195,12 @@ fn a_source_that_comes_later_is_found() {
     let Some(_) = stock_or_skip("chronyd") else { return };
     let port = free_port();
     let lines = format!("server localhost port {port} iburst minpoll 0 maxpoll 1\nport 0\ncmdport 0");
-    let daemon = Daemon::start(under_test(), &lines);
+    let daemon = Chronyd::start(under_test(), &lines);
     daemon.wait_for(&["-c", "sources"], "it has asked in vain", |text| {
         text.starts_with("^,?,") && !text.contains("ID#")
     });
     std::thread::sleep(Duration::from_secs(2));
-    let _server = Daemon::start(Side::Stock, &format!("port {port}\nlocal stratum 3\nallow\ncmdport 0"));
+    let _server = Chronyd::start(Side::Stock, &format!("port {port}\nlocal stratum 3\nallow\ncmdport 0"));
     daemon.wait_for(&["tracking"], "it is synchronised", |text| text.contains("Leap status     : Normal"));
 }
 
@@ -284,13 +209,13 @@ fn a_source_that_comes_later_is_found() {
 #[test]
 fn it_keeps_its_files_and_ends_cleanly() {
     let Some(_) = stock_or_skip("chronyd") else { return };
-    let (_server, port) = Daemon::server(Side::Stock, "");
+    let (_server, port) = Chronyd::server(Side::Stock, "");
     let lines = format!(
         "server 127.0.0.1 port {port} iburst minpoll 0 maxpoll 0\nport 0\ncmdport 0\ndriftfile {{dir}}/drift\n\
          logdir {{dir}}/log\nlog measurements statistics tracking"
     );
-    let mut daemon = Daemon::start(under_test(), &lines);
-    let file = |name: &str| -> PathBuf { daemon.folder.join("log").join(name) };
+    let mut daemon = Chronyd::start(under_test(), &lines);
+    let file = |name: &str| -> PathBuf { daemon.folder().join("log").join(name) };
     let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
     for (name, columns) in [("measurements.log", 20), ("statistics.log", 13), ("tracking.log", 14)] {
         let path = file(name);
@@ -306,12 +231,12 @@ fn it_keeps_its_files_and_ends_cleanly() {
     assert!(eventually(PATIENCE, || path.exists()), "the file was not opened anew");
     if under_test() == Side::Ours {
         std::fs::rename(&path, &old).expect("a log can be rotated");
-        daemon.process.signal(sys::signal::HUP);
+        daemon.process().signal(sys::signal::HUP);
         assert!(eventually(PATIENCE, || path.exists()), "SIGHUP does not open the file anew");
     }
-    assert_eq!(daemon.process.end(), Some(0));
+    assert_eq!(daemon.process_mut().end(), Some(0));
     assert!(daemon.log().contains("chronyd exiting"), "{}", daemon.log());
-    let drift = text(&daemon.folder.join("drift"));
+    let drift = text(&daemon.folder().join("drift"));
     let numbers: Vec<f64> = drift.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
     assert!(numbers.len() == 2 && numbers[0].abs() < 500.0, "{drift:?}");
 }
@@ -323,7 +248,7 @@ fn bad_datagrams_change_nothing() {
     let port = free_port();
     let command_port = free_port();
     let lines = format!("port {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport {command_port}");
-    let mut daemon = Daemon::start(under_test(), &lines);
+    let mut daemon = Chronyd::start(under_test(), &lines);
     let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
     let mut state = 1_u64;
     for round in 0..4000_usize {
@@ -343,7 +268,7 @@ fn bad_datagrams_change_nothing() {
         let to = if round % 2 == 0 { port } else { command_port };
         socket.send_to(&bytes, ("127.0.0.1", to)).expect("loopback takes datagrams");
     }
-    assert!(daemon.process.0.try_wait().expect("it is our child").is_none(), "{}", daemon.log());
+    assert!(daemon.process_mut().0.try_wait().expect("it is our child").is_none(), "{}", daemon.log());
     assert_near(measure(Side::Stock, &[&format!("server 127.0.0.1 port {port} iburst")]), 0.0);
     assert!(daemon.chronyc(&["tracking"]).contains("Reference ID    : 7F7F0101"));
 }
@@ -352,7 +277,7 @@ fn bad_datagrams_change_nothing() {
 #[test]
 fn replies_are_never_longer_than_requests() {
     let Some(_) = stock_or_skip("chronyd") else { return };
-    let (_daemon, port) = Daemon::server(under_test(), "");
+    let (_daemon, port) = Chronyd::server(under_test(), "");
     let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
     socket.set_read_timeout(Some(Duration::from_millis(300))).expect("it is a socket");
     let mut answered = 0;
@@ -406,8 +331,8 @@ fn rekey_reaches_running_sources() {
     let write = |who: &str, line: &str| keys.write(who, format!("{line}\n"));
     let (first, second) = ("7 SHA256 HEX:00112233445566778899", "7 SHA256 HEX:99887766554433221100");
     let (server_keys, client_keys) = (write("server", first), write("client", first));
-    let (server, port) = Daemon::server(under_test(), &format!("keyfile {}\n", server_keys.display()));
-    let client = Daemon::start(
+    let (server, port) = Chronyd::server(under_test(), &format!("keyfile {}\n", server_keys.display()));
+    let client = Chronyd::start(
         under_test(),
         &format!(
             "server 127.0.0.1 port {port} key 7 minpoll 0 maxpoll 0 iburst\nkeyfile {}\nport 0\ncmdport 0\n",

@@ -2,9 +2,7 @@
 //!
 //! Every daemon here runs with `-x`, the stock ones also without `CAP_SYS_TIME`, on loopback.
 
-use compliance::{
-    Running, Side, TempDir, eventually, free_port, stock, stock_or_skip, stock_without_clock, under_test,
-};
+use compliance::{Chronyd, Running, Side, TempDir, eventually, free_port, stock_or_skip, under_test};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::UdpSocket;
@@ -16,59 +14,6 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(25);
 /// How long a reply that comes is waited for; one that does not come costs as much.
 const REPLY_PATIENCE: Duration = Duration::from_millis(300);
-
-/// A running `chronyd -x` with its files in a folder of its own; `{dir}` in its lines stands for that.
-struct Daemon {
-    process: Running,
-    folder: TempDir,
-}
-
-impl Daemon {
-    fn start(side: Side, lines: &str) -> Self {
-        let folder = TempDir::new();
-        Self::start_in(folder, side, lines)
-    }
-
-    fn start_in(folder: TempDir, side: Side, lines: &str) -> Self {
-        let sockets = folder.join("cmd");
-        std::fs::create_dir_all(&sockets).expect("a folder can be made");
-        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
-        let text = format!("{lines}\nuser root\npidfile {{dir}}/pid\nbindcmdaddress {{dir}}/cmd/sock\n")
-            .replace("{dir}", &folder.path().display().to_string());
-        let conf = folder.write("chrony.conf", text);
-        let mut command = match side {
-            Side::Ours => {
-                let mut command = Command::new(compliance::banto());
-                command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder.path()).arg("chronyd");
-                command
-            }
-            Side::Stock => stock_without_clock(&stock("chronyd").expect("checked by the test")),
-        };
-        let log = File::create(folder.join("stderr")).expect("a file can be made");
-        command.args(["-x", "-d", "-f"]).arg(conf).stdout(log.try_clone().expect("it is open")).stderr(log);
-        let process = Running::start(&mut command);
-        let daemon = Self { process, folder };
-        assert!(
-            eventually(PATIENCE, || daemon.chronyc(&["tracking"]).contains("Reference ID")),
-            "{}",
-            daemon.log()
-        );
-        daemon
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
-    }
-
-    /// What stock chronyc says over the Unix socket.
-    fn chronyc(&self, words: &[&str]) -> String {
-        let program = stock("chronyc").expect("it is packaged with chronyd");
-        let socket = self.folder.join("cmd/sock");
-        let output =
-            Command::new(program).arg("-n").arg("-h").arg(socket).args(words).output().expect("it starts");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-}
 
 /// A request whose transmit timestamp is `nonce`.
 fn request(nonce: u64) -> [u8; 48] {
@@ -93,7 +38,7 @@ fn the_rate_of_a_client_is_limited() {
     let lines = format!(
         "port {port}\nlocal stratum 3\nallow 127.0.0.0/8\ncmdport 0\nratelimit interval 6 burst 5 leak 4"
     );
-    let daemon = Daemon::start(under_test(), &lines);
+    let daemon = Chronyd::start(under_test(), &lines);
     let socket = socket();
     let mut buffer = [0; 100];
     let asked: u32 = 160;
@@ -132,7 +77,7 @@ fn the_time_served_is_ahead_of_the_slew() {
     for side in [Side::Stock, Side::Ours] {
         let port = free_port();
         let daemon =
-            Daemon::start(side, &format!("port {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport 0"));
+            Chronyd::start(side, &format!("port {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport 0"));
         let socket = socket();
         let ahead = |nonce: u64| {
             let mut buffer = [0; 100];
@@ -166,9 +111,9 @@ fn interleaved_mode_is_spoken_in_both_directions() {
     {
         let port = free_port();
         let lines = format!("port {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport 0");
-        let server = Daemon::start(server, &lines);
+        let server = Chronyd::start(server, &lines);
         let lines = format!("server 127.0.0.1 port {port} xleave minpoll 0 maxpoll 0\nport 0\ncmdport 0");
-        let client = Daemon::start(client, &lines);
+        let client = Chronyd::start(client, &lines);
         let mut last = String::new();
         let came = eventually(PATIENCE, || {
             last = client.chronyc(&["ntpdata", "127.0.0.1"]);
@@ -196,7 +141,7 @@ fn threads_answer_from_the_address_that_was_asked() {
     for threads in [1, 3] {
         let lines =
             format!("port {port}\nlocal stratum 3\nallow 127.0.0.0/8\ncmdport 0\nserverthreads {threads}");
-        let daemon = Daemon::start(Side::Ours, &lines);
+        let daemon = Chronyd::start(Side::Ours, &lines);
         for client in 1..=24_u8 {
             let socket = UdpSocket::bind(std::net::SocketAddr::from(([127, 0, 1, client], 0)))
                 .expect("loopback has addresses");
@@ -211,7 +156,7 @@ fn threads_answer_from_the_address_that_was_asked() {
         let stats = daemon.chronyc(&["-c", "serverstats"]);
         assert!(stats.starts_with("24,0,"), "{stats}");
         let tasks =
-            std::fs::read_dir(format!("/proc/{}/task", daemon.process.id())).expect("it runs").count();
+            std::fs::read_dir(format!("/proc/{}/task", daemon.process().id())).expect("it runs").count();
         assert_eq!(tasks, if threads == 1 { 1 } else { 1 + threads });
     }
 }
@@ -223,7 +168,7 @@ fn only_a_valid_command_is_answered() {
     let Some(_) = stock_or_skip("chronyd") else { return };
     let ask = |side: Side| {
         let port = free_port();
-        let daemon = Daemon::start(side, &format!("port 0\ncmdport {port}"));
+        let daemon = Chronyd::start(side, &format!("port 0\ncmdport {port}"));
         let socket = socket();
         socket.set_read_timeout(Some(PATIENCE)).expect("it is a socket");
         let mut answered: BTreeMap<u32, u16> = BTreeMap::new();
@@ -289,7 +234,7 @@ fn a_flood_leaves_no_line_in_the_log() {
     let Some(_) = stock_or_skip("chronyc") else { return };
     let (port, command_port) = (free_port(), free_port());
     let lines = format!("port {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport {command_port}\nratelimit");
-    let daemon = Daemon::start(under_test(), &lines);
+    let daemon = Chronyd::start(under_test(), &lines);
     let before = daemon.log().lines().count();
     let socket = socket();
     let stranger = UdpSocket::bind("127.0.0.7:0").expect("loopback has addresses");

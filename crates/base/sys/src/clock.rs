@@ -187,7 +187,7 @@ pub fn rearm_step_watch(fd: &OwnedFd) -> io::Result<()> {
     check(result).map(drop)
 }
 
-fn refuse_when_read_only() -> io::Result<()> {
+pub(crate) fn refuse_when_read_only() -> io::Result<()> {
     match std::env::var_os(READ_ONLY_VARIABLE) {
         Some(_) => Err(io::Error::from_raw_os_error(libc::EPERM)),
         None => Ok(()),

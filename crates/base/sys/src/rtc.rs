@@ -1,4 +1,4 @@
-//! The real-time clock, read-only: `rtc(4)`.
+//! The real-time clock: `rtc(4)`. It is set by nobody where `BANTO_CLOCK_READ_ONLY` is set.
 
 use crate::check;
 use std::fs::File;
@@ -8,6 +8,14 @@ use std::path::Path;
 
 /// `RTC_RD_TIME`: `_IOR('p', 0x09, struct rtc_time)`, a structure of nine integers.
 const RTC_RD_TIME: libc::c_ulong = 0x8024_7009;
+
+/// `RTC_SET_TIME`: `_IOW('p', 0x0a, struct rtc_time)`.
+const RTC_SET_TIME: libc::c_ulong = 0x4024_700a;
+/// `RTC_UIE_ON` and `RTC_UIE_OFF`: `_IO('p', 0x03)`, `_IO('p', 0x04)`.
+const RTC_UIE_ON: libc::c_ulong = 0x7003;
+const RTC_UIE_OFF: libc::c_ulong = 0x7004;
+/// `RTC_UF` of `linux/rtc.h`: an interrupt because the clock has begun a second.
+const RTC_UF: libc::c_ulong = 0x10;
 
 /// What the clock shows, broken down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +36,11 @@ pub struct RtcTime {
 
 /// Reads the clock at `device`.
 pub fn read(device: &Path) -> io::Result<RtcTime> {
-    let file = File::open(device)?;
+    read_open(&File::open(device)?)
+}
+
+/// Reads the clock of an open device.
+pub fn read_open(file: &File) -> io::Result<RtcTime> {
     let mut fields = [0 as libc::c_int; 9];
     // SAFETY: struct rtc_time is nine C integers; the pointer is to so many live ones of ours.
     check(unsafe { libc::ioctl(file.as_raw_fd(), RTC_RD_TIME as _, fields.as_mut_ptr()) })?;
@@ -42,6 +54,61 @@ pub fn read(device: &Path) -> io::Result<RtcTime> {
         minute: small(minute),
         second: small(second),
     })
+}
+
+/// Sets the clock. Needs `CAP_SYS_TIME`.
+pub fn set(file: &File, time: RtcTime) -> io::Result<()> {
+    crate::clock::refuse_when_read_only()?;
+    let days = from_utc(RtcTime { hour: 0, minute: 0, second: 0, ..time }) / 86_400;
+    // 1970-01-01 was a Thursday.
+    let day_of_week = libc::c_int::try_from((days + 4).rem_euclid(7)).unwrap_or(0);
+    let fields: [libc::c_int; 9] = [
+        time.second.into(),
+        time.minute.into(),
+        time.hour.into(),
+        time.day.into(),
+        libc::c_int::from(time.month) - 1,
+        time.year - 1900,
+        day_of_week,
+        0,
+        0,
+    ];
+    // SAFETY: struct rtc_time is nine C integers; the pointer is to so many live ones of ours, which the kernel only reads.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), RTC_SET_TIME as _, fields.as_ptr()) })?;
+    Ok(())
+}
+
+/// Turns the interrupts on or off that come when the clock begins a second.
+pub fn interrupts(file: &File, on: bool) -> io::Result<()> {
+    let request = if on { RTC_UIE_ON } else { RTC_UIE_OFF };
+    // SAFETY: these two requests take no argument.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), request as _, 0) })?;
+    Ok(())
+}
+
+/// Takes an interrupt, which has to be there: true when a second has begun.
+pub fn take_interrupt(mut file: &File) -> io::Result<bool> {
+    use std::io::Read;
+    let mut data = [0; std::mem::size_of::<libc::c_ulong>()];
+    let length = file.read(&mut data)?;
+    Ok(length == data.len() && libc::c_ulong::from_ne_bytes(data) & RTC_UF != 0)
+}
+
+/// A moment in UTC.
+pub fn to_utc(seconds: i64) -> RtcTime {
+    // SAFETY: tm is a plain C structure, for which all zeroes is a valid value.
+    let mut broken: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to live values of ours.
+    unsafe { libc::gmtime_r(&seconds, &mut broken) };
+    let small = |value: libc::c_int| u8::try_from(value).unwrap_or(0);
+    RtcTime {
+        year: broken.tm_year + 1900,
+        month: small(broken.tm_mon + 1),
+        day: small(broken.tm_mday),
+        hour: small(broken.tm_hour),
+        minute: small(broken.tm_min),
+        second: small(broken.tm_sec),
+    }
 }
 
 /// Seconds since the Unix epoch of a moment in local time; none when there is no such moment (`mktime(3)`).
@@ -103,6 +170,7 @@ mod tests {
             (at(2026, 11, 22, 16, 17, 34), 1_795_364_254),
         ] {
             assert_eq!(from_utc(time), expected, "{time:?}");
+            assert_eq!(to_utc(expected), time);
         }
     }
 }

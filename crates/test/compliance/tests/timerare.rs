@@ -191,3 +191,46 @@ fn initstepslew_sets_the_clock_before_all_else() {
     );
     alone.wait_for(&["-c", "sources"], "the usual source", |text| text.contains("^,*,127.0.0.1,"));
 }
+
+/// Goal: a machine without a real-time clock keeps time all the same: `rtcfile` is told to be in vain, `-s` takes the drift file's age,
+/// and the commands say that no real-time clock is followed; `rtcsync` beside `rtcfile` ends the start.
+#[test]
+fn a_missing_real_time_clock_is_told() {
+    let folder = TempDir::new();
+    let drift = folder.write("drift", "1.0 1.0\n");
+    let ahead = SystemTime::now() + Duration::from_secs(5000);
+    File::options()
+        .append(true)
+        .open(drift)
+        .and_then(|file| file.set_modified(ahead))
+        .expect("its age can be set");
+    let lines = "rtcfile {dir}/rtc\nrtcdevice {dir}/none\nrtconutc\nhwclockfile /none\nrtcautotrim 2\nlog rtc\nlogdir {dir}\n\
+                 driftfile {dir}/drift\nport 0\n";
+    let daemon = Daemon::start_in(folder, lines, &["-s"]);
+    let said = |what: &str| eventually(PATIENCE, || daemon.log().contains(what));
+    assert!(said("RTC driver could not be initialised"), "{}", daemon.log());
+    for words in [["rtcdata"], ["trimrtc"], ["writertc"]] {
+        assert_eq!(daemon.chronyc(&words).trim(), "513 RTC driver not running", "{words:?}");
+    }
+    // The stock daemon has no clock of its own with -x that it could step.
+    if under_test() == Side::Ours {
+        assert!(said("System clock set from RTC by"), "{}", daemon.log());
+    }
+
+    let folder = TempDir::new();
+    let output = chronyd(under_test(), folder.path())
+        .args([
+            "-d",
+            "rtcsync",
+            "rtcfile /tmp/rtc",
+            "port 0",
+            "cmdport 0",
+            "user root",
+            "bindcmdaddress /",
+            "pidfile /",
+        ])
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("rtcfile") && said.contains("rtcsync"), "{said}");
+}

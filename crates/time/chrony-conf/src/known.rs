@@ -6,16 +6,11 @@
 pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("broadcast", "nothing is broadcast"),
     ("clockprecision", "the clock's precision is measured"),
-    ("hwclockfile", "the real-time clock is left to the kernel"),
     ("hwtimestamp", "timestamps are the kernel's"),
     ("hwtstimeout", "timestamps are the kernel's"),
     ("ntpsigndsocket", "replies are not signed for Samba"),
     ("ptpdomain", "there is no NTP over PTP"),
     ("ptpport", "there is no NTP over PTP"),
-    ("rtcautotrim", "the real-time clock is left to the kernel"),
-    ("rtcdevice", "the real-time clock is left to the kernel"),
-    ("rtcfile", "the real-time clock is left to the kernel"),
-    ("rtconutc", "the real-time clock is left to the kernel"),
     ("tempcomp", "the temperature is not read"),
 ];
 
@@ -29,10 +24,8 @@ pub(crate) const OPTIONS_REFUSED: &[(&str, &str)] = &[];
 pub(crate) const LOCAL_NOT_ACTED_ON: &[(&str, &str)] = &[];
 
 /// Log files that are not written, with what is there in their place.
-pub(crate) const LOGS_NOT_WRITTEN: &[(&str, &str)] = &[
-    ("rtc", "rtc.log is not written: the real-time clock is left to the kernel"),
-    ("tempcomp", "tempcomp.log is not written: the temperature is not read"),
-];
+pub(crate) const LOGS_NOT_WRITTEN: &[(&str, &str)] =
+    &[("tempcomp", "tempcomp.log is not written: the temperature is not read")];
 
 /// Directives that chrony itself gave up: it warns, and so do we.
 pub(crate) const OBSOLETE: &[&str] =

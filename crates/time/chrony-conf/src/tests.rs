@@ -91,7 +91,7 @@ fn every_directive_is_read_and_shown() {
     let text = "refclock PPS /dev/pps0:clear lock NMEA refid GPS rate 5 maxlockage 3 width 0.1\n\
         refclock SHM 1:perm=0644 offset 0.5 delay 0.2 noselect filter 16 poll -2 dpoll -3\n\
         refclock SOCK /run/s.sock prefer trust require tai local pps stratum 3 precision 1e-7 maxdispersion 0.1 minsamples 5 maxsamples 9 maxunreach 7\n\
-        refclock PHC /dev/ptp0:extpps:pin=-1:channel=2:nocrossts:clear\nrefclock RTC /dev/rtc0:utc\n\
+        refclock PHC /dev/ptp0:extpps:pin=-1:channel=2:nocrossts:clear\n\
         hwtimestamp eth0 minpoll -2 maxpoll 3 minsamples 3 maxsamples 20 precision 1e-8 txcomp 3e-7 rxcomp 6e-7 nocrossts rxfilter ptp\nhwtimestamp *\n\
         hwtstimeout 0.01\nptpport 319\nptpdomain 7\nacquisitionport 0\nbindacqaddress 192.0.2.1\nbindacqaddress ::1\n\
         bindacqdevice eth1\nbinddevice eth2\nbindcmddevice eth3\ndscp 46\nminsamples 8\nmaxsamples 32\nrefresh 0\nmanual\n\
@@ -131,6 +131,14 @@ fn every_directive_is_read_and_shown() {
             directive.name
         );
     }
+}
+
+/// Goal: a real-time clock as a reference is read and shown.
+#[test]
+fn a_real_time_clock_may_be_a_reference() {
+    let settings = clean("refclock RTC /dev/rtc0:utc poll 6");
+    assert_eq!(settings.refclocks[0].driver, RefClockDriver::Rtc { device: "/dev/rtc0".into(), utc: true });
+    assert!(settings.render().contains("refclock RTC /dev/rtc0:utc poll 6\n"), "{}", settings.render());
 }
 
 /// Goal: rules of access in their order, with every form of subnet.
@@ -213,6 +221,17 @@ fn mistakes_are_told() {
     check("cmdratelimit kod 1", &["unknown option 'kod' of cmdratelimit"]);
     check("leapsecmode smear", &["unknown mode 'smear' of leapsecmode", "one of: system"]);
     check("opencommands shutdown", &["unknown report 'shutdown'"]);
+    check("rtcsync\nrtcfile /r", &["rtcfile cannot be used together with rtcsync", "/c:2:1"]);
+    check(
+        "refclock RTC /dev/rtc0\nrtcsync",
+        &["rtcsync cannot be used together with refclock RTC", "/c:2:1"],
+    );
+    check(
+        "rtcfile /r\nrefclock RTC /dev/rtc0:utc",
+        &["refclock cannot be used together with rtcfile", "/c:2:1"],
+    );
+    check("rtcfile", &["rtcfile lacks a path"]);
+    check("rtcautotrim -1", &["'-1' is not seconds (0 or more)"]);
     check("dscp 64", &["'64' is not a code point (0 to 63)", "help: dscp 46"]);
     check(
         "mailonchange -t 1",

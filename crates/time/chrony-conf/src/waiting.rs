@@ -45,7 +45,6 @@ impl RefClock {
     /// One sentence for what has no effect here.
     fn waiting(&self) -> Vec<String> {
         let unread = match self.driver {
-            RefClockDriver::Rtc { .. } => Some("the real-time clock is left to the kernel"),
             RefClockDriver::Phc { extpps: true, .. } => Some("pulses that a card stamps are not read"),
             _ => None,
         };

@@ -102,6 +102,17 @@ impl<'a, 'd> Words<'a, 'd> {
         self.diagnostics.error(word.span, message, format!("not {}", article(what)), help);
     }
 
+    /// Reports that this line and another one exclude each other.
+    pub(crate) fn excluded(&mut self, other: &str, why: &str) {
+        let name = self.directive.text;
+        self.diagnostics.push(
+            Diagnostic::error(format!("{name} cannot be used together with {other}"))
+                .at(self.directive.span, "one of the two")
+                .note(why)
+                .help(format!("# {name}")),
+        );
+    }
+
     fn say(&mut self, span: Span, message: String, label: String) {
         let mut finding = Diagnostic::error(message).at(span, label);
         if self.example != self.syntax {

@@ -65,6 +65,7 @@ pub(crate) fn answer(daemon: &mut Daemon, request: Request, now: Duration) -> Re
         Request::NtpData(address) => Reply::NtpData(Box::new(ntp_data(daemon, address)?)),
         Request::AuthData(address) => Reply::AuthData(auth_data(daemon, address, now)?),
         Request::ServerStats => Reply::ServerStats(Box::new(server_stats(daemon))),
+        Request::RtcReport => Reply::Rtc(daemon.rtc_report().ok_or(Status::NoRtc)?),
         Request::Smoothing => Reply::Smoothing(smoothing(daemon).ok_or(Status::NotEnabled)?),
         Request::Settime(told) => Reply::ManualTimestamp(change::settime(daemon, told)?),
         Request::ManualList => Reply::ManualList(change::manual_list(daemon)),
@@ -167,8 +168,16 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
         Request::LocalShort(mode) => change::local(daemon, mode, None),
         Request::Local(mode) => change::local(daemon, mode.short, Some(mode)),
         Request::AddSource(source) => change::add(daemon, &source, now),
-        // What this daemon has no facility for, as a chronyd built or configured without it says.
-        Request::RtcReport | Request::WriteRtc | Request::TrimRtc => Err(Status::NoRtc),
+        Request::WriteRtc => match daemon.write_rtc() {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) => Err(Status::BadRtcFile),
+            None => Err(Status::NoRtc),
+        },
+        Request::TrimRtc => match daemon.trim_rtc() {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) => Err(Status::Failed),
+            None => Err(Status::NoRtc),
+        },
         Request::Smoothtime(activate) => {
             if daemon.set_smoothing(activate != 0) {
                 Ok(())

@@ -11,9 +11,11 @@ mod measured;
 mod peering;
 mod process;
 mod reading;
+mod rtc;
 mod securing;
 mod start;
 
+use initial::Initial;
 pub(crate) use securing::PeerNts;
 use securing::Securing;
 pub(crate) use start::start_in_background;
@@ -126,7 +128,9 @@ pub(crate) struct Daemon {
     stepped_by_others: bool,
     stopping: Option<ExitCode>,
     /// Of `initstepslew`, before the usual sources.
-    initial: Option<initial::Initial>,
+    initial: Option<Initial>,
+    /// `rtcfile`.
+    rtc: Option<crate::rtc::Rtc>,
     /// Of `mailonchange`.
     mail: mail::MailOnChange,
     /// `-q`, and nothing forbids to set the clock.
@@ -142,6 +146,7 @@ enum Token {
     Peer(SourceId),
     Ahead(SourceId),
     RefClock(usize),
+    RealTimeClock,
     CommandUdp(usize),
     CommandUnix,
     Resolver,
@@ -199,9 +204,7 @@ impl Daemon {
             log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
             config.discipline.drift = Some(drift);
         }
-        if options.set_from_rtc {
-            process::set_from_rtc(&config.settings, &mut clock, &mut log);
-        }
+        let rtc_read = options.set_from_rtc && process::set_from_rtc(&config.settings, &mut clock, &mut log);
         let settings = TimekeeperSettings { selection: config.selection, discipline: config.discipline };
         let keeper = Timekeeper::new(settings, &mut clock).map_err(|error| error.to_string())?;
         let now = monotonic();
@@ -257,6 +260,7 @@ impl Daemon {
             stepped_by_others: false,
             stopping: None,
             initial: None,
+            rtc: None,
             mail: mail::MailOnChange::new(layout, now),
             sets_once,
             user,
@@ -282,7 +286,10 @@ impl Daemon {
             daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));
         }
         daemon.open_refclocks(now)?;
-        if !daemon.begin_initial(now) {
+        if daemon.options.once == Once::No {
+            daemon.open_rtc(now);
+        }
+        if !daemon.begin_rtc(rtc_read, now) && !daemon.begin_initial(now) {
             daemon.add_sources(now);
             daemon.load_histories();
         }
@@ -346,6 +353,7 @@ impl Daemon {
         if self.options.once == Once::No {
             self.save_drift();
             self.dump();
+            self.stop_rtc();
             self.stop_securing();
             if let Some(path) = &self.config.pid_file {
                 let _ = std::fs::remove_file(path);
@@ -383,6 +391,10 @@ impl Daemon {
                 wanted.push((one, Interest::READ));
                 tokens.push(Token::RefClock(index));
             }
+        }
+        if let Some(clock) = self.rtc.as_ref().and_then(crate::rtc::Rtc::as_fd) {
+            wanted.push((clock, Interest::READ));
+            tokens.push(Token::RealTimeClock);
         }
         for (index, socket) in self.command_sockets.iter().enumerate() {
             wanted.push((socket.as_fd(), Interest::READ));
@@ -442,6 +454,7 @@ impl Daemon {
                 Token::Peer(id) => self.receive(id, *readiness),
                 Token::Ahead(id) => self.answered_ahead(id, *readiness),
                 Token::RefClock(index) => self.refclock_arrived(index),
+                Token::RealTimeClock => self.rtc_arrived(),
                 Token::CommandUdp(index) => self.command_udp(index),
                 Token::CommandUnix => self.command_unix(),
                 Token::Resolver => self.resolved(),
@@ -482,6 +495,7 @@ impl Daemon {
             .chain(self.securing_deadline())
             .chain(until_leap)
             .chain(self.initial_deadline())
+            .chain(self.rtc.as_ref().and_then(crate::rtc::Rtc::deadline))
             .chain(self.ends_at);
         deadlines.min().map_or(WAIT_MAX, |at| at.saturating_sub(now)).min(WAIT_MAX)
     }
@@ -554,6 +568,7 @@ impl Daemon {
         }
         self.refclocks_due(now);
         self.initial_due(now);
+        self.rtc_due(now);
         self.resolve(now);
         self.securing_due(now);
         // One a round, the longest overdue first.

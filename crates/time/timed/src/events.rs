@@ -86,6 +86,14 @@ pub(crate) enum Happened {
     RtcRead {
         seconds: f64,
     },
+    /// What is left of our clock's error after `-s`, by what `rtcfile` knows: positive when it is fast.
+    RtcOff {
+        seconds: f64,
+    },
+    /// The real-time clock was set.
+    RtcWrong {
+        seconds: f64,
+    },
     ChangeRefused {
         seconds: f64,
         limit: f64,
@@ -151,6 +159,8 @@ impl Event for Happened {
             Self::KeysNotEstablished { .. } => "nts.failed",
             Self::LogsReopened => "logs.reopen",
             Self::RtcRead { .. } => "rtc.read",
+            Self::RtcOff { .. } => "clock.initial",
+            Self::RtcWrong { .. } => "rtc.step",
             Self::ChangeRefused { .. } => "clock.large-offset",
             Self::Leap { .. } => "clock.leap",
             Self::Replaced { .. } => "source.replaced",
@@ -249,6 +259,8 @@ impl Event for Happened {
             Self::Dumped { source, loaded: false } => format!("Could not load dump file for {source}"),
             Self::RtcRead { seconds } => format!("System clock set from RTC by {seconds:.0} seconds"),
             Self::Split { pid } => format!("The clock is held by process {pid}"),
+            Self::RtcOff { seconds } => format!("System clock off from RTC by {seconds:.6} seconds (slew)"),
+            Self::RtcWrong { seconds } => format!("RTC wrong by {seconds:.3} seconds (step)"),
             Self::FilterLoaded { level } => format!("Loaded seccomp filter (level {level})"),
             Self::ClockFailed { why } => format!("Could not set the clock: {why}"),
             Self::KeysRead { count } => format!("Loaded {count} symmetric keys"),

@@ -22,6 +22,7 @@ mod peers;
 mod records;
 mod refclocks;
 mod resolver;
+mod rtc;
 mod serving;
 mod settime;
 mod sockets;

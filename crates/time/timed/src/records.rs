@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Selection,
     /// `refclocks.log`.
     RefClocks,
+    /// `rtc.log`.
+    Rtc,
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
             Self::Tracking => "tracking",
             Self::Selection => "selection",
             Self::RefClocks => "refclocks",
+            Self::Rtc => "rtc",
         }
     }
 
@@ -44,6 +47,7 @@ impl Kind {
             Self::Selection => {
                 "   Date (UTC) Time     IP Address   S EOpts Reach Score Last sample  Low end   High end"
             }
+            Self::Rtc => "   Date (UTC) Time   RTC fast (s) Val   Est fast (s)   Slope (ppm)  Ns  Nr Meas",
             Self::RefClocks => {
                 "   Date (UTC) Time         Refid  DP L P  Raw offset   Cooked offset      Disp."
             }
@@ -91,6 +95,22 @@ enum Place {
     Open(File),
     /// It could not be written, which was told; until [`Records::close`] it is not tried again.
     GivenUp,
+}
+
+/// A line of `rtc.log`.
+#[derive(Debug)]
+pub(crate) struct RtcLogLine {
+    /// How far the real-time clock was ahead of ours, seconds.
+    pub fast: f64,
+    /// There is an estimate.
+    pub valid: bool,
+    pub estimate: f64,
+    /// s/s.
+    pub gain: f64,
+    pub samples: usize,
+    pub runs: u32,
+    /// Seconds until the next reading.
+    pub period: u32,
 }
 
 /// The files in `logdir`.
@@ -289,6 +309,25 @@ impl Records {
             ),
         };
         self.write(Kind::RefClocks, &line)
+    }
+
+    /// A reading of the real-time clock.
+    pub(crate) fn rtc(&mut self, at: i64, one: &RtcLogLine) -> std::io::Result<()> {
+        if !self.wants(Kind::Rtc) {
+            return Ok(());
+        }
+        let (date, time) = utc(at);
+        let line = format!(
+            "{date} {time} {:14.6} {}  {:14.6}  {:12.3}  {:>2}  {:>2} {:>4}",
+            one.fast,
+            u8::from(one.valid),
+            one.estimate,
+            one.gain * 1e6,
+            one.samples,
+            one.runs,
+            one.period,
+        );
+        self.write(Kind::Rtc, &line)
     }
 
     /// The clock's state after an update.

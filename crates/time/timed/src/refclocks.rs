@@ -2,6 +2,7 @@
 
 mod phc;
 mod pps;
+mod rtc;
 mod shm;
 mod sock;
 
@@ -42,6 +43,7 @@ enum Driver {
     Sock(sock::Sock),
     Pps(pps::Pps),
     Phc(phc::Phc),
+    Rtc(rtc::Rtc),
 }
 
 /// A raw sample that counts, for the log.
@@ -93,12 +95,17 @@ impl RefClock {
             RefClockDriver::Sock { path } => Driver::Sock(sock::Sock::bind(path)?),
             RefClockDriver::Pps { device, clear } => Driver::Pps(pps::Pps::open(device, *clear)?),
             // Pulses that a card stamps are not read, of which was warned.
-            RefClockDriver::Phc { extpps: true, .. } | RefClockDriver::Rtc { .. } => return Ok(None),
+            RefClockDriver::Phc { extpps: true, .. } => return Ok(None),
+            RefClockDriver::Rtc { device, utc } => Driver::Rtc(rtc::Rtc::open(device, *utc)?),
             RefClockDriver::Phc { device, nocrossts, .. } => Driver::Phc(phc::Phc::open(device, *nocrossts)?),
         };
         let poll = line.poll.clamp(*POLL_RANGE.start(), *POLL_RANGE.end());
         let driver_poll = line.driver_poll.clamp(*POLL_RANGE.start(), poll);
-        let polls = !matches!(driver, Driver::Sock(_));
+        let polls = match &driver {
+            Driver::Sock(_) => false,
+            Driver::Rtc(rtc) => !rtc.interrupts(),
+            Driver::Shm(_) | Driver::Pps(_) | Driver::Phc(_) => true,
+        };
         let per_poll = 1_usize << (poll - driver_poll).clamp(0, 20);
         let length = if polls { (line.filter as usize).min(per_poll) } else { line.filter as usize };
         let treatment = crate::config::of_refclock(line, poll, settings);
@@ -159,6 +166,7 @@ impl RefClock {
     pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.driver {
             Driver::Sock(sock) => Some(sock.as_fd()),
+            Driver::Rtc(rtc) => rtc.as_fd(),
             Driver::Shm(_) | Driver::Pps(_) | Driver::Phc(_) => None,
         }
     }
@@ -177,6 +185,7 @@ impl RefClock {
             Driver::Shm(shm) => Ok(shm.read().into_iter().collect()),
             Driver::Pps(pps) => Ok(pps.read()?.into_iter().collect()),
             Driver::Phc(phc) => Ok(vec![phc.read()?]),
+            Driver::Rtc(rtc) => Ok(rtc.read()?.into_iter().collect()),
             Driver::Sock(_) => Ok(Vec::new()),
         }
     }
@@ -184,6 +193,7 @@ impl RefClock {
     /// What came by the descriptor.
     pub(crate) fn read_arrived(&mut self) -> io::Result<Vec<Reading>> {
         match &mut self.driver {
+            Driver::Rtc(rtc) => Ok(rtc.arrived()?.into_iter().collect()),
             Driver::Sock(sock) => {
                 let (readings, malformed) = sock.read();
                 self.ignored += malformed;

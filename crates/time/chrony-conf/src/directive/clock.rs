@@ -2,6 +2,8 @@
 
 use super::Directive;
 use crate::settings::{FallbackDrift, LeapSecondMode, Makestep, MaxChange, SmoothTime, TempComp, TempCurve};
+use crate::settings::{RefClockDriver, Settings};
+use crate::words::Words;
 use std::path::PathBuf;
 
 /// The directives of the clock.
@@ -55,7 +57,7 @@ pub(super) const CLOCK: &[Directive] = &[
         |w, s| {
             w.end()?;
             s.rtcsync = true;
-            Some(())
+            one_rtc(w, s)
         },
         |s| if s.rtcsync { vec![String::new()] } else { Vec::new() }
     ),
@@ -190,7 +192,18 @@ pub(super) const CLOCK: &[Directive] = &[
         }
     ),
     switch!("manual", "the time is taken by hand (`chronyc settime`)", manual),
-    path!("rtcfile" like " /var/lib/chrony/rtc", "none", "where the error and drift of the real-time clock are kept", rtc.file, slash: false),
+    directive!(
+        "rtcfile" " PATH" like " /var/lib/chrony/rtc",
+        "none",
+        "the real-time clock is followed, and its error and drift are kept here",
+        |w, s| {
+            let path = w.path("a path")?;
+            w.end()?;
+            s.rtc.file = Some(path);
+            one_rtc(w, s)
+        },
+        |s| s.rtc.file.iter().map(|path| path.display().to_string()).collect()
+    ),
     directive!(
         "rtcdevice" " PATH" like " /dev/rtc0",
         "/dev/rtc",
@@ -235,3 +248,21 @@ pub(super) const CLOCK: &[Directive] = &[
         }
     ),
 ];
+
+/// The kernel sets the real-time clock with `rtcsync`, this daemon with `rtcfile`, and a `refclock RTC` takes it for the truth: one
+/// of the three.
+pub(super) fn one_rtc(w: &mut Words<'_, '_>, s: &Settings) -> Option<()> {
+    let clock = s.refclocks.iter().any(|one| matches!(one.driver, RefClockDriver::Rtc { .. }));
+    let uses: Vec<&str> =
+        [(s.rtcsync, "rtcsync"), (s.rtc.file.is_some(), "rtcfile"), (clock, "refclock RTC")]
+            .into_iter()
+            .filter(|(used, name)| *used && !name.starts_with(&w.directive.text.to_ascii_lowercase()))
+            .map(|(_, name)| name)
+            .collect();
+    let Some(other) = uses.first() else { return Some(()) };
+    w.excluded(
+        other,
+        "the real-time clock is set by the kernel, set by this daemon, or followed as the truth",
+    );
+    None
+}

@@ -13,8 +13,9 @@ pub(super) const REFCLOCK: &[Directive] = &[
         "a clock of this machine: PPS, SHM, SOCK, PHC or RTC",
         |w, s| {
             let clock = refclock(w)?;
+            let is_rtc = matches!(clock.driver, RefClockDriver::Rtc { .. });
             s.refclocks.push(clock);
-            Some(())
+            if is_rtc { super::clock::one_rtc(w, s) } else { Some(()) }
         },
         |s| s.refclocks.iter().map(arguments).collect()
     ),

@@ -1,3 +1,5 @@
+//! Before the usual sources: the real-time clock (`-s` with `rtcfile`), then `initstepslew`.
+//!
 //! `initstepslew`: before anything else a few servers are asked quickly, and what they say together is stepped or slewed.
 
 use super::{Daemon, ONCE_PATIENCE, monotonic, start};
@@ -15,6 +17,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The phase before the usual sources.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Initial {
+    /// The real-time clock is read, until then at most.
+    RealTimeClock { until: Duration },
     /// Servers are asked, until then at most.
     Asking { until: Duration },
     /// What they said was done; the usual sources come then.
@@ -46,13 +50,18 @@ impl Daemon {
     /// When the phase goes on without anything arriving.
     pub(super) fn initial_deadline(&self) -> Option<Duration> {
         self.initial.map(|phase| match phase {
-            Initial::Asking { until } | Initial::Done { until } => until,
+            Initial::RealTimeClock { until } | Initial::Asking { until } | Initial::Done { until } => until,
         })
     }
 
     /// Looks whether the servers have said enough, or whether the usual sources can begin.
     pub(super) fn initial_due(&mut self, now: Duration) {
         match self.initial {
+            Some(Initial::RealTimeClock { until }) if now >= until => {
+                let what = "The real-time clock sends no interrupts".to_owned();
+                self.log.say(&Happened::Warning { what });
+                self.end_rtc_start();
+            }
             Some(Initial::Asking { until }) if now >= until || self.all_have_said() => {
                 self.settle_initial();
                 let _ = self.initial.insert(Initial::Done { until: monotonic() + PAUSE });
@@ -107,7 +116,8 @@ impl Daemon {
         self.keeper.discipline_mut().set_max_change(self.config.discipline.max_change);
     }
 
-    fn begin_usual(&mut self, now: Duration) {
+    /// The usual sources, and whoever started the daemon in the background is told.
+    pub(super) fn begin_usual(&mut self, now: Duration) {
         self.add_sources(now);
         self.load_histories();
         start::tell_parent_ready();

@@ -159,6 +159,7 @@ impl Daemon {
             peer.screening.shift(nanos);
         }
         self.refclocks.iter_mut().for_each(|one| one.shift(nanos));
+        self.rtc.iter_mut().for_each(|one| one.core.shift(nanos));
     }
 }
 

@@ -147,27 +147,36 @@ fn not_ours(error: &str) -> String {
 
 /// `-s`: the clock is set from the real-time clock; where that stands before the drift file's last writing, from the file's
 /// age, so that time does not go back over a restart of a machine without a battery.
-pub(super) fn set_from_rtc(settings: &Settings, clock: &mut DaemonClock, log: &mut Log) {
+///
+/// True when the real-time clock could be read and believed, so that `rtcfile` can say what is left.
+pub(super) fn set_from_rtc(settings: &Settings, clock: &mut DaemonClock, log: &mut Log) -> bool {
     let now = clock.now().0.div_euclid(1_000_000_000);
     let rtc = match sys::rtc::read(&settings.rtc.device) {
-        Ok(time) if keeps_utc(settings) => Some(sys::rtc::from_utc(time)),
-        Ok(time) => sys::rtc::from_local(time),
+        Ok(time) => crate::rtc::seconds(time, crate::rtc::keeps_utc(settings)),
         Err(error) => {
             let what = format!("Could not read RTC {}: {error}", settings.rtc.device.display());
             log.say(&Happened::Trouble { what });
             None
         }
     };
+    // What `rtcfile` says of its error counts; it shows whole seconds, half a second old on average.
+    let known = crate::rtc::stored(settings);
+    let rtc = rtc.map(|shown| {
+        let fast = known.map_or(0.0, |stored| stored.fast_at(shown));
+        (shown as f64 + 0.5 - fast).floor() as i64
+    });
     let modified =
         settings.drift_file.as_ref().and_then(|path| std::fs::metadata(path).ok()?.modified().ok());
     let drift = modified
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         .and_then(|since| i64::try_from(since.as_secs()).ok());
-    let Some(wanted) = wanted(now, rtc, drift) else { return };
+    let believed = rtc.is_some_and(|rtc| drift.is_none_or(|drift| drift <= rtc));
+    let Some(wanted) = wanted(now, rtc, drift) else { return believed };
     match clock.step((wanted - now).saturating_mul(1_000_000_000)) {
         Ok(()) => log.say(&Happened::RtcRead { seconds: (wanted - now) as f64 }),
         Err(error) => log.say(&Happened::ClockFailed { why: error.to_string() }),
     }
+    believed
 }
 
 /// What the clock is set to; none when it stays.
@@ -177,16 +186,6 @@ fn wanted(now: i64, rtc: Option<i64>, drift: Option<i64>) -> Option<i64> {
         (_, Some(drift)) if drift > latest => Some(drift),
         (Some(rtc), _) if (rtc - now).abs() > RTC_STEP_MIN => Some(rtc),
         _ => None,
-    }
-}
-
-/// `hwclockfile` says it in its third line; without one, `rtconutc` does.
-fn keeps_utc(settings: &Settings) -> bool {
-    let text = settings.rtc.hwclock_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-    match text.as_deref().and_then(|text| text.lines().nth(2)) {
-        Some("LOCAL") => false,
-        Some("UTC") => true,
-        _ => settings.rtc.on_utc,
     }
 }
 

@@ -32,6 +32,7 @@ impl Daemon {
     /// What the clocks gave since their last poll was of the clock, or of the count of seconds, as it was.
     pub(super) fn forget_readings(&mut self) {
         self.refclocks.iter_mut().for_each(RefClock::forget);
+        self.rtc.iter_mut().for_each(|one| one.core.forget());
     }
 
     /// Samples have come by a descriptor.

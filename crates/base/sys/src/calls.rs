@@ -2,6 +2,8 @@
 
 /// `execve(2)`.
 pub const EXECVE: i64 = libc::SYS_execve;
+/// `ioctl(2)`.
+pub const IOCTL: i64 = libc::SYS_ioctl;
 /// `execveat(2)`.
 pub const EXECVEAT: i64 = libc::SYS_execveat;
 /// `fork(2)`; -1 where there is no such call.

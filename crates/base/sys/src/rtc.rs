@@ -3,7 +3,7 @@
 use crate::check;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 /// `RTC_RD_TIME`: `_IOR('p', 0x09, struct rtc_time)`, a structure of nine integers.
@@ -11,6 +11,8 @@ const RTC_RD_TIME: libc::c_ulong = 0x8024_7009;
 
 /// `RTC_SET_TIME`: `_IOW('p', 0x0a, struct rtc_time)`.
 const RTC_SET_TIME: libc::c_ulong = 0x4024_700a;
+/// The request that [`set`] makes, for a filter of system calls.
+pub const SET_REQUEST: u64 = 0x4024_700a;
 /// `RTC_UIE_ON` and `RTC_UIE_OFF`: `_IO('p', 0x03)`, `_IO('p', 0x04)`.
 const RTC_UIE_ON: libc::c_ulong = 0x7003;
 const RTC_UIE_OFF: libc::c_ulong = 0x7004;
@@ -57,7 +59,7 @@ pub fn read_open(file: &File) -> io::Result<RtcTime> {
 }
 
 /// Sets the clock. Needs `CAP_SYS_TIME`.
-pub fn set(file: &File, time: RtcTime) -> io::Result<()> {
+pub fn set(device: impl AsFd, time: RtcTime) -> io::Result<()> {
     crate::clock::refuse_when_read_only()?;
     let days = from_utc(RtcTime { hour: 0, minute: 0, second: 0, ..time }) / 86_400;
     // 1970-01-01 was a Thursday.
@@ -74,7 +76,7 @@ pub fn set(file: &File, time: RtcTime) -> io::Result<()> {
         0,
     ];
     // SAFETY: struct rtc_time is nine C integers; the pointer is to so many live ones of ours, which the kernel only reads.
-    check(unsafe { libc::ioctl(file.as_raw_fd(), RTC_SET_TIME as _, fields.as_ptr()) })?;
+    check(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), RTC_SET_TIME as _, fields.as_ptr()) })?;
     Ok(())
 }
 

@@ -234,3 +234,26 @@ fn a_missing_real_time_clock_is_told() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("rtcfile") && said.contains("rtcsync"), "{said}");
 }
+
+/// Goal: the process that holds the clock takes the real-time clock's device, starts under its filter of system calls with it, and
+/// answers the verb; a moment that there is not is refused. It rehearses: no clock of this machine is set.
+#[test]
+fn the_clock_process_takes_a_real_time_clock() {
+    use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
+    let (mut line, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    line.set_read_timeout(Some(PATIENCE)).expect("a socket takes one");
+    let mut command = compliance::ours("chronyd");
+    command.args(["--clock-process", "rehearse", "paged", "1000", "1000", "rtc", ""]);
+    command.stdin(OwnedFd::from(theirs)).stdout(File::open("/dev/null").expect("it is there"));
+    let _process = Running::start(&mut command);
+    drop(command);
+    for (date, expected) in [(20_261_122_i64, 0_i64), (20_260_230, 22), (20_261_122, 0)] {
+        let request: Vec<u8> =
+            [6, date, 161_734, 0, 0, 0].iter().flat_map(|number: &i64| number.to_ne_bytes()).collect();
+        line.write_all(&request).expect("it listens");
+        let mut reply = [0; 24];
+        line.read_exact(&mut reply).expect("it answers");
+        assert_eq!(reply[..8], expected.to_ne_bytes(), "{date}");
+    }
+}

@@ -112,6 +112,14 @@ impl DaemonClock {
         self.holder().map_or(Ok(()), |holder| holder.set_leap(direction, tai_offset)).map_err(refused)
     }
 
+    /// Sets the real-time clock; none where this daemon sets no clock.
+    pub(crate) fn set_rtc(&mut self, time: sys::rtc::RtcTime) -> Option<std::io::Result<()>> {
+        match self {
+            Self::Kernel { holder, .. } => Some(holder.set_rtc(time)),
+            Self::Virtual(_) => None,
+        }
+    }
+
     /// What this clock showed when the kernel's showed `kernel` (a receive timestamp, say).
     pub(crate) fn at(&self, kernel: i64) -> LocalTime {
         match self {

@@ -195,8 +195,18 @@ impl Daemon {
             start::make_folders_of(user, &config);
         }
         process::take_resources(&options, &config.settings, &mut log);
-        let mut clock =
-            process::take_clock(&options, &config.settings, user.as_ref(), may_not_set, &mut log)?;
+        let mut real_time_clock = match options.once {
+            Once::No => rtc::open(&config.settings, monotonic(), &mut log),
+            _ => None,
+        };
+        let mut clock = process::take_clock(
+            &options,
+            &config.settings,
+            user.as_ref(),
+            may_not_set,
+            real_time_clock.as_ref(),
+            &mut log,
+        )?;
         if let Some(path) = &config.drift_file
             && let Some(drift) = records::read_drift(path)
         {
@@ -204,7 +214,8 @@ impl Daemon {
             log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
             config.discipline.drift = Some(drift);
         }
-        let rtc_read = options.set_from_rtc && process::set_from_rtc(&config.settings, &mut clock, &mut log);
+        let rtc_read = options.set_from_rtc
+            && process::set_from_rtc(&config.settings, real_time_clock.as_mut(), &mut clock, &mut log);
         let settings = TimekeeperSettings { selection: config.selection, discipline: config.discipline };
         let keeper = Timekeeper::new(settings, &mut clock).map_err(|error| error.to_string())?;
         let now = monotonic();
@@ -260,7 +271,7 @@ impl Daemon {
             stepped_by_others: false,
             stopping: None,
             initial: None,
-            rtc: None,
+            rtc: real_time_clock,
             mail: mail::MailOnChange::new(layout, now),
             sets_once,
             user,
@@ -286,9 +297,6 @@ impl Daemon {
             daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));
         }
         daemon.open_refclocks(now)?;
-        if daemon.options.once == Once::No {
-            daemon.open_rtc(now);
-        }
         if !daemon.begin_rtc(rtc_read, now) && !daemon.begin_initial(now) {
             daemon.add_sources(now);
             daemon.load_histories();

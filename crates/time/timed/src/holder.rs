@@ -14,7 +14,8 @@ pub(crate) use process::run;
 
 use std::fmt::Debug;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use sys::rtc::RtcTime;
 
 /// The word on the command line that makes this executable the clock process.
 pub(crate) const CLOCK_PROCESS: &str = "--clock-process";
@@ -112,6 +113,9 @@ pub(crate) trait Holder: Debug {
     /// where that is known.
     fn set_leap(&mut self, direction: i32, tai_offset: Option<i32>) -> io::Result<()>;
 
+    /// Sets the real-time clock that the daemon has opened (`rtcfile`).
+    fn set_rtc(&mut self, time: RtcTime) -> io::Result<()>;
+
     /// Becomes readable when the holder is gone; none where it is this process.
     fn lifeline(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -119,8 +123,11 @@ pub(crate) trait Holder: Debug {
 }
 
 /// The kernel's clock in the hands of this process.
-#[derive(Debug)]
-pub(crate) struct Machine;
+#[derive(Debug, Default)]
+pub(crate) struct Machine {
+    /// The real-time clock's device, where there is one to set.
+    pub rtc: Option<OwnedFd>,
+}
 
 impl Holder for Machine {
     fn take_over(&mut self) -> io::Result<Words> {
@@ -144,6 +151,11 @@ impl Holder for Machine {
 
     fn set_leap(&mut self, direction: i32, tai_offset: Option<i32>) -> io::Result<()> {
         sys::clock::set_leap(direction, tai_offset)
+    }
+
+    fn set_rtc(&mut self, time: RtcTime) -> io::Result<()> {
+        let device = self.rtc.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        sys::rtc::set(device, time)
     }
 }
 
@@ -170,6 +182,10 @@ impl Holder for Rehearsal {
     }
 
     fn set_leap(&mut self, _direction: i32, _tai_offset: Option<i32>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_rtc(&mut self, _time: RtcTime) -> io::Result<()> {
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The real-time clock's device, and what is kept of it over a restart (`rtcfile`).
 
+use crate::clocks::DaemonClock;
 use chrony_conf::Settings;
 use std::fs::File;
 use std::io;
@@ -24,7 +25,7 @@ pub(crate) trait RtcDevice: std::fmt::Debug + Send {
     fn take_interrupt(&mut self) -> io::Result<bool>;
     /// What it shows, and the kernel's realtime clock then, nanoseconds since the Unix epoch.
     fn read(&mut self) -> io::Result<(RtcTime, i64)>;
-    /// Sets it.
+    /// Sets it, where the daemon's clock is not the kernel's: a real one stays as it is.
     fn set(&mut self, time: RtcTime) -> io::Result<()>;
 }
 
@@ -68,8 +69,8 @@ impl RtcDevice for KernelRtc {
         Ok((sys::rtc::read_open(&self.0)?, at))
     }
 
-    fn set(&mut self, time: RtcTime) -> io::Result<()> {
-        sys::rtc::set(&self.0, time)
+    fn set(&mut self, _time: RtcTime) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "this daemon sets no clock (-x)"))
     }
 }
 
@@ -117,7 +118,6 @@ pub(crate) struct Rtc {
     /// `rtcautotrim`, in seconds; 0: never.
     pub auto_trim: f64,
     on_utc: bool,
-    may_set: bool,
     bogus: u8,
     /// When interrupts are turned on, or when they should have come.
     due: Duration,
@@ -128,26 +128,29 @@ pub(crate) struct Rtc {
 
 impl Rtc {
     /// Opens the device for `rtcfile`; none without the directive.
-    pub(crate) fn open(settings: &Settings, may_set: bool, now: Duration) -> io::Result<Option<Self>> {
+    pub(crate) fn open(settings: &Settings, now: Duration) -> io::Result<Option<Self>> {
         let Some(file) = settings.rtc.file.clone() else { return Ok(None) };
         let device = KernelRtc::open(&settings.rtc.device)?;
-        Ok(Some(Self::new(Box::new(device), file, settings, may_set, now)))
+        Ok(Some(Self::new(Box::new(device), file, settings, now)))
     }
 
-    pub(crate) fn new(
-        device: Box<dyn RtcDevice>,
-        file: PathBuf,
-        settings: &Settings,
-        may_set: bool,
-        now: Duration,
-    ) -> Self {
+    /// The device, for whoever may set it: the kernel lets it be opened once only.
+    pub(crate) fn device(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
+    }
+
+    /// What it shows, in seconds since the Unix epoch.
+    pub(crate) fn shows(&mut self) -> io::Result<Option<i64>> {
+        Ok(seconds(self.device.read()?.0, self.on_utc))
+    }
+
+    pub(crate) fn new(device: Box<dyn RtcDevice>, file: PathBuf, settings: &Settings, now: Duration) -> Self {
         Self {
             device,
             core: RealTimeClock::default(),
             file,
             auto_trim: settings.rtc.auto_trim,
             on_utc: keeps_utc(settings),
-            may_set,
             bogus: 0,
             due: now,
             on: false,
@@ -203,13 +206,13 @@ impl Rtc {
         Ok(())
     }
 
-    /// Sets it to a second, and begins to read it again.
-    pub(crate) fn set(&mut self, seconds: i64, now: Duration) -> io::Result<()> {
-        if !self.may_set {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "this daemon sets no clock (-x)"));
-        }
+    /// Sets it to a second, by whoever holds the clock, and begins to read it again.
+    pub(crate) fn set(&mut self, seconds: i64, clock: &mut DaemonClock, now: Duration) -> io::Result<()> {
         let time = if self.on_utc { sys::rtc::to_utc(seconds) } else { sys::rtc::to_local(seconds) };
-        self.device.set(time)?;
+        match clock.set_rtc(time) {
+            Some(done) => done?,
+            None => self.device.set(time)?,
+        }
         if self.on {
             self.device.interrupts(false)?;
         }
@@ -345,7 +348,7 @@ mod tests {
             settings
         };
         let at = Duration::from_secs;
-        let mut rtc = Rtc::new(Box::new(device), "/nonexistent".into(), &settings, false, at(1));
+        let mut rtc = Rtc::new(Box::new(device), "/nonexistent".into(), &settings, at(1));
         assert!(rtc.as_fd().is_none());
         rtc.look(at(0)).expect("too early");
         assert!(rtc.as_fd().is_none());
@@ -358,7 +361,10 @@ mod tests {
         assert!(!state.lock().expect("whole").on && rtc.deadline() == Some(at(18)));
         rtc.look(at(18)).expect("turned on");
         assert!(rtc.look(at(40)).is_err(), "silence");
-        assert!(rtc.set(1, at(40)).is_err() && state.lock().expect("whole").set_to.is_none());
+        let mut clock = DaemonClock::beside(None).expect("it exists only here");
+        assert!(clock.set_rtc(sys::rtc::to_utc(1)).is_none());
+        rtc.set(1, &mut clock, at(40)).expect("this one is no kernel's");
+        assert_eq!(state.lock().expect("whole").set_to, Some(sys::rtc::to_utc(1)));
     }
 
     /// Goal: what is no real-time clock is an error that names it; a real one is only read.
@@ -369,6 +375,7 @@ mod tests {
         if let Ok(mut device) = KernelRtc::open_any(Path::new("/dev/rtc0")) {
             let (time, _) = device.read().expect("it can be read");
             assert!(time.year > 1990, "{time:?}");
+            assert!(device.set(time).is_err(), "never by itself");
         }
     }
 }

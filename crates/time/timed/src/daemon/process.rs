@@ -5,6 +5,7 @@ use crate::clocks::DaemonClock;
 use crate::events::{Happened, Log};
 use crate::holder::{Holder, Limits, Link, Machine, Start};
 use crate::options::{Once, Options};
+use crate::rtc::Rtc;
 use chrony_conf::Settings;
 use seccompiler::{SeccompAction, SeccompFilter};
 use std::collections::BTreeMap;
@@ -109,6 +110,7 @@ pub(super) fn take_clock(
     settings: &Settings,
     user: Option<&User>,
     may_not_set: bool,
+    rtc: Option<&Rtc>,
     log: &mut Log,
 ) -> Result<DaemonClock, String> {
     if options.once != Once::No {
@@ -120,6 +122,7 @@ pub(super) fn take_clock(
             user: user.map(|user| user.name.as_str()),
             limits: Limits { drift_ppm: settings.max_drift, slew_ppm: settings.max_slew_rate },
             locked: locks_memory(options, settings),
+            rtc: rtc.filter(|_| !may_not_set).map(Rtc::device),
         })
         .map_err(|error| format!("cannot start the process that holds the clock: {error}"))?;
         if let Some(pid) = link.id() {
@@ -136,7 +139,8 @@ pub(super) fn take_clock(
         sys::clock::may_set().map_err(|error| not_ours(&format!("the clock cannot be changed: {error}")))?;
         split()?
     } else {
-        Box::new(Machine)
+        let rtc = rtc.map(|rtc| rtc.device().try_clone_to_owned()).transpose();
+        Box::new(Machine { rtc: rtc.map_err(|error| error.to_string())? })
     };
     DaemonClock::kernel(holder).map_err(|error| not_ours(&error.to_string()))
 }
@@ -149,10 +153,20 @@ fn not_ours(error: &str) -> String {
 /// age, so that time does not go back over a restart of a machine without a battery.
 ///
 /// True when the real-time clock could be read and believed, so that `rtcfile` can say what is left.
-pub(super) fn set_from_rtc(settings: &Settings, clock: &mut DaemonClock, log: &mut Log) -> bool {
+pub(super) fn set_from_rtc(
+    settings: &Settings,
+    rtc: Option<&mut Rtc>,
+    clock: &mut DaemonClock,
+    log: &mut Log,
+) -> bool {
     let now = clock.now().0.div_euclid(1_000_000_000);
-    let rtc = match sys::rtc::read(&settings.rtc.device) {
-        Ok(time) => crate::rtc::seconds(time, crate::rtc::keeps_utc(settings)),
+    let shown = match rtc {
+        Some(rtc) => rtc.shows(),
+        None => sys::rtc::read(&settings.rtc.device)
+            .map(|time| crate::rtc::seconds(time, crate::rtc::keeps_utc(settings))),
+    };
+    let rtc = match shown {
+        Ok(shown) => shown,
         Err(error) => {
             let what = format!("Could not read RTC {}: {error}", settings.rtc.device.display());
             log.say(&Happened::Trouble { what });

@@ -1,7 +1,7 @@
 //! The real-time clock's side of the loop: readings, `rtc.log`, `trimrtc`, and what it does for the start (`-s` with `rtcfile`).
 
 use super::{Daemon, Initial, monotonic};
-use crate::events::Happened;
+use crate::events::{Happened, Log};
 use crate::records::RtcLogLine;
 use crate::rtc::{Rtc, stored};
 use std::io;
@@ -160,7 +160,7 @@ impl Daemon {
         let correction = self.keeper.correction(local);
         let rtc = self.rtc.as_mut()?;
         // It begins the next second half a second after it was set (MC146818A, "setting the time").
-        let done = rtc.set(second, monotonic());
+        let done = rtc.set(second, &mut self.clock, monotonic());
         if done.is_ok() {
             rtc.core.was_set(second, time, 0.5 - fraction + correction);
             self.log.say(&Happened::RtcWrong { seconds: line.fast });
@@ -211,12 +211,16 @@ impl Daemon {
             gain_rate_ppm: chrony_cmd::Float(line.map_or(0.0, |line| line.gain * 1e6)),
         })
     }
+}
 
-    /// Opens what `rtcfile` asks for. A machine without such a clock keeps time all the same.
-    pub(super) fn open_rtc(&mut self, now: Duration) {
-        match Rtc::open(&self.config.settings, self.clock.is_kernel(), now) {
-            Ok(rtc) => self.rtc = rtc,
-            Err(error) => self.trouble(format!("RTC driver could not be initialised: {error}")),
+/// Opens what `rtcfile` asks for. A machine without such a clock keeps time all the same.
+pub(super) fn open(settings: &chrony_conf::Settings, now: Duration, log: &mut Log) -> Option<Rtc> {
+    match Rtc::open(settings, now) {
+        Ok(rtc) => rtc,
+        Err(error) => {
+            let what = format!("RTC driver could not be initialised: {error}");
+            log.say(&Happened::Trouble { what });
+            None
         }
     }
 }
@@ -273,7 +277,7 @@ mod tests {
             daemon.config.settings.rtc.file = Some(file.clone());
             let (device, rtc) = FakeRtc::new(sys::clock::realtime_ns(), fast, gain);
             let settings = daemon.config.settings.clone();
-            daemon.rtc = Some(Rtc::new(Box::new(device), file, &settings, true, Duration::ZERO));
+            daemon.rtc = Some(Rtc::new(Box::new(device), file, &settings, Duration::ZERO));
             Self { daemon, rtc, folder }
         }
 

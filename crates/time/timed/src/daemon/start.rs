@@ -124,6 +124,7 @@ pub(super) fn make_folders_of(user: &User, config: &Config) {
         parent(&config.pid_file),
         parent(&config.command_socket),
         parent(&config.drift_file),
+        parent(&config.settings.rtc.file),
         config.log_folder.clone(),
         config.settings.dump_dir.clone(),
         config.settings.nts.dump_dir.clone(),

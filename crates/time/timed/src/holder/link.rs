@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use sys::rtc::RtcTime;
 
 /// An answer takes microseconds; a clock process that does not answer so long never will.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +33,8 @@ pub(crate) struct Start<'a> {
     pub limits: Limits,
     /// Its memory is not paged out.
     pub locked: bool,
+    /// The real-time clock that it may set, opened here.
+    pub rtc: Option<BorrowedFd<'a>>,
 }
 
 impl Link {
@@ -44,13 +47,16 @@ impl Link {
             if start.locked { "locked" } else { "paged" }.to_owned(),
             start.limits.drift_ppm.to_string(),
             start.limits.slew_ppm.to_string(),
+            if start.rtc.is_some() { "rtc" } else { "none" }.to_owned(),
             start.user.unwrap_or_default().to_owned(),
         ]);
         command.env_clear();
         if let Some(value) = std::env::var_os(sys::clock::READ_ONLY_VARIABLE) {
             command.env(sys::clock::READ_ONLY_VARIABLE, value);
         }
-        let child = command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).spawn()?;
+        let rtc = start.rtc.map(|device| device.try_clone_to_owned()).transpose()?;
+        command.stdout(rtc.map_or_else(Stdio::null, Stdio::from));
+        let child = command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn()?;
         let mut link = Self::over(ours)?;
         link.process = Some(child);
         Ok(link)
@@ -115,6 +121,10 @@ impl Holder for Link {
 
     fn set_leap(&mut self, direction: i32, tai_offset: Option<i32>) -> io::Result<()> {
         self.ask(Request::Leap { direction, tai_offset }).map(drop)
+    }
+
+    fn set_rtc(&mut self, time: RtcTime) -> io::Result<()> {
+        self.ask(Request::RealTimeClock(time)).map(drop)
     }
 
     fn lifeline(&self) -> Option<BorrowedFd<'_>> {

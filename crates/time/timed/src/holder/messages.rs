@@ -6,6 +6,7 @@
 
 use super::{ERROR_USEC_MAX, FREQUENCY_WORD_PPM_MAX, FREQUENCY_WORD_UNITS, KernelStatus, Words};
 use std::io;
+use sys::rtc::RtcTime;
 
 /// Bytes of a request.
 pub(super) const REQUEST_BYTES: usize = 48;
@@ -33,6 +34,7 @@ pub(super) enum Request {
     Step { nanos: i64 },
     Status(KernelStatus),
     Leap { direction: i32, tai_offset: Option<i32> },
+    RealTimeClock(RtcTime),
 }
 
 /// What a process that parses foreign packets may ask for at most: told to the clock process on its command line.
@@ -79,6 +81,12 @@ impl Request {
             Self::Leap { direction, tai_offset } => {
                 [5, direction.into(), tai_offset.is_some().into(), tai_offset.unwrap_or(0).into(), 0, 0]
             }
+            Self::RealTimeClock(time) => {
+                let date = (i64::from(time.year) * 100 + i64::from(time.month)) * 100 + i64::from(time.day);
+                let of_day =
+                    (i64::from(time.hour) * 100 + i64::from(time.minute)) * 100 + i64::from(time.second);
+                [6, date, of_day, 0, 0, 0]
+            }
         };
         let mut bytes = [0; REQUEST_BYTES];
         for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
@@ -117,6 +125,21 @@ impl Request {
             }
             [5, direction @ -1..=1, 1, tai_offset, 0, 0] if TAI_OFFSET.contains(&tai_offset) => {
                 Some(Self::Leap { direction: direction as i32, tai_offset: Some(tai_offset as i32) })
+            }
+            [6, date, of_day, 0, 0, 0] => {
+                let pair = |value: i64| u8::try_from(value % 100).ok();
+                let time = RtcTime {
+                    year: i32::try_from(date / 10_000).ok()?,
+                    month: pair(date / 100)?,
+                    day: pair(date)?,
+                    hour: u8::try_from(of_day / 10_000).ok()?,
+                    minute: pair(of_day / 100)?,
+                    second: pair(of_day)?,
+                };
+                // A moment that there is, in the years that a clock can show.
+                let seconds = sys::rtc::from_utc(time);
+                (TIME.contains(&seconds) && sys::rtc::to_utc(seconds) == time)
+                    .then_some(Self::RealTimeClock(time))
             }
             _ => None,
         }

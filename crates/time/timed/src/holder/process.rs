@@ -2,7 +2,9 @@
 
 use super::messages::{Limits, REFUSED, REQUEST_BYTES, Request, reply};
 use super::{Holder, Machine, Rehearsal, Words};
-use seccompiler::{SeccompAction, SeccompFilter};
+use seccompiler::{
+    SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -39,7 +41,7 @@ const FORBIDDEN: u32 = 1;
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
     sys::fd::close_inherited(3);
     let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
-    let [mode, memory, drift_ppm, slew_ppm, user] = words.as_slice() else {
+    let [mode, memory, drift_ppm, slew_ppm, rtc, user] = words.as_slice() else {
         eprintln!("chronyd: the clock process is started by chronyd alone");
         return ExitCode::FAILURE;
     };
@@ -53,15 +55,20 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
         Ok(socket) => UnixStream::from(socket),
         Err(error) => return failed(&error.to_string()),
     };
+    // The device came as standard output, of which there is no other use here.
+    let rtc = match (*rtc == "rtc").then(|| io::stdout().as_fd().try_clone_to_owned()).transpose() {
+        Ok(rtc) => rtc,
+        Err(error) => return failed(&error.to_string()),
+    };
     if *memory == "locked" {
         // The daemon has said already what it could not lock.
         let _ = sys::schedule::lock_memory();
     }
-    if let Err(error) = confine(Some(*user).filter(|user| !user.is_empty()), holds) {
+    if let Err(error) = confine(Some(*user).filter(|user| !user.is_empty()), holds, rtc.is_some()) {
         return failed(&error);
     }
     if holds {
-        serve(socket, &mut Machine, &limits)
+        serve(socket, &mut Machine { rtc }, &limits)
     } else {
         serve(socket, &mut Rehearsal, &limits)
     }
@@ -73,8 +80,8 @@ fn failed(error: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What is given up, in this order; `holds`: all but the right to set the clock, else all.
-fn confine(user: Option<&str>, holds: bool) -> Result<(), String> {
+/// What is given up, in this order; `holds`: all but the right to set the clock, else all; `rtc`: it may set the real-time clock.
+fn confine(user: Option<&str>, holds: bool, rtc: bool) -> Result<(), String> {
     // The daemon ends it by ending: a service manager's signals come to both at once, and the daemon still has a slew to end.
     for signal in [sys::signal::TERM, sys::signal::INT, sys::signal::HUP, sys::signal::PIPE] {
         sys::signal::ignore(signal).map_err(|error| error.to_string())?;
@@ -92,12 +99,18 @@ fn confine(user: Option<&str>, holds: bool) -> Result<(), String> {
     let kept: &[u32] = if holds { &[sys::process::CAP_SYS_TIME] } else { &[] };
     sys::process::keep_capabilities(kept).map_err(|error| format!("cannot drop capabilities: {error}"))?;
     sys::process::no_new_privileges().map_err(|error| error.to_string())?;
-    filter().map_err(|error| format!("cannot load the system call filter: {error}"))
+    filter(rtc).map_err(|error| format!("cannot load the system call filter: {error}"))
 }
 
-fn filter() -> Result<(), String> {
-    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
+fn filter(rtc: bool) -> Result<(), String> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         ALLOWED.iter().filter(|number| **number >= 0).map(|number| (*number, Vec::new())).collect();
+    if rtc {
+        // Of all that devices can be asked, to be set.
+        let set = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, sys::rtc::SET_REQUEST);
+        let rule = set.and_then(|set| SeccompRule::new(vec![set])).map_err(|error| error.to_string())?;
+        rules.insert(calls::IOCTL, vec![rule]);
+    }
     let architecture = std::env::consts::ARCH.try_into().map_err(|error| format!("{error:?}"))?;
     let filter =
         SeccompFilter::new(rules, SeccompAction::Errno(FORBIDDEN), SeccompAction::Allow, architecture)
@@ -142,6 +155,7 @@ fn grant(
         Request::Step { nanos } => clock.step(nanos)?,
         Request::Status(status) => clock.set_status(status)?,
         Request::Leap { direction, tai_offset } => clock.set_leap(direction, tai_offset)?,
+        Request::RealTimeClock(time) => clock.set_rtc(time)?,
     }
     Ok(Words::NONE)
 }
@@ -200,6 +214,10 @@ mod tests {
         fn set_leap(&mut self, direction: i32, tai_offset: Option<i32>) -> io::Result<()> {
             self.note(format!("leap {direction} {tai_offset:?}"))
         }
+
+        fn set_rtc(&mut self, time: sys::rtc::RtcTime) -> io::Result<()> {
+            self.note(format!("rtc {}", sys::rtc::from_utc(time)))
+        }
     }
 
     /// What `clock` was told while `ask` had the daemon's end of the line; the process's end is waited for.
@@ -225,6 +243,7 @@ mod tests {
             link.set_leap(1, Some(37)).unwrap();
             link.set_leap(-1, None).unwrap();
             link.set_leap(0, None).unwrap();
+            link.set_rtc(sys::rtc::to_utc(1_795_364_254)).unwrap();
         });
         let expected = [
             "take over",
@@ -235,6 +254,7 @@ mod tests {
             "leap 1 Some(37)",
             "leap -1 None",
             "leap 0 None",
+            "rtc 1795364254",
         ];
         assert_eq!(told, expected);
     }
@@ -286,6 +306,11 @@ mod tests {
             [4, 1, -1, 1, 0, 0],
             [4, 1, 1, ERROR_USEC_MAX as i64 + 1, 0, 0],
             [4, 1, i64::MAX, 1, 0, 0],
+            // Moments that there are not: in 1969, in February, at 24 o'clock.
+            [6, 19_691_231, 0, 0, 0, 0],
+            [6, 20_260_230, 0, 0, 0, 0],
+            [6, 20_260_101, 240_000, 0, 0, 0],
+            [6, i64::MAX, i64::MIN, 0, 0, 0],
             // Two leap seconds at once, and a TAI that nobody has.
             [5, 2, 0, 0, 0, 0],
             [5, -2, 0, 0, 0, 0],

@@ -3,7 +3,8 @@
 use clock_lab::{SCENARIOS, Spread, measure};
 
 /// Runs a scenario with ten seeds: the published error bound holds the truth at every second of every seed, and the median RMS offset
-/// and the packets sent stay below chrony's.
+/// and the packets sent stay below chrony's; RMS frequency, slews included, too, but for two (`docs/benchmarks.md`) where it is up to 1.6
+/// of chrony's.
 fn check(name: &str) {
     let scenario = SCENARIOS.iter().find(|one| one.name == name).expect("it is in the table");
     let figures: Vec<_> = (1..=10).map(|seed| measure(scenario, seed)).collect();
@@ -12,6 +13,9 @@ fn check(name: &str) {
     }
     let rms = Spread::of(figures.iter().map(|one| one.rms));
     assert!(rms.median < scenario.chrony.rms, "{rms:?}");
+    let frequency = Spread::of(figures.iter().map(|one| one.frequency));
+    let limit = if matches!(name, "frequency" | "offset") { 1.6 } else { 1.0 };
+    assert!(frequency.median <= limit * scenario.chrony.frequency, "{frequency:?}");
     let packets = Spread::of(figures.iter().map(|one| one.packets));
     assert!(packets.median <= scenario.chrony.packets, "{packets:?}");
 }

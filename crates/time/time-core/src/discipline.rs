@@ -17,12 +17,23 @@ const GENTLE_SECONDS: f64 = 4.0;
 const QUIET_OFFSET: f64 = 2e-3;
 /// See [`QUIET_OFFSET`], s/s.
 const QUIET_RATE: f64 = 8e-5;
-/// A slew takes this part of the time until the next update, unless the rate limit makes it longer.
-const SLEW_PART: f64 = 0.25;
+/// A clear offset is removed within this part of the time until the next update, unless the rate limit makes it longer.
+const SLEW_PART: f64 = 0.5;
 /// `corrtimeratio` without the directive.
 const CORRECTION_TIME_RATIO_USUAL: f64 = 3.0;
-/// An offset of this many standard deviations of the estimate is clear: it is removed sooner than [`SLEW_PART`] says.
-const CLEAR_SIGMAS: f64 = 3.0;
+/// An offset of this many standard deviations of the estimate is clear: it is removed at one rate, and sooner than [`SLEW_PART`] says.
+/// Any other fades: of all ways to remove it that leave as much of it on the way, this bends the rate least.
+const CLEAR_SIGMAS: f64 = 10.0;
+/// The time constant of a fading offset against the time until the next update.
+const FADE_PART: f64 = 0.36;
+/// That time constant is at least this many seconds,
+const FADE_SECONDS_MIN: f64 = 30.0;
+/// but at most so many intervals, where updates come faster.
+const FADE_INTERVALS_MAX: f64 = 2.0;
+/// A fade is made of this many slews of one rate each, the last of which takes what is left (a twentieth),
+const FADE_SLEWS: u32 = 6;
+/// each of this part of the time constant.
+const FADE_STEP: f64 = 0.5;
 /// What a slew left over is slewed again when it is more than this, in seconds.
 const LEFTOVER_MIN: f64 = 2e-6;
 /// An update's weight in the mean square of offsets that `tracking` shows.
@@ -142,6 +153,15 @@ pub struct Discipline {
 struct Slew {
     rate: f64,
     until: LocalTime,
+    fade: Option<Fade>,
+}
+
+/// What comes after a slew that is one of a fade.
+#[derive(Debug, Clone, Copy)]
+struct Fade {
+    /// In seconds.
+    time_constant: f64,
+    slews_left: u32,
 }
 
 impl Discipline {
@@ -222,15 +242,16 @@ impl Discipline {
         }
         self.updates = self.updates.saturating_add(1);
         // A correction that is clearly no noise is made at once, one within the estimate's own error smoothly.
-        let clarity = (offset / (CLEAR_SIGMAS * noise.max(1e-9))).powi(2).max(1.0);
-        applied.uncertainty = self.steer(interval * self.slew_part() / clarity, clock)?;
+        let clarity = (offset / (CLEAR_SIGMAS * noise.max(1e-9))).powi(2);
+        let ratio = (self.settings.correction_time_ratio / CORRECTION_TIME_RATIO_USUAL).max(0.0);
+        applied.uncertainty = if clarity > 1.0 {
+            // A correction that takes longer than the time to the next update would never be finished.
+            self.steer(interval * (SLEW_PART * ratio).min(1.0) / clarity, clock)?
+        } else {
+            let usual = (FADE_PART * interval).max(FADE_SECONDS_MIN.min(FADE_INTERVALS_MAX * interval));
+            self.fade(Fade { time_constant: usual * ratio, slews_left: FADE_SLEWS }, clock)?
+        };
         Ok(applied)
-    }
-
-    fn slew_part(&self) -> f64 {
-        let ratio = self.settings.correction_time_ratio / CORRECTION_TIME_RATIO_USUAL;
-        // A correction that takes longer than the time to the next update would never be finished.
-        (SLEW_PART * ratio.max(0.0)).min(1.0)
     }
 
     fn note(&mut self, offset: f64, now: LocalTime) {
@@ -306,15 +327,42 @@ impl Discipline {
 
     /// Sets the rate so that what is left is gone after `seconds`, or later where the limits say so.
     fn steer(&mut self, seconds: f64, clock: &mut impl Clock) -> Result<f64, ClockError> {
-        let now = clock.now();
-        let offset = self.offset(now);
+        let offset = self.offset(clock.now());
+        let seconds = seconds.max(self.slew_seconds_min(offset, clock));
+        self.slew(offset, seconds, None, clock)
+    }
+
+    /// Lets what is left fade: as steep as if it was to be gone after the time constant, and less with what is left.
+    fn fade(&mut self, fade: Fade, clock: &mut impl Clock) -> Result<f64, ClockError> {
+        let offset = self.offset(clock.now());
+        let time_constant = fade.time_constant.max(self.slew_seconds_min(offset, clock));
+        let seconds = (FADE_STEP * time_constant).max(SLEW_SECONDS_MIN);
+        if fade.slews_left <= 1 {
+            return self.slew(offset, seconds, None, clock);
+        }
+        let part = offset * (1.0 - (-seconds / time_constant).exp());
+        self.slew(part, seconds, Some(Fade { time_constant, slews_left: fade.slews_left - 1 }), clock)
+    }
+
+    /// No slew that removes `offset` may take less, in seconds; infinite where the clock cannot be slewed at all.
+    fn slew_seconds_min(&self, offset: f64, clock: &impl Clock) -> f64 {
         let room = (clock.frequency_max() - self.base.abs()).max(0.0).min(self.settings.slew_rate_max);
         let gentle = (GENTLE_SECONDS * GENTLE_OFFSET / offset.abs().max(GENTLE_OFFSET)).max(SLEW_SECONDS_MIN);
         let quiet = if offset.abs() < QUIET_OFFSET { offset.abs() / QUIET_RATE } else { 0.0 };
-        let gentle = gentle.max(quiet);
-        let seconds = if room > 0.0 { seconds.max(gentle).max(offset.abs() / room) } else { 0.0 };
-        self.slew = (room > 0.0 && offset != 0.0)
-            .then(|| Slew { rate: offset / seconds, until: now.plus(seconds * (1.0 + offset / seconds)) });
+        gentle.max(quiet).max(if room > 0.0 { offset.abs() / room } else { f64::INFINITY })
+    }
+
+    /// Slews by `offset` within `seconds`, and goes on with `fade` after that.
+    fn slew(
+        &mut self,
+        offset: f64,
+        seconds: f64,
+        fade: Option<Fade>,
+        clock: &mut impl Clock,
+    ) -> Result<f64, ClockError> {
+        let rate = offset / seconds;
+        let until = clock.now().plus(seconds * (1.0 + rate));
+        self.slew = (seconds.is_finite() && offset != 0.0).then_some(Slew { rate, until, fade });
         self.apply(clock)
     }
 
@@ -351,6 +399,9 @@ impl Discipline {
         match self.slew {
             Some(slew) if now >= slew.until => {
                 self.slew = None;
+                if let Some(fade) = slew.fade {
+                    return self.fade(fade, clock).map(Some);
+                }
                 if self.offset(now).abs() > LEFTOVER_MIN {
                     return self.steer(SLEW_SECONDS_MIN, clock).map(Some);
                 }

@@ -60,6 +60,15 @@ pub fn append(path: &Path, mode: u32) -> io::Result<File> {
     std::fs::OpenOptions::new().append(true).create(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
+/// Opens a device to read, with `writes` also to write. By `open(2)`, where `std` takes `open64`: simulators of the C library have the
+/// one alone. Children do not inherit it.
+pub fn open_device(path: &Path, writes: bool) -> io::Result<File> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    let flags = libc::O_CLOEXEC | if writes { libc::O_RDWR } else { libc::O_RDONLY };
+    // SAFETY: a C string that outlives the call; the new descriptor is ours.
+    Ok(unsafe { File::from_raw_fd(check(libc::open(name.as_ptr(), flags))?) })
+}
+
 /// Takes the whole-file lock of `flock(2)`; `WouldBlock` when somebody has it and `wait` is false.
 pub fn flock_exclusive(file: impl AsFd, wait: bool) -> io::Result<()> {
     let operation = libc::LOCK_EX | if wait { 0 } else { libc::LOCK_NB };

@@ -10,6 +10,7 @@
 //! `BANTO_CLOCK_READ_ONLY` is set.
 
 pub mod calls;
+pub mod card;
 pub mod clock;
 pub mod fd;
 pub mod file;

@@ -11,8 +11,19 @@ const PTP_SYS_OFFSET_EXTENDED: libc::c_ulong = 0xc4c0_3d09;
 const PTP_SYS_OFFSET: libc::c_ulong = 0x4340_3d05;
 /// `PTP_MAX_SAMPLES`.
 const SAMPLES_MAX: usize = 25;
-/// Readings of one call: the quickest of them counts.
-const READINGS: usize = 10;
+// `_IOW('=', 2, struct ptp_extts_request)`, `_IOW('=', 11, struct ptp_extts_request)`, `_IOW('=', 7, struct ptp_pin_desc)`.
+const PTP_EXTTS_REQUEST: libc::c_ulong = 0x4010_3d02;
+const PTP_EXTTS_REQUEST2: libc::c_ulong = 0x4010_3d0b;
+const PTP_PIN_SETFUNC: libc::c_ulong = 0x4060_3d07;
+const PTP_ENABLE_FEATURE: u32 = 1 << 0;
+const PTP_RISING_EDGE: u32 = 1 << 1;
+const PTP_FALLING_EDGE: u32 = 1 << 2;
+/// `PTP_PF_EXTTS`: the pin's pulses are stamped.
+const FUNCTION_STAMPS: u32 = 1;
+/// The length of a `struct ptp_extts_event`.
+const EVENT_BYTES: usize = 32;
+/// Readings of one call: as many as the kernel takes, since the quick ones count.
+const READINGS: usize = SAMPLES_MAX;
 
 /// `struct ptp_clock_time`.
 #[repr(C)]
@@ -52,6 +63,26 @@ struct Plain {
     times: [Time; 2 * SAMPLES_MAX + 1],
 }
 
+/// `struct ptp_extts_request`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct PulseRequest {
+    channel: u32,
+    flags: u32,
+    reserved: [u32; 2],
+}
+
+/// `struct ptp_pin_desc`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+struct Pin {
+    name: [u8; 64],
+    index: u32,
+    function: u32,
+    channel: u32,
+    reserved: [u32; 5],
+}
+
 /// The two clocks read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair {
@@ -71,8 +102,8 @@ pub fn read_precise(device: &File) -> io::Result<Pair> {
     pair(precise.realtime, precise.device, precise.realtime).ok_or_else(absurd)
 }
 
-/// Reads the card's clock between two readings of ours, ten times: the quickest.
-pub fn read_between(device: &File) -> io::Result<Pair> {
+/// Reads the card's clock between two readings of ours, as often as the kernel does in one call; never empty.
+pub fn read_between(device: &File) -> io::Result<Vec<Pair>> {
     let mut extended = Extended { count: READINGS as u32, ..Extended::default() };
     // SAFETY: the kernel reads and writes a struct ptp_sys_offset_extended, which `Extended` is laid out as.
     let done = check(unsafe { libc::ioctl(device.as_raw_fd(), PTP_SYS_OFFSET_EXTENDED as _, &mut extended) });
@@ -91,7 +122,60 @@ pub fn read_between(device: &File) -> io::Result<Pair> {
             triples.filter_map(|one| pair(*one.first()?, *one.get(1)?, *one.get(2)?)).collect()
         }
     };
-    pairs.into_iter().min_by_key(|pair| pair.width_ns).ok_or_else(absurd)
+    if pairs.is_empty() { Err(absurd()) } else { Ok(pairs) }
+}
+
+/// Has the card stamp pulses of one of its channels, rising edges or with `clear` falling ones; `pin`: the pin that is given this
+/// function first, where the card's pins have none of their own.
+pub fn stamp_pulses(device: &File, pin: Option<u32>, channel: u32, clear: bool) -> io::Result<()> {
+    if let Some(index) = pin {
+        let pin = Pin { name: [0; 64], index, function: FUNCTION_STAMPS, channel, reserved: [0; 5] };
+        // SAFETY: the kernel reads a struct ptp_pin_desc, which `Pin` is laid out as.
+        check(unsafe { libc::ioctl(device.as_raw_fd(), PTP_PIN_SETFUNC as _, &pin) })?;
+    }
+    let edge = if clear { PTP_FALLING_EDGE } else { PTP_RISING_EDGE };
+    let request = PulseRequest { channel, flags: PTP_ENABLE_FEATURE | edge, reserved: [0; 2] };
+    // Linux before 5.4 knows the first form of the call alone.
+    for call in [PTP_EXTTS_REQUEST2, PTP_EXTTS_REQUEST] {
+        // SAFETY: the kernel reads a struct ptp_extts_request, which `PulseRequest` is laid out as.
+        match check(unsafe { libc::ioctl(device.as_raw_fd(), call as _, &request) }) {
+            Err(error) if call == PTP_EXTTS_REQUEST2 && error.raw_os_error() == Some(libc::ENOTTY) => {}
+            other => return other.map(drop),
+        }
+    }
+    Ok(())
+}
+
+/// The card stamps pulses of the channel no more.
+pub fn end_pulses(device: &File, channel: u32) -> io::Result<()> {
+    let request = PulseRequest { channel, ..PulseRequest::default() };
+    // SAFETY: as in `stamp_pulses`.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), PTP_EXTTS_REQUEST as _, &request) }).map(drop)
+}
+
+/// A pulse that a card has stamped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse {
+    /// The channel that it came by.
+    pub channel: u32,
+    /// What the card's clock showed, nanoseconds since its epoch.
+    pub card_ns: i64,
+}
+
+/// The next pulse; waits for one where the descriptor is not ready.
+pub fn read_pulse(mut device: &File) -> io::Result<Pulse> {
+    let mut event = [0; EVENT_BYTES];
+    let length = io::Read::read(&mut device, &mut event)?;
+    event.get(..length).and_then(pulse).ok_or_else(absurd)
+}
+
+/// A `struct ptp_extts_event`: the card's time, the channel, and reserved words.
+fn pulse(event: &[u8]) -> Option<Pulse> {
+    let event = event.first_chunk::<EVENT_BYTES>()?;
+    let part = |at: usize| event.get(at..at + 4)?.first_chunk::<4>().map(|bytes| u32::from_ne_bytes(*bytes));
+    let seconds = i64::from_ne_bytes(*event.first_chunk::<8>()?);
+    let card_ns = nanos(Time { seconds, nanos: part(8)?, reserved: 0 })?;
+    Some(Pulse { channel: part(16)?, card_ns })
 }
 
 fn pair(before: Time, card: Time, after: Time) -> Option<Pair> {
@@ -121,6 +205,24 @@ mod tests {
         assert_eq!(size_of::<Plain>(), length(PTP_SYS_OFFSET));
         let file = File::open("/dev/null").expect("every system has it");
         assert!(read_precise(&file).is_err() && read_between(&file).is_err());
+        assert_eq!(size_of::<PulseRequest>(), length(PTP_EXTTS_REQUEST2));
+        assert_eq!((size_of::<PulseRequest>(), size_of::<Pin>()), (16, length(PTP_PIN_SETFUNC)));
+        for pin in [None, Some(1)] {
+            assert!(stamp_pulses(&file, pin, 0, false).is_err());
+        }
+        assert!(end_pulses(&file, 0).is_err() && read_pulse(&file).is_err());
+    }
+
+    /// Goal: an event of the kernel's layout is a pulse, and what is shorter is none.
+    #[test]
+    fn events_are_pulses() {
+        let mut event = Vec::new();
+        event.extend(37_i64.to_ne_bytes());
+        for word in [5_u32, 0, 2, 1, 0, 0] {
+            event.extend(word.to_ne_bytes());
+        }
+        assert_eq!(pulse(&event), Some(Pulse { channel: 2, card_ns: 37_000_000_005 }));
+        assert_eq!(pulse(&event[..31]), None);
     }
 
     /// Goal: a pair stands in the middle of its readings, and clocks that go backwards give none.

@@ -10,14 +10,15 @@ mod transmit;
 
 pub use address::{
     Listen, bind_tcp, bind_udp, bind_unix_datagram, bind_unix_stream, connect_udp, connect_unix_datagram,
+    unbound_udp,
 };
-pub use batch::{Datagram, Outgoing, ReceiveBatch, send_batch};
+pub use batch::{CardStamp, Datagram, Outgoing, ReceiveBatch, send_batch};
 pub use pass::send_descriptor;
 pub use send::{Departure, SendBatch, local_addresses, never_fragment};
 pub use stream::connect_tcp;
 pub use transmit::{
-    TransmitStamp, restart_transmit_stamps, take_transmit_stamps, take_transmit_time,
-    transmit_stamps_on_request, transmit_timestamps,
+    Left, TransmitStamp, card_timestamps, restart_transmit_stamps, take_departure, take_transmit_stamps,
+    take_transmit_time, transmit_stamps_on_request, transmit_timestamps,
 };
 
 use std::io;

@@ -6,8 +6,6 @@
 pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("broadcast", "nothing is broadcast"),
     ("clockprecision", "the clock's precision is measured"),
-    ("hwtimestamp", "timestamps are the kernel's"),
-    ("hwtstimeout", "timestamps are the kernel's"),
     ("ntpsigndsocket", "replies are not signed for Samba"),
     ("ptpdomain", "there is no NTP over PTP"),
     ("ptpport", "there is no NTP over PTP"),

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod authentication;
+mod card;
 mod clock;
 mod combine;
 mod discipline;
@@ -31,6 +32,7 @@ mod timekeeper;
 mod timeline;
 
 pub use authentication::{AuthSelectMode, Authenticity, AuthenticityMix};
+pub use card::{CardClock, CardReading, CardSample, CardSettings, ReadingFilter};
 pub use clock::{Clock, ClockError, LocalTime};
 pub use discipline::{Discipline, DisciplineSettings, Drift, MakeStep, TimeEstimate};
 pub use fallback::FallbackSettings;

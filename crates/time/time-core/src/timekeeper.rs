@@ -261,6 +261,11 @@ impl Timekeeper {
         self.discipline.timeline.uncorrected(time)
     }
 
+    /// What ours shows when an uncorrected clock shows `uncorrected`.
+    pub fn corrected(&self, uncorrected: LocalTime) -> LocalTime {
+        self.discipline.timeline.corrected(uncorrected)
+    }
+
     /// What is corrected of the clock at `time`, in seconds: uncorrected time plus this is `time`.
     pub fn correction(&self, time: LocalTime) -> f64 {
         self.discipline.timeline.correction(time)

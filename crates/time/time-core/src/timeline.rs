@@ -45,6 +45,21 @@ impl Timeline {
         time.plus(-self.correction(time))
     }
 
+    /// The local time at which an uncorrected clock shows `uncorrected`: the inverse of [`Self::uncorrected`].
+    pub(crate) fn corrected(&self, uncorrected: LocalTime) -> LocalTime {
+        // C changes by a tenth of a second a second at most, so that each round leaves a tenth of the error.
+        const ROUNDS_MAX: u32 = 16;
+        let mut time = uncorrected;
+        for _ in 0..ROUNDS_MAX {
+            let better = uncorrected.plus(self.correction(time));
+            if better == time {
+                break;
+            }
+            time = better;
+        }
+        time
+    }
+
     /// From `now` on another frequency correction is in force.
     pub(crate) fn change(&mut self, now: LocalTime, frequency: f64) {
         let segment = Segment { from: now, correction: self.correction(now), rate: rate(frequency) };
@@ -87,5 +102,10 @@ mod tests {
         check(150, 0.05 * (1.0 - 1e-3));
         check(200, 0.1 * (1.0 - 1e-3));
         check(300, 0.1 * (1.0 - 1e-3) - 0.1 * (1.0 + 1e-3));
+        timeline.change(at(300), 0.1);
+        for seconds in [50, 100, 150, 250, 300, 350, 1000] {
+            let back = timeline.corrected(timeline.uncorrected(at(seconds)));
+            assert!((back.0 - at(seconds).0).abs() <= 2, "{seconds}: {back:?}");
+        }
     }
 }

@@ -557,8 +557,8 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
             response_time: Float(last.map_or(0.0, |last| last.server_time)),
             jitter_asymmetry: Float(0.0),
             flags: NtpPacket::flags(tests, last.is_some_and(|last| last.interleaved), authenticated),
-            transmit_stamp: last.map_or(0, |_| if peer.kernel_sent { b'K' } else { b'D' }),
-            receive_stamp: last.map_or(0, |_| b'K'),
+            transmit_stamp: last.map_or(0, |_| peer.sent_by.letter() as u8),
+            receive_stamp: last.map_or(0, |_| peer.received_by.letter() as u8),
             sent: sent as u32,
             received: peer.received,
             valid: peer.valid,
@@ -566,8 +566,9 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
         },
         timestamps: Some(NtpTimestamps {
             kernel_sent: peer.kernel_sent_count,
-            kernel_received: peer.valid,
-            ..NtpTimestamps::default()
+            kernel_received: peer.valid.wrapping_sub(peer.card_received_count),
+            hardware_sent: peer.card_sent_count,
+            hardware_received: peer.card_received_count,
         }),
     })
 }

@@ -8,11 +8,13 @@ mod initial;
 mod leap;
 mod mail;
 mod measured;
+mod once;
 mod peering;
 mod process;
 mod reading;
 mod rtc;
 mod securing;
+mod stamping;
 mod start;
 
 use initial::Initial;
@@ -63,8 +65,6 @@ const KERNEL_STATUS_INTERVAL: Duration = Duration::from_secs(16);
 const FIRST_DRIFT_AFTER: Duration = Duration::from_secs(300);
 /// A frequency that is less certain than this, s/s, is written to the drift file only over one that is less certain still.
 const DRIFT_SKEW_POOR: f64 = 10e-6;
-/// Good replies that `-q` and `-Q` wait for: the least with which one that is off shows.
-const ONCE_SAMPLES: u64 = 3;
 /// How long `-q` and `-Q` wait for that, unless `-t` says otherwise: an initial burst takes 14 s at most.
 const ONCE_PATIENCE: Duration = Duration::from_secs(20);
 /// A command's longest datagram, and room to see that one is longer.
@@ -82,6 +82,7 @@ pub(crate) struct Daemon {
     pub(crate) wanted: Vec<Wanted>,
     pub(crate) peers: Vec<Peer>,
     pub(crate) refclocks: Vec<crate::refclocks::RefClock>,
+    cards: crate::hardware::Cards,
     pub(crate) server: Server,
     pub(crate) command_access: AccessList,
     pub(crate) commands_received: u64,
@@ -235,6 +236,7 @@ impl Daemon {
             wanted: Vec::new(),
             peers: Vec::new(),
             refclocks: Vec::new(),
+            cards: crate::hardware::Cards::default(),
             server: Server::new(answering::rules(&config.access), Keys::new()),
             command_access: answering::command_rules(&config.command_access),
             commands_received: 0,
@@ -297,6 +299,7 @@ impl Daemon {
             daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));
         }
         daemon.open_refclocks(now)?;
+        daemon.open_cards();
         if !daemon.begin_rtc(rtc_read, now) && !daemon.begin_initial(now) {
             daemon.add_sources(now);
             daemon.load_histories();
@@ -374,7 +377,8 @@ impl Daemon {
 
     /// Waits until something arrives or is due, and handles what arrived.
     fn wait(&mut self, ready: &mut Vec<Readiness>) {
-        let timeout = self.timeout(monotonic());
+        let now = monotonic();
+        let timeout = self.timeout(now);
         let mut wanted: Vec<(BorrowedFd<'_>, Interest)> = Vec::with_capacity(16);
         let mut tokens: Vec<Token> = Vec::with_capacity(16);
         for (index, socket) in self.serving.descriptors() {
@@ -384,7 +388,8 @@ impl Daemon {
         for peer in &self.peers {
             if let Some(socket) = &peer.socket {
                 // What the kernel says of the request's leaving comes as exceptional data.
-                wanted.push((socket.as_fd(), Interest { readable: true, writable: false, priority: true }));
+                let readable = peer.read_from.is_none_or(|until| until <= now);
+                wanted.push((socket.as_fd(), Interest { readable, writable: false, priority: true }));
                 tokens.push(Token::Peer(peer.id));
             }
         }
@@ -498,6 +503,8 @@ impl Daemon {
             .iter()
             .filter_map(|peer| self.request_due(peer))
             .chain(self.wanted.iter().filter_map(|wanted| wanted.due))
+            .chain(self.peers.iter().filter_map(|peer| peer.read_from.filter(|until| *until > now)))
+            .chain(self.cards.deadline())
             .chain(self.refclocks.iter().map(crate::refclocks::RefClock::deadline))
             .chain(until_slew_ends)
             .chain(self.securing_deadline())
@@ -575,6 +582,7 @@ impl Daemon {
             self.tell_kernel();
         }
         self.refclocks_due(now);
+        self.cards.read_due(now, &self.clock, &self.keeper);
         self.initial_due(now);
         self.rtc_due(now);
         self.resolve(now);
@@ -792,36 +800,6 @@ impl Daemon {
     /// What the daemon's clock shows.
     pub(crate) fn local_now(&self) -> LocalTime {
         self.clock.at(sys::clock::realtime_ns())
-    }
-
-    // `-q` and `-Q`.
-
-    /// Ends when a source has answered often enough, or when time is up.
-    fn finish_once(&mut self, now: Duration) {
-        let local = self.local_now();
-        let tracking = self.keeper.tracking(local);
-        let samples = tracking
-            .selected
-            .and_then(|id| self.keeper.source(id))
-            .map_or(0, |source| source.filter().total());
-        let time_is_up = self.ends_at.is_some_and(|at| now >= at);
-        if samples < ONCE_SAMPLES && !(time_is_up && samples > 0) {
-            if time_is_up {
-                self.log.say(&Happened::NoSuitableSource);
-                self.stopping = Some(ExitCode::FAILURE);
-            }
-            return;
-        }
-        let seconds = tracking.offset + self.clock.ahead_of_kernel();
-        let how = if self.sets_once { " (step)" } else { " (ignored)" };
-        self.log.say(&Happened::Wrong { seconds, how });
-        self.stopping = Some(ExitCode::SUCCESS);
-        if self.sets_once
-            && let Err(error) = sys::clock::step((seconds * 1e9).round() as i64)
-        {
-            self.log.say(&Happened::ClockFailed { why: error.to_string() });
-            self.stopping = Some(ExitCode::FAILURE);
-        }
     }
 }
 

@@ -126,6 +126,10 @@ pub(crate) enum Happened {
     KeysRead {
         count: usize,
     },
+    /// A card stamps packets.
+    CardStamps {
+        what: String,
+    },
     Warning {
         what: String,
     },
@@ -170,6 +174,7 @@ impl Event for Happened {
             Self::ClockFailed { .. } => "clock.failed",
             Self::Ordered { .. } => "daemon.command",
             Self::KeysRead { .. } => "keys.read",
+            Self::CardStamps { .. } => "card.stamps",
             Self::Warning { .. } => "daemon.warning",
             Self::Trouble { .. } => "daemon.trouble",
         }
@@ -264,7 +269,10 @@ impl Event for Happened {
             Self::FilterLoaded { level } => format!("Loaded seccomp filter (level {level})"),
             Self::ClockFailed { why } => format!("Could not set the clock: {why}"),
             Self::KeysRead { count } => format!("Loaded {count} symmetric keys"),
-            Self::Ordered { what } | Self::Warning { what } | Self::Trouble { what } => what.clone(),
+            Self::Ordered { what }
+            | Self::CardStamps { what }
+            | Self::Warning { what }
+            | Self::Trouble { what } => what.clone(),
         }
     }
 

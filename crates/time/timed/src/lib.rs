@@ -14,6 +14,7 @@ mod commands;
 mod config;
 mod daemon;
 mod events;
+mod hardware;
 mod holder;
 mod local;
 mod nts;

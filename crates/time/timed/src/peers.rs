@@ -2,6 +2,7 @@
 
 use crate::config::SourceConfig;
 use crate::daemon::PeerNts;
+use crate::hardware::StampedBy;
 use crate::options::Family;
 use ntp_proto::{Client, ClientConfig, Keys, Measurement, NtpTimestamp, ReferenceId};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -132,10 +133,18 @@ pub(crate) struct Peer {
     pub local: Option<IpAddr>,
     /// The clock at the call that sent the last request, by which the kernel's stamp is judged.
     pub sent: LocalTime,
-    /// The kernel stamped the last request.
-    pub kernel_sent: bool,
-    /// Requests that the kernel stamped.
+    /// Who stamped the last request, and its length in bytes.
+    pub sent_by: StampedBy,
+    pub sent_bytes: usize,
+    /// Requests that the kernel and a card stamped.
     pub kernel_sent_count: u32,
+    pub card_sent_count: u32,
+    /// Who stamped the last reply, and how many the card did.
+    pub received_by: StampedBy,
+    pub card_received_count: u32,
+    /// Requests to it are stamped by a card: until when the reply to the last one waits for that.
+    pub awaits_card: bool,
+    pub read_from: Option<Duration>,
     /// The last good exchange.
     pub last: Option<Measurement>,
     /// Datagrams received, and those of them that answered our request.
@@ -196,8 +205,14 @@ impl Peer {
             line,
             local: None,
             sent: LocalTime(0),
-            kernel_sent: false,
+            sent_by: StampedBy::Daemon,
+            sent_bytes: 0,
             kernel_sent_count: 0,
+            card_sent_count: 0,
+            received_by: StampedBy::Daemon,
+            card_received_count: 0,
+            awaits_card: false,
+            read_from: None,
             last: None,
             received: 0,
             valid: 0,

@@ -184,7 +184,7 @@ impl RefClock {
         match &mut self.driver {
             Driver::Shm(shm) => Ok(shm.read().into_iter().collect()),
             Driver::Pps(pps) => Ok(pps.read()?.into_iter().collect()),
-            Driver::Phc(phc) => Ok(vec![phc.read()?]),
+            Driver::Phc(phc) => Ok(phc.read()?.into_iter().collect()),
             Driver::Rtc(rtc) => Ok(rtc.read()?.into_iter().collect()),
             Driver::Sock(_) => Ok(Vec::new()),
         }

@@ -91,6 +91,8 @@ pub(crate) struct AskFrom {
     pub device: Option<String>,
     /// `dscp`.
     pub dscp: u8,
+    /// Cards stamp what is sent and received.
+    pub cards_stamp: bool,
 }
 
 impl AskFrom {
@@ -103,6 +105,7 @@ impl AskFrom {
             v6: settings.bind_acquisition_v6,
             device: settings.bind_acquisition_device.clone(),
             dscp: settings.dscp,
+            cards_stamp: false,
         }
     }
 
@@ -124,8 +127,9 @@ impl AskFrom {
             SocketAddr::new(local, port),
             Listen { reused: true, ..Listen::default() },
         )?;
-        Marks { kernel_stamps: true, device, dscp: self.dscp, ..Marks::default() }.set(&socket)?;
-        let _ = sys::socket::transmit_timestamps(&socket);
+        Marks { kernel_stamps: !self.cards_stamp, device, dscp: self.dscp, ..Marks::default() }
+            .set(&socket)?;
+        self.stamp(&socket, peer.is_ipv4());
         socket.connect(peer)?;
         Ok(socket)
     }
@@ -145,17 +149,25 @@ impl AskFrom {
             *place = Some(socket.local_addr()?.port());
         }
         let marks = Marks {
-            kernel_stamps: true,
+            kernel_stamps: !self.cards_stamp,
             device: self.device.as_deref(),
             dscp: self.dscp,
             reused,
             shared: false,
         };
         marks.set(&socket)?;
-        // Without transmit stamps the time of the call to send counts; that is the less exact, not the wrong time.
-        let _ = sys::socket::transmit_timestamps(&socket);
+        self.stamp(&socket, server.is_ipv4());
         socket.connect(server)?;
         Ok(socket)
+    }
+
+    /// What leaves is stamped, by cards what comes too.
+    fn stamp(&self, socket: &UdpSocket, ipv4: bool) {
+        // Without transmit stamps the time of the call to send counts; that is the less exact, not the wrong time.
+        let _ = match self.cards_stamp {
+            true => sys::socket::card_timestamps(socket, ipv4),
+            false => sys::socket::transmit_timestamps(socket),
+        };
     }
 }
 

@@ -90,6 +90,13 @@ pub fn connect_unix_datagram(own: &Path, peer: &Path) -> io::Result<UnixDatagram
     Ok(UnixDatagram::from(socket))
 }
 
+/// A UDP socket that is bound to nothing, for calls that need one. It does not block.
+pub fn unbound_udp() -> io::Result<UdpSocket> {
+    // A host may have one family alone.
+    let socket = open(libc::AF_INET, libc::SOCK_DGRAM).or_else(|_| open(libc::AF_INET6, libc::SOCK_DGRAM));
+    socket.map(UdpSocket::from)
+}
+
 /// A UDP socket connected to `peer` from a port that the kernel chooses. It does not block.
 pub fn connect_udp(peer: SocketAddr) -> io::Result<UdpSocket> {
     let family = if peer.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };

@@ -9,6 +9,9 @@ use super::{Credentials, from_storage, to_storage};
 /// Room for the control messages of one datagram: credentials, a timestamp, a drop count, and a few descriptors.
 const CONTROL_BYTES: usize = 256;
 
+/// `SCM_TIMESTAMPING_PKTINFO` (`<asm-generic/socket.h>`).
+const SCM_TIMESTAMPING_PKTINFO: libc::c_int = 58;
+
 /// Buffers for receiving up to a fixed number of datagrams at once, used again and again.
 pub struct ReceiveBatch {
     datagram_bytes: usize,
@@ -42,12 +45,25 @@ pub struct Datagram<'a> {
     pub source: Option<SocketAddr>,
     /// The sender, where [`super::pass_credentials`] is on.
     pub credentials: Option<Credentials>,
-    /// Kernel receive time, nanoseconds since the Unix epoch, where [`super::receive_timestamps`] is on.
+    /// Kernel receive time, nanoseconds since the Unix epoch, where [`super::receive_timestamps`] or [`super::card_timestamps`] is on.
     pub received_ns: Option<i64>,
+    /// When the card received it, where [`super::card_timestamps`] is on.
+    pub card: Option<CardStamp>,
     /// Datagrams that the kernel has dropped on this socket so far, where [`super::count_drops`] is on. Wraps.
     pub drops: Option<u32>,
     /// The local address that it was sent to, where [`super::local_addresses`] is on.
     pub local: Option<IpAddr>,
+}
+
+/// A stamp of a card's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CardStamp {
+    /// What the card's clock showed, nanoseconds since its epoch.
+    pub card_ns: i64,
+    /// The interface by its number; none where the kernel did not say.
+    pub interface: Option<u32>,
+    /// The length of the frame without its check sequence, in bytes; none where the kernel did not say.
+    pub frame_bytes: Option<u32>,
 }
 
 impl ReceiveBatch {
@@ -130,23 +146,36 @@ impl ReceiveBatch {
             source: if header.msg_hdr.msg_namelen == 0 { None } else { from_storage(&self.names[index]) },
             credentials: None,
             received_ns: None,
+            card: None,
             drops: None,
             local: None,
         };
+        let (mut interface, mut card_interface, mut frame_bytes) = (None, None, None);
         self.for_each_control(index, |level, kind, data| {
             match (level, kind) {
                 // struct in_pktinfo: interface index, the address to reply from, the address that was written to.
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    interface = word(data, 0);
                     let octets = data.get(4..).and_then(|rest| rest.first_chunk::<4>());
                     datagram.local = octets.map(|octets| IpAddr::from(*octets));
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    interface = word(data, 16);
                     datagram.local = data.first_chunk::<16>().map(|octets| IpAddr::from(*octets));
                 }
                 _ => {}
             }
             if level != libc::SOL_SOCKET {
                 return;
+            }
+            if kind == libc::SCM_TIMESTAMPING {
+                let (kernel_ns, card_ns) = stamps(data);
+                datagram.received_ns = kernel_ns.or(datagram.received_ns);
+                datagram.card =
+                    card_ns.map(|card_ns| CardStamp { card_ns, interface: None, frame_bytes: None });
+            } else if kind == SCM_TIMESTAMPING_PKTINFO {
+                // struct scm_ts_pktinfo: interface index, frame length.
+                (card_interface, frame_bytes) = (word(data, 0), word(data, 4));
             }
             // SAFETY: for each of the three, the kernel wrote a value of this type; the length is checked; unaligned reads are used.
             unsafe {
@@ -166,6 +195,10 @@ impl ReceiveBatch {
                 }
             }
         });
+        if let Some(card) = &mut datagram.card {
+            card.interface = card_interface.filter(|index| *index != 0).or(interface);
+            card.frame_bytes = frame_bytes.filter(|bytes| *bytes != 0);
+        }
         Some(datagram)
     }
 
@@ -212,6 +245,24 @@ impl ReceiveBatch {
             }
         }
     }
+}
+
+/// The integer of a control message's data at an offset.
+pub(super) fn word(data: &[u8], at: usize) -> Option<u32> {
+    data.get(at..).and_then(|rest| rest.first_chunk::<4>()).map(|bytes| u32::from_ne_bytes(*bytes))
+}
+
+/// The kernel's and the card's time, nanoseconds, of the three of `struct scm_timestamping`: software, none, raw hardware.
+pub(super) fn stamps(data: &[u8]) -> (Option<i64>, Option<i64>) {
+    const TIMESPEC: usize = std::mem::size_of::<libc::timespec>();
+    let time = |number: usize| {
+        let part = data.get(number * TIMESPEC..)?.first_chunk::<TIMESPEC>()?;
+        // SAFETY: the bytes of a timespec, all of them, which may stand anywhere.
+        let time = unsafe { part.as_ptr().cast::<libc::timespec>().read_unaligned() };
+        let is_set = time.tv_sec != 0 || time.tv_nsec != 0;
+        is_set.then(|| time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec))
+    };
+    (time(0), time(2))
 }
 
 /// One datagram to send.

@@ -4,8 +4,11 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
+use super::batch::{CardStamp, stamps, word};
 use super::set_option;
 
+/// Room for a datagram that comes back with its headers: what fits into an Ethernet frame.
+const FRAME_BYTES: usize = 1600;
 /// Room for the control messages of one entry of the error queue: three timestamps and an extended error.
 const CONTROL_BYTES: usize = 256;
 
@@ -16,6 +19,44 @@ pub fn transmit_timestamps(socket: impl AsFd) -> io::Result<()> {
         | libc::SOF_TIMESTAMPING_SOFTWARE
         | libc::SOF_TIMESTAMPING_OPT_TSONLY;
     set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags as i32)
+}
+
+/// Every datagram that leaves or comes is stamped by the kernel and, where it can, by the card. Received stamps come with the
+/// datagram ([`super::Datagram::card`]), those of sent ones by [`take_departure`]. `ipv4`: the socket's family.
+pub fn card_timestamps(socket: impl AsFd, ipv4: bool) -> io::Result<()> {
+    let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE
+        | libc::SOF_TIMESTAMPING_TX_HARDWARE
+        | libc::SOF_TIMESTAMPING_RX_SOFTWARE
+        | libc::SOF_TIMESTAMPING_RX_HARDWARE
+        | libc::SOF_TIMESTAMPING_SOFTWARE
+        | libc::SOF_TIMESTAMPING_RAW_HARDWARE;
+    // The interface of a sent datagram, both stamps of it (Linux 4.13), and the length of a received frame.
+    let more = libc::SOF_TIMESTAMPING_OPT_CMSG
+        | libc::SOF_TIMESTAMPING_OPT_TX_SWHW
+        | libc::SOF_TIMESTAMPING_OPT_PKTINFO;
+    let set = |flags| set_option(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags);
+    set((flags | more) as i32).or_else(|_| set(flags as i32))?;
+    super::local_addresses(&socket, ipv4)
+}
+
+/// When a sent datagram left: an entry of the error queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// The kernel's time, nanoseconds since the Unix epoch.
+    pub kernel_ns: Option<i64>,
+    /// The card's.
+    pub card: Option<CardStamp>,
+}
+
+/// Takes one entry of the error queue of a socket with [`card_timestamps`]; none when there is none. Never waits.
+pub fn take_departure(socket: impl AsFd) -> Option<Left> {
+    let entry = take_entry(socket.as_fd().as_raw_fd())?;
+    let card = entry.card_ns.map(|card_ns| CardStamp {
+        card_ns,
+        interface: entry.interface,
+        frame_bytes: u32::try_from(entry.bytes).ok().filter(|bytes| *bytes > 0),
+    });
+    Some(Left { kernel_ns: entry.sent_ns, card })
 }
 
 /// The kernel tells when a datagram left for those that are sent with a request for it ([`super::Departure`]); they are counted from
@@ -49,7 +90,7 @@ pub fn take_transmit_stamps(socket: impl AsFd, limit: usize, mut take: impl FnMu
     let socket = socket.as_fd();
     for _ in 0..limit {
         match take_entry(socket.as_raw_fd()) {
-            Some(Entry { sent_ns: Some(sent_ns), number: Some(number) }) => {
+            Some(Entry { sent_ns: Some(sent_ns), number: Some(number), .. }) => {
                 take(TransmitStamp { number, sent_ns });
             }
             Some(_) => {}
@@ -68,6 +109,12 @@ pub fn take_transmit_time(socket: impl AsFd) -> Option<i64> {
 struct Entry {
     /// The software transmit time.
     sent_ns: Option<i64>,
+    /// The card's.
+    card_ns: Option<i64>,
+    /// The interface that it left by, where that is known.
+    interface: Option<u32>,
+    /// The length of the frame, where it came back.
+    bytes: usize,
     /// The datagram's number, where they are counted.
     number: Option<u32>,
 }
@@ -77,7 +124,7 @@ fn take_entry(socket: RawFd) -> Option<Entry> {
     #[repr(C, align(8))]
     struct Control([u8; CONTROL_BYTES]);
     let mut control = Control([0; CONTROL_BYTES]);
-    let mut data = [0u8; 64];
+    let mut data = [0u8; FRAME_BYTES];
     let mut vector = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
     // SAFETY: msghdr is a plain C structure of integers and pointers, for which zeroes are valid.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -89,7 +136,8 @@ fn take_entry(socket: RawFd) -> Option<Entry> {
     // SAFETY: every pointer in the header is to a live buffer of ours with the length stated.
     let result = unsafe { libc::recvmsg(socket, &mut header, flags) };
     crate::check(i32::try_from(result).unwrap_or(0)).ok()?;
-    let mut entry = Entry { sent_ns: None, number: None };
+    let bytes = usize::try_from(result).unwrap_or(0);
+    let mut entry = Entry { sent_ns: None, card_ns: None, interface: None, bytes, number: None };
     // SAFETY: the kernel filled the control buffer and set its length; the macros stay within it; unaligned reads are used, and
     // a structure is read only where the message is long enough for one.
     unsafe {
@@ -98,14 +146,15 @@ fn take_entry(socket: RawFd) -> Option<Entry> {
             let head = message.read_unaligned();
             let length = (head.cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
             match (head.cmsg_level, head.cmsg_type) {
-                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING)
-                    if length >= std::mem::size_of::<libc::timespec>() =>
-                {
-                    // The first of the three is the software time.
-                    let time = libc::CMSG_DATA(message).cast::<libc::timespec>().read_unaligned();
-                    if time.tv_sec != 0 {
-                        entry.sent_ns = Some(time.tv_sec * 1_000_000_000 + time.tv_nsec);
-                    }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) => {
+                    let data = std::slice::from_raw_parts(libc::CMSG_DATA(message), length);
+                    (entry.sent_ns, entry.card_ns) = stamps(data);
+                }
+                (libc::SOL_IP, libc::IP_PKTINFO) => {
+                    entry.interface = word(std::slice::from_raw_parts(libc::CMSG_DATA(message), length), 0);
+                }
+                (libc::SOL_IPV6, libc::IPV6_PKTINFO) => {
+                    entry.interface = word(std::slice::from_raw_parts(libc::CMSG_DATA(message), length), 16);
                 }
                 (libc::SOL_IP, libc::IP_RECVERR) | (libc::SOL_IPV6, libc::IPV6_RECVERR)
                     if length >= std::mem::size_of::<libc::sock_extended_err>() =>
@@ -141,6 +190,33 @@ mod tests {
         let time = take_transmit_time(&client).expect("loopback stamps at once");
         assert!((before..=after).contains(&time), "{before} {time} {after}");
         assert_eq!(take_transmit_time(&client), None);
+    }
+
+    /// Goal: where no card stamps, the kernel's stamps come both ways all the same, and say the interface.
+    #[test]
+    fn without_a_card_the_kernel_stamps() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(server.local_addr().unwrap()).unwrap();
+        server.connect(client.local_addr().unwrap()).unwrap();
+        card_timestamps(&client, true).unwrap();
+        let before = crate::clock::realtime_ns();
+        client.send(b"x").unwrap();
+        let left = take_departure(&client).expect("loopback stamps at once");
+        assert!(left.kernel_ns.is_some_and(|at| at >= before) && left.card.is_none(), "{left:?}");
+        assert_eq!(take_departure(&client), None);
+        let mut batch = crate::socket::ReceiveBatch::new(2, 8);
+        client.set_nonblocking(true).unwrap();
+        // The kernel begins to stamp what comes some time after it was asked.
+        let stamped = (0..1_000).any(|_| {
+            server.send(b"y").unwrap();
+            assert_eq!(batch.receive(&client).unwrap(), 1);
+            let datagram = batch.datagram(0).unwrap();
+            assert!(datagram.card.is_none() && datagram.data == b"y");
+            std::thread::yield_now();
+            datagram.received_ns.is_some_and(|at| at >= before)
+        });
+        assert!(stamped);
     }
 
     /// Goal: of several datagrams only those sent with a request are stamped, and the numbers tell which.

@@ -1,9 +1,10 @@
 //! The client's side of the loop: names, requests, replies.
 
 use super::peering::straight;
-use super::{Daemon, SERVER_PRECISION, monotonic};
+use super::{Daemon, SERVER_PRECISION, monotonic, stamping};
 use crate::config::SourceConfig;
 use crate::events::Happened;
+use crate::hardware::StampedBy;
 use crate::options::Once;
 use crate::peers::{Peer, Wanted};
 use crate::resolver::Resolver;
@@ -13,9 +14,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use sys::poll::Readiness;
 use time_core::{LocalTime, NoSelection, SourceId};
-
-/// From the call that sends a datagram to its leaving the host, at most, in seconds.
-const TRANSMIT_DELAY_MAX: f64 = 0.1;
 
 /// Requests to a source after which, when nothing was ever selected, that is told: what the reach register holds.
 const REQUESTS_BEFORE_TOLD: u64 = 8;
@@ -234,7 +232,7 @@ impl Daemon {
             let left = self.clock.at(sys::clock::realtime_ns());
             socket.send(&request)?;
             peer.client.sent(left.0);
-            (peer.sent, peer.kernel_sent) = (left, false);
+            (peer.sent, peer.sent_by, peer.sent_bytes) = (left, StampedBy::Daemon, request.len());
             peer.socket = Some(socket);
             Ok(())
         });
@@ -279,21 +277,11 @@ impl Daemon {
         let Some(index) = self.peers.iter().position(|peer| peer.id == id) else { return };
         let own_port = (self.config.port != 0).then_some(self.config.port);
         let Some(peer) = self.peers.get_mut(index) else { return };
-        let Some(socket) = &peer.socket else { return };
-        if ready.priority
-            && let Some(stamp) = sys::socket::take_transmit_time(socket)
-        {
-            let left = self.clock.at(stamp);
-            // A stamp that lies far from the call is another clock's, or another datagram's.
-            if (0.0..TRANSMIT_DELAY_MAX).contains(&left.since(peer.sent)) {
-                peer.client.sent(left.0);
-                peer.kernel_sent = true;
-                peer.kernel_sent_count = peer.kernel_sent_count.wrapping_add(1);
-            }
+        if ready.priority {
+            stamping::take_departure(peer, &mut self.cards, &self.clock, &self.keeper);
         }
-        if !ready.readable && !ready.closed {
-            return;
-        }
+        let reads = ready.closed || (ready.readable && stamping::may_read(peer, &self.cards, monotonic()));
+        let Some(socket) = peer.socket.as_ref().filter(|_| reads) else { return };
         let count = match self.batch.receive(socket) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -314,7 +302,8 @@ impl Daemon {
             let Some(datagram) = self.batch.datagram(number) else { continue };
             peer.received = peer.received.wrapping_add(1);
             let stamp = datagram.received_ns.unwrap_or_else(sys::clock::realtime_ns);
-            let at = self.clock.at(stamp);
+            let ipv4 = peer.address.is_ipv4();
+            let (at, by) = stamping::arrival(&datagram, ipv4, &mut self.cards, &self.clock, &self.keeper);
             let mode = datagram.data.first().map_or(0, |first| first & 7);
             if mode == MODE_CLIENT || (mode == MODE_SYMMETRIC_ACTIVE && !peer.line.symmetric) {
                 // The source is a client too, and asks from the port at which it is asked.
@@ -339,6 +328,11 @@ impl Daemon {
                     peer.client.receive_as_peer(monotonic(), bytes, at.0, scale)
                 }),
             };
+            if matches!(found, Ok(_) | Err(ReplyError::Measured)) {
+                peer.received_by = by;
+                peer.card_received_count =
+                    peer.card_received_count.wrapping_add(u32::from(by == StampedBy::Card));
+            }
             match found {
                 // A source that is this daemon would lead it nowhere.
                 Ok(_) if own_port == Some(peer.address.port()) && peer.local == Some(peer.address.ip()) => {

@@ -27,8 +27,8 @@ impl Daemon {
         });
         let tested = peer.screening.test(&exchange, path);
         let used = peer.screening.poll_ended(tested.ok());
-        let sent = if peer.kernel_sent { 'K' } else { 'D' };
-        let stamped = Stamped { sent, received: 'K', interleaved: one.interleaved };
+        let (sent, received) = (peer.sent_by.letter(), peer.received_by.letter());
+        let stamped = Stamped { sent, received, interleaved: one.interleaved };
         let (address, poll) = (peer.address.ip(), peer.client.poll());
         let written = self.records.measurement(address, poll, one, stamped, tested.err());
         self.record_failed(written);
@@ -160,6 +160,7 @@ impl Daemon {
         }
         self.refclocks.iter_mut().for_each(|one| one.shift(nanos));
         self.rtc.iter_mut().for_each(|one| one.core.shift(nanos));
+        self.cards.shift(nanos);
     }
 }
 

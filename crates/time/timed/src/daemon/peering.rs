@@ -1,6 +1,7 @@
 //! Symmetric associations in the loop: a socket that stays open at the server's port, and packets that tell our time.
 
 use super::Daemon;
+use crate::hardware::StampedBy;
 use crate::peers::Peer;
 use ntp_proto::{LocalScale, ReferenceId};
 use std::io;
@@ -23,7 +24,7 @@ impl Daemon {
             let socket = peer.socket.as_ref().ok_or(io::ErrorKind::NotConnected)?;
             // What the peer's host refused before is told by the first call after it.
             socket.send(&packet).or_else(|_| socket.send(&packet))?;
-            (peer.sent, peer.kernel_sent) = (left, false);
+            (peer.sent, peer.sent_by, peer.sent_bytes) = (left, StampedBy::Daemon, packet.len());
             Ok(())
         });
         self.asked(index, outcome, now);

@@ -33,6 +33,7 @@ impl Daemon {
     pub(super) fn forget_readings(&mut self) {
         self.refclocks.iter_mut().for_each(RefClock::forget);
         self.rtc.iter_mut().for_each(|one| one.core.forget());
+        self.cards.forget();
     }
 
     /// Samples have come by a descriptor.

@@ -20,7 +20,7 @@ impl Pps {
     pub(super) fn open(path: &Path, clear: bool) -> io::Result<Self> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         // The edges to stamp are set through a descriptor that is open for writing.
-        let device = File::options().read(true).write(true).open(path).map_err(named)?;
+        let device = sys::file::open_device(path, true).map_err(named)?;
         sys::pps::set_up(&device, clear).map_err(named)?;
         let sequence = sys::pps::last(&device, clear).map_err(named)?.map(|pulse| pulse.sequence);
         Ok(Self { device, clear, sequence })

@@ -219,16 +219,9 @@ fn a_missing_real_time_clock_is_told() {
 
     let folder = TempDir::new();
     let output = chronyd(under_test(), folder.path())
-        .args([
-            "-d",
-            "rtcsync",
-            "rtcfile /tmp/rtc",
-            "port 0",
-            "cmdport 0",
-            "user root",
-            "bindcmdaddress /",
-            "pidfile /",
-        ])
+        .args(["-d", "rtcsync", "rtcfile /tmp/rtc", "port 0", "cmdport 0", "user root"])
+        .arg(format!("bindcmdaddress {}", folder.join("s").display()))
+        .arg(format!("pidfile {}", folder.join("p").display()))
         .output()
         .expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -256,4 +249,58 @@ fn the_clock_process_takes_a_real_time_clock() {
         line.read_exact(&mut reply).expect("it answers");
         assert_eq!(reply[..8], expected.to_ne_bytes(), "{date}");
     }
+}
+
+/// Goal: `tempcomp` compensates by both forms of its curve, logs it in chrony's columns, says when it cannot, and ends with a file of
+/// points that is none. Method: what the log file has is what the program under test made of the sensor's values.
+#[test]
+fn a_temperature_is_compensated() {
+    let check = |curve: &str, sensor: &str, compensation: f64| {
+        let folder = TempDir::new();
+        folder.write("sensor", sensor);
+        folder.write("points", "20000 1.0\n21000 0.64\n22000 0.36\n");
+        let daemon = Daemon::start_in(
+            folder,
+            &format!("tempcomp {{dir}}/sensor 0.1 {curve}\nlogdir {{dir}}\nlog tempcomp\nport 0\n"),
+            &[],
+        );
+        let log = || std::fs::read_to_string(daemon.folder.join("tempcomp.log")).unwrap_or_default();
+        assert!(eventually(PATIENCE, || log().lines().count() > 4), "{}\n{}", log(), daemon.log());
+        let text = log();
+        assert!(text.contains("   Date (UTC) Time        Temp.       Comp."), "{text}");
+        let line = text.lines().nth(4).expect("a line");
+        assert_eq!(line.len(), 43, "{line:?}");
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let number = |index: usize| words[index].parse::<f64>().expect("a number");
+        assert!((number(2) - sensor.trim().parse::<f64>().expect("a number")).abs() < 0.5, "{line}");
+        // The stock daemon says what its kernel's resolution left of it.
+        assert!((number(3) - compensation).abs() < 1e-3, "{line}");
+    };
+    check("26000 0.5 0.000183 0", "27000\n", 0.683);
+    check("{dir}/points", "21500", 0.5);
+    let folder = TempDir::new();
+    folder.write("sensor", "99000");
+    let daemon = Daemon::start_in(folder, "tempcomp {dir}/sensor 0.1 0 0 1 0\nport 0\n", &[]);
+    let said = |what: &str| eventually(PATIENCE, || daemon.log().contains(what));
+    assert!(
+        said("Temperature compensation of 99000.000 ppm exceeds sanity limit of 10.0"),
+        "{}",
+        daemon.log()
+    );
+    daemon.folder.write("sensor", "");
+    // Ours said once that it is of no use.
+    if under_test() == Side::Stock {
+        assert!(said("Could not read temperature from"), "{}", daemon.log());
+    }
+    let folder = TempDir::new();
+    let points = folder.write("points", "20000 1.0\n");
+    let output = chronyd(under_test(), folder.path())
+        .args(["-d", "port 0", "cmdport 0", "user root"])
+        .arg(format!("tempcomp /dev/null 1 {}", points.display()))
+        .arg(format!("bindcmdaddress {}", folder.join("s").display()))
+        .arg(format!("pidfile {}", folder.join("p").display()))
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("points"), "{said}");
 }

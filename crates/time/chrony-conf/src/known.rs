@@ -9,7 +9,6 @@ pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
     ("ntpsigndsocket", "replies are not signed for Samba"),
     ("ptpdomain", "there is no NTP over PTP"),
     ("ptpport", "there is no NTP over PTP"),
-    ("tempcomp", "the temperature is not read"),
 ];
 
 /// Options of `server`, `pool` and `peer` without which a source is measured as well.
@@ -22,8 +21,7 @@ pub(crate) const OPTIONS_REFUSED: &[(&str, &str)] = &[];
 pub(crate) const LOCAL_NOT_ACTED_ON: &[(&str, &str)] = &[];
 
 /// Log files that are not written, with what is there in their place.
-pub(crate) const LOGS_NOT_WRITTEN: &[(&str, &str)] =
-    &[("tempcomp", "tempcomp.log is not written: the temperature is not read")];
+pub(crate) const LOGS_NOT_WRITTEN: &[(&str, &str)] = &[];
 
 /// Directives that chrony itself gave up: it warns, and so do we.
 pub(crate) const OBSOLETE: &[&str] =

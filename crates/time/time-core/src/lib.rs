@@ -28,6 +28,7 @@ mod selection;
 mod sim;
 mod smoothing;
 mod source;
+mod temperature;
 mod timekeeper;
 mod timeline;
 
@@ -47,6 +48,7 @@ pub use selection::{Candidate, Interval, NoSelection, SelectionSettings, Verdict
 pub use sim::{SimClock, SimPath, SimRandom};
 pub use smoothing::{Smoothing, SmoothingSettings, SmoothingState};
 pub use source::{Exchange, Source, SourceSettings, SourceStatistics};
+pub use temperature::{COMPENSATION_MAX, PointsError, TemperatureCurve, TemperaturePoints};
 pub use timekeeper::{
     Event, HistorySample, LeapStatus, SourceId, SourceState, Timekeeper, TimekeeperSettings, Tracking,
 };

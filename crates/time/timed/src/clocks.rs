@@ -20,6 +20,8 @@ pub(crate) enum DaemonClock {
         frequency: f64,
         /// What the oscillator needs by itself, s/s.
         rest: f64,
+        /// What the temperature makes it gain, s/s (`tempcomp`): taken off beneath every correction.
+        compensation: f64,
     },
     /// The kernel's with corrections that only we know of (`-x`): the kernel's is never touched.
     Virtual(VirtualClock),
@@ -34,6 +36,7 @@ pub(crate) struct VirtualClock {
     ours: i64,
     frequency: f64,
     rest: f64,
+    compensation: f64,
     /// Who is asked as if it were the kernel's (`--split`), and does nothing.
     rehearsal: Option<Box<dyn Holder>>,
 }
@@ -75,7 +78,7 @@ impl DaemonClock {
     /// Takes charge of the kernel's clock: its own loops are switched off and the correction in force is kept.
     pub(crate) fn kernel(mut holder: Box<dyn Holder>) -> Result<Self, ClockError> {
         let frequency = holder.take_over().map_err(refused)?.ppm() * 1e-6;
-        Ok(Self::Kernel { holder, frequency, rest: frequency })
+        Ok(Self::Kernel { holder, frequency, rest: frequency, compensation: 0.0 })
     }
 
     /// A clock beside the kernel's, with the kernel's present time.
@@ -84,7 +87,14 @@ impl DaemonClock {
             holder.take_over().map_err(refused)?;
         }
         let now = sys::clock::realtime_ns();
-        Ok(Self::Virtual(VirtualClock { kernel: now, ours: now, frequency: 0.0, rest: 0.0, rehearsal }))
+        Ok(Self::Virtual(VirtualClock {
+            kernel: now,
+            ours: now,
+            frequency: 0.0,
+            rest: 0.0,
+            compensation: 0.0,
+            rehearsal,
+        }))
     }
 
     fn holder(&mut self) -> Option<&mut dyn Holder> {
@@ -110,6 +120,25 @@ impl DaemonClock {
     /// Tells the kernel of a leap second at the end of this day: 1, -1 or 0; and of TAI minus UTC.
     pub(crate) fn tell_leap(&mut self, direction: i32, tai_offset: Option<i32>) -> Result<(), ClockError> {
         self.holder().map_or(Ok(()), |holder| holder.set_leap(direction, tai_offset)).map_err(refused)
+    }
+
+    /// The temperature makes the oscillator gain `gains` s/s: from now on that is taken off beneath every correction, so that the
+    /// rest of the daemon sees a steadier oscillator.
+    pub(crate) fn compensate(&mut self, gains: f64) -> Result<(), ClockError> {
+        let wanted = self.frequency();
+        let before = std::mem::replace(self.compensation_mut(), gains);
+        let done = self.set_frequency(wanted);
+        if done.is_err() {
+            *self.compensation_mut() = before;
+        }
+        done.map(drop)
+    }
+
+    fn compensation_mut(&mut self) -> &mut f64 {
+        match self {
+            Self::Kernel { compensation, .. } => compensation,
+            Self::Virtual(clock) => &mut clock.compensation,
+        }
     }
 
     /// Sets the real-time clock; none where this daemon sets no clock.
@@ -171,27 +200,29 @@ impl Clock for DaemonClock {
 
     fn frequency(&self) -> f64 {
         match self {
-            Self::Kernel { frequency, .. } => *frequency,
-            Self::Virtual(clock) => clock.frequency,
+            Self::Kernel { frequency, compensation, .. } => *frequency + compensation,
+            Self::Virtual(clock) => clock.frequency + clock.compensation,
         }
     }
 
     fn set_frequency(&mut self, wanted: f64) -> Result<f64, ClockError> {
-        let words = Words::new(wanted * 1e6);
+        let words = |frequency: f64, compensation: f64| Words::new((frequency - compensation) * 1e6);
         match self {
-            Self::Kernel { holder, frequency, rest } => {
-                holder.set_frequency(words, Words::new(*rest * 1e6)).map_err(refused)?;
-                *frequency = words.ppm() * 1e-6;
-                return Ok(*frequency);
+            Self::Kernel { holder, frequency, rest, compensation } => {
+                let set = words(wanted, *compensation);
+                holder.set_frequency(set, words(*rest, *compensation)).map_err(refused)?;
+                *frequency = set.ppm() * 1e-6;
+                return Ok(*frequency + *compensation);
             }
             Self::Virtual(clock) => {
                 if let Some(holder) = &mut clock.rehearsal {
-                    holder.set_frequency(words, Words::new(clock.rest * 1e6)).map_err(refused)?;
+                    let rest = words(clock.rest, clock.compensation);
+                    holder.set_frequency(words(wanted, clock.compensation), rest).map_err(refused)?;
                 }
                 let kernel = sys::clock::realtime_ns();
                 clock.ours = clock.at(kernel).0;
                 clock.kernel = kernel;
-                clock.frequency = wanted;
+                clock.frequency = wanted - clock.compensation;
             }
         }
         Ok(wanted)
@@ -233,6 +264,7 @@ mod tests {
             ours,
             frequency,
             rest: 0.0,
+            compensation: 0.0,
             rehearsal: None,
         };
         let check =
@@ -241,5 +273,25 @@ mod tests {
         let clock = clock(2_000_000, 5_000_000, 1e-3);
         check(&clock, 3_000_000, 6_001_000);
         check(&clock, 1_000_000, 3_999_000);
+    }
+
+    /// Goal: what the temperature does is taken off beneath the corrections: they stay what they were, and the clock's rate, the
+    /// one that it is left with too, is smaller by it.
+    #[test]
+    fn a_temperature_is_taken_off_beneath_the_corrections() {
+        let mut clock = DaemonClock::beside(None).expect("it exists only here");
+        assert_eq!(clock.set_frequency(10e-6), Ok(10e-6));
+        clock.compensate(3e-6).expect("it exists only here");
+        let check = |clock: &DaemonClock, corrections: f64, rate: f64| {
+            assert!((clock.frequency() - corrections).abs() < 1e-15, "{clock:?}");
+            assert!((clock.map().frequency - rate).abs() < 1e-15, "{clock:?}");
+        };
+        check(&clock, 10e-6, 7e-6);
+        clock.set_frequency(-5e-6).expect("set");
+        check(&clock, -5e-6, -8e-6);
+        clock.compensate(-2e-6).expect("set");
+        check(&clock, -5e-6, -3e-6);
+        clock.compensate(0.0).expect("set");
+        check(&clock, -5e-6, -5e-6);
     }
 }

@@ -199,6 +199,7 @@ fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
         (logs.selection, Kind::Selection),
         (logs.refclocks, Kind::RefClocks),
         (logs.rtc, Kind::Rtc),
+        (logs.tempcomp, Kind::Temperature),
     ];
     // chrony-conf says all this with its place at the start; the log keeps it.
     warnings.extend(settings.waiting());

@@ -16,6 +16,7 @@ mod rtc;
 mod securing;
 mod stamping;
 mod start;
+mod temperature;
 
 use initial::Initial;
 pub(crate) use securing::PeerNts;
@@ -130,6 +131,8 @@ pub(crate) struct Daemon {
     stopping: Option<ExitCode>,
     /// Of `initstepslew`, before the usual sources.
     initial: Option<Initial>,
+    /// `tempcomp`.
+    temperature: Option<temperature::Temperature>,
     /// `rtcfile`.
     rtc: Option<crate::rtc::Rtc>,
     /// Of `mailonchange`.
@@ -217,6 +220,7 @@ impl Daemon {
         }
         let rtc_read = options.set_from_rtc
             && process::set_from_rtc(&config.settings, real_time_clock.as_mut(), &mut clock, &mut log);
+        let temperature = temperature::Temperature::new(&config.settings)?;
         let settings = TimekeeperSettings { selection: config.selection, discipline: config.discipline };
         let keeper = Timekeeper::new(settings, &mut clock).map_err(|error| error.to_string())?;
         let now = monotonic();
@@ -273,6 +277,7 @@ impl Daemon {
             stepped_by_others: false,
             stopping: None,
             initial: None,
+            temperature,
             rtc: real_time_clock,
             mail: mail::MailOnChange::new(layout, now),
             sets_once,
@@ -510,6 +515,7 @@ impl Daemon {
             .chain(self.securing_deadline())
             .chain(until_leap)
             .chain(self.initial_deadline())
+            .chain(self.temperature.as_ref().map(temperature::Temperature::deadline))
             .chain(self.rtc.as_ref().and_then(crate::rtc::Rtc::deadline))
             .chain(self.ends_at);
         deadlines.min().map_or(WAIT_MAX, |at| at.saturating_sub(now)).min(WAIT_MAX)
@@ -585,6 +591,7 @@ impl Daemon {
         self.cards.read_due(now, &self.clock, &self.keeper);
         self.initial_due(now);
         self.rtc_due(now);
+        self.temperature_due(now);
         self.resolve(now);
         self.securing_due(now);
         // One a round, the longest overdue first.

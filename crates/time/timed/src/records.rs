@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     RefClocks,
     /// `rtc.log`.
     Rtc,
+    /// `tempcomp.log`.
+    Temperature,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Self::Selection => "selection",
             Self::RefClocks => "refclocks",
             Self::Rtc => "rtc",
+            Self::Temperature => "tempcomp",
         }
     }
 
@@ -47,6 +50,7 @@ impl Kind {
             Self::Selection => {
                 "   Date (UTC) Time     IP Address   S EOpts Reach Score Last sample  Low end   High end"
             }
+            Self::Temperature => "   Date (UTC) Time        Temp.       Comp.",
             Self::Rtc => "   Date (UTC) Time   RTC fast (s) Val   Est fast (s)   Slope (ppm)  Ns  Nr Meas",
             Self::RefClocks => {
                 "   Date (UTC) Time         Refid  DP L P  Raw offset   Cooked offset      Disp."
@@ -309,6 +313,17 @@ impl Records {
             ),
         };
         self.write(Kind::RefClocks, &line)
+    }
+
+    /// A temperature, and what the oscillator gains there, s/s.
+    pub(crate) fn temperature(&mut self, at: i64, temperature: f64, gains: f64) -> std::io::Result<()> {
+        if !self.wants(Kind::Temperature) {
+            return Ok(());
+        }
+        let (date, time) = utc(at);
+        let line =
+            format!("{date} {time} {:>11} {:>11}", c_exponent(temperature, 4), c_exponent(gains * 1e6, 4));
+        self.write(Kind::Temperature, &line)
     }
 
     /// A reading of the real-time clock.

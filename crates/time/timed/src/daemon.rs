@@ -541,12 +541,12 @@ impl Daemon {
             return;
         }
         self.epoch = epoch;
+        if self.was_leap(jump) {
+            return;
+        }
         if jump.abs() < JUMP_MIN_NANOS {
             self.stepped_by_others = true;
             self.tell_kernel();
-            return;
-        }
-        if self.was_leap(jump) {
             return;
         }
         self.log.say(&Happened::Jumped { seconds: jump as f64 * 1e-9 });
@@ -654,6 +654,7 @@ impl Daemon {
                     }
                     self.mail_change(offset);
                     self.local_gate.updated(monotonic());
+                    self.look_for_leap(monotonic());
                     self.record_tracking();
                 }
                 Event::Doubted { offset } => {

@@ -18,6 +18,8 @@ const TABLE_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
 const ZONES: &str = "/usr/share/zoneinfo";
 /// A jump of the kernel's clock that is its leap second's differs from one second by no more, in nanoseconds.
 const JUMP_TOLERANCE: i64 = 100_000_000;
+/// The loop wakes every second: a jump is noticed no later than this after it, in seconds.
+const NOTICED_WITHIN: i64 = 5;
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400;
 
@@ -201,16 +203,12 @@ impl Daemon {
 
     /// Whether the kernel's clock jumped by the leap second that it was told of; the estimates follow then.
     pub(super) fn was_leap(&mut self, jump: i64) -> bool {
-        let expected = match self.leap.status {
-            LeapStatus::Insert => -SECOND,
-            LeapStatus::Delete => SECOND,
-            LeapStatus::Normal => return false,
-        };
-        if self.leap.mode != LeapSecondMode::System || (jump - expected).abs() > JUMP_TOLERANCE {
+        let now = self.local_now().0.div_euclid(SECOND);
+        if self.leap.mode != LeapSecondMode::System {
             return false;
         }
-        let now = self.local_now();
-        self.leap_is_over(now.0.div_euclid(SECOND));
+        let Some(expected) = kernels_leap(self.leap.status, jump, now) else { return false };
+        self.leap_is_over(now);
         let moved = self.clock.kernel_was_moved(jump);
         self.forget_readings();
         let events = self.keeper.leap_second(expected as f64 * 1e-9, moved, &mut self.clock);
@@ -304,7 +302,44 @@ impl Daemon {
     }
 }
 
+/// By how many nanoseconds the kernel's leap second moved the clock, if `jump` is that; `now` is in seconds since the Unix epoch.
+fn kernels_leap(status: LeapStatus, jump: i64, now: i64) -> Option<i64> {
+    let expected = match status {
+        LeapStatus::Insert => -SECOND,
+        LeapStatus::Delete => SECOND,
+        LeapStatus::Normal => return None,
+    };
+    let from_midnight = (now + DAY / 2).rem_euclid(DAY) - DAY / 2;
+    let is_leap = (jump - expected).abs() <= JUMP_TOLERANCE && from_midnight.abs() <= NOTICED_WITHIN;
+    is_leap.then_some(expected)
+}
+
 /// A zone's file; a path may be given too.
 fn zone_path(zone: &str) -> PathBuf {
     if zone.starts_with('/') { PathBuf::from(zone) } else { Path::new(ZONES).join(zone) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a jump is the kernel's leap second when one was announced, the clock moved by it, and it is midnight; any other jump
+    /// is somebody's step.
+    #[test]
+    fn a_leap_second_is_told_from_a_step() {
+        const MIDNIGHT: i64 = 1_798_761_600;
+        for (status, jump, now, expected) in [
+            (LeapStatus::Insert, -SECOND, MIDNIGHT - 1, Some(-SECOND)),
+            (LeapStatus::Insert, -SECOND + 6_000_000, MIDNIGHT, Some(-SECOND)),
+            (LeapStatus::Delete, SECOND - 6_000_000, MIDNIGHT + 1, Some(SECOND)),
+            (LeapStatus::Normal, -SECOND, MIDNIGHT, None),
+            (LeapStatus::Insert, SECOND, MIDNIGHT, None),
+            (LeapStatus::Delete, -SECOND, MIDNIGHT, None),
+            (LeapStatus::Insert, -SECOND / 2, MIDNIGHT, None),
+            (LeapStatus::Insert, -SECOND, MIDNIGHT - 3_600, None),
+            (LeapStatus::Insert, -SECOND, MIDNIGHT + 6, None),
+        ] {
+            assert_eq!(kernels_leap(status, jump, now), expected, "{status:?} {jump} {now}");
+        }
+    }
 }

@@ -196,6 +196,8 @@ impl Daemon {
                 self.forget_requests();
                 self.log.say(&Happened::Stepped { seconds });
                 self.handle(events);
+                // Whoever steps the kernel's clock makes it unsynchronised; this step was the right time's own.
+                self.tell_kernel();
             }
             Err(error) => self.log.say(&Happened::ClockFailed { why: error.to_string() }),
         }

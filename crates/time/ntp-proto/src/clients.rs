@@ -17,6 +17,8 @@ const MEAN_GAIN: f32 = 0.25;
 /// Intervals above this many seconds say nothing of how often a client asks.
 const INTERVAL_MAX: f32 = 1e6;
 
+/// A client that asks this many times as often when it is not answered gets most answers all the same.
+const LOUDER: f32 = 2.0;
 /// Shorter ones count as this, in seconds: 0 means that there is none.
 const INTERVAL_MIN: f32 = 1e-6;
 
@@ -65,20 +67,26 @@ pub struct ClientAccount {
     pub drops: u32,
     tokens: f32,
     mean: f32,
-    limited_mean: f32,
+    dropped_mean: f32,
     last_part: u16,
-    limited: bool,
+    /// The last request was not answered.
+    dropped: bool,
 }
 
 impl ClientAccount {
-    /// The mean interval between requests, log2 seconds; none with fewer than two of them.
+    /// The mean interval from a request that was answered to the next one, log2 seconds; none without such.
     pub fn interval(&self) -> Option<i8> {
         exponent(self.mean)
     }
 
-    /// The mean interval since the rate was limited, log2 seconds; none where it was not.
+    /// The mean interval from a request that was not answered for the rate to the next one, log2 seconds; none without such.
     pub fn limited_interval(&self) -> Option<i8> {
-        exponent(self.limited_mean)
+        exponent(self.dropped_mean)
+    }
+
+    /// It asks more often when it gets no answer: silence makes more traffic than answers do.
+    fn asks_louder(&self) -> bool {
+        self.dropped_mean > 0.0 && self.dropped_mean * LOUDER < self.mean
     }
 
     /// Seconds since the last request; none without one.
@@ -87,7 +95,7 @@ impl ClientAccount {
     }
 
     /// Counts a request.
-    fn hit(&mut self, now: Moment, limit: Option<&RateLimit>, random: u64) -> Treatment {
+    fn hit(&mut self, now: Moment, limit: Option<&RateLimit>, random: u64, is_ntp: bool) -> Treatment {
         let first = self.hits == 0;
         let parts = i64::from(now.part) - i64::from(self.last_part);
         let elapsed = i64::from(now.ticks.wrapping_sub(self.last)) * i64::from(PARTS_PER_TICK) + parts;
@@ -97,11 +105,13 @@ impl ClientAccount {
         if !first && elapsed < INTERVAL_MAX {
             let interval = elapsed.max(INTERVAL_MIN);
             let blend = |mean: f32| if mean == 0.0 { interval } else { mean + (interval - mean) * MEAN_GAIN };
-            self.mean = blend(self.mean);
-            if self.limited {
-                self.limited_mean = blend(self.limited_mean);
+            if self.dropped {
+                self.dropped_mean = blend(self.dropped_mean);
+            } else {
+                self.mean = blend(self.mean);
             }
         }
+        self.dropped = false;
         let Some(limit) = limit else { return Treatment::Answer };
         let burst = f32::from(limit.burst.max(1));
         let earned = elapsed * (-f32::from(limit.interval)).exp2();
@@ -110,15 +120,18 @@ impl ClientAccount {
             self.tokens -= 1.0;
             return Treatment::Answer;
         }
-        self.limited = true;
         let one_of = |bits: u8, from: u32| random >> from & ((1 << bits.min(16)) - 1) == 0;
-        if one_of(limit.leak, 0) {
+        if one_of(limit.leak, 0) != (is_ntp && self.asks_louder()) {
             // It counts like any other answer.
             self.tokens = 0.0;
             return Treatment::Answer;
         }
+        if limit.kod > 0 && one_of(limit.kod, 32) {
+            return Treatment::Kiss;
+        }
         self.drops = self.drops.saturating_add(1);
-        if limit.kod > 0 && one_of(limit.kod, 32) { Treatment::Kiss } else { Treatment::Drop }
+        self.dropped = true;
+        Treatment::Drop
     }
 }
 
@@ -222,7 +235,7 @@ impl ClientTable {
             Service::NtsKe => nts_ke,
             Service::Command => command,
         };
-        account.hit(now, limit, random ^ random >> 31)
+        account.hit(now, limit, random ^ random >> 31, service == Service::Ntp)
     }
 
     /// The client's accounts: a new one takes a free place, room that the table may still grow by, or the place of who has been
@@ -367,7 +380,7 @@ mod tests {
                 );
             }
             let record = (0..table.places()).find_map(|at| table.client(at)).expect("it is there");
-            assert_eq!(record.account(Service::Ntp).drops, seen[1] + seen[2]);
+            assert_eq!(record.account(Service::Ntp).drops, seen[2]);
             assert_eq!(record.account(Service::Ntp).hits, requests);
         };
         let limit = RateLimit { interval: 3, burst: 8, leak: 2, kod: 0 };
@@ -379,6 +392,29 @@ mod tests {
         check(kissing, Duration::ZERO, 4008, [208..=320, 1700..=2050, 1700..=2050]);
         let quick = RateLimit { interval: -10, burst: 1, leak: 4, kod: 0 };
         check(quick, Duration::from_micros(977), 1000, [1000..=1000, 0..=0, 0..=0]);
+    }
+
+    /// Goal: a client that asks more often when it hears nothing is answered mostly, since silence would cost more; one that asks as
+    /// often whatever comes is not.
+    #[test]
+    fn silence_is_not_kept_where_it_makes_more_traffic() {
+        let limit = RateLimit { interval: 6, burst: 1, leak: 3, kod: 0 };
+        let answered = |patient: Duration, hasty: Duration, service: Service| {
+            let mut table = ClientTable::new(1 << 16, 7);
+            let mut now = Duration::ZERO;
+            let treatments: Vec<Treatment> = (0..1000)
+                .map(|_| {
+                    let treatment = table.hit(address(1), service, now, Some(&limit));
+                    now += if treatment == Treatment::Answer { patient } else { hasty };
+                    treatment
+                })
+                .collect();
+            treatments.iter().filter(|one| **one == Treatment::Answer).count()
+        };
+        let (slow, quick) = (Duration::from_secs(16), Duration::from_secs(2));
+        assert!(answered(slow, quick, Service::Ntp) > 800);
+        assert!(answered(slow, quick, Service::Command) < 300);
+        assert!(answered(quick, quick, Service::Ntp) < 300);
     }
 
     /// Goal: a million addresses cost no more memory than the limit, and who asks again and again stays in the table among

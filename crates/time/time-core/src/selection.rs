@@ -182,10 +182,11 @@ fn is_early(candidates: &[Candidate], verdicts: &[Verdict], voting: &[usize]) ->
 fn admit(one: &Candidate, settings: &SelectionSettings) -> Verdict {
     match one.interval {
         None => Verdict::Unselectable,
+        // Jitter makes the distance large too: the reason is told, not what follows from it.
+        Some(_) if one.sigma > settings.jitter_max => Verdict::Jittery,
         Some(interval) if interval.distance.is_nan() || interval.distance > settings.distance_max => {
             Verdict::Distant
         }
-        Some(_) if one.sigma > settings.jitter_max => Verdict::Jittery,
         Some(_) => Verdict::NotCombined,
     }
 }
@@ -285,6 +286,7 @@ mod tests {
         check(&[source(0.0, 9.0)], &[Distant], none(0));
         check(&[source(0.0, f64::NAN)], &[Distant], none(0));
         check(&[Candidate { sigma: 2.0, ..source(0.0, 0.1) }], &[Jittery], none(0));
+        check(&[Candidate { sigma: 2.0, ..source(0.0, 9.0) }], &[Jittery], none(0));
         check(
             &[source(0.0, 0.01), source(0.005, 0.011), source(1.0, 0.01)],
             &[Selected, Combined, Falseticker],

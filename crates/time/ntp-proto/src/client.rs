@@ -81,6 +81,8 @@ pub struct Client {
     dismissed: Option<KissCode>,
     burst_requests: u8,
     burst_good: u8,
+    /// A reply that took longer does not end the burst, in seconds.
+    burst_delay_max: f64,
     pending: Option<Pending>,
     previous: Option<Previous>,
     last_reply: NtpTimestamp,
@@ -127,6 +129,7 @@ impl Client {
             dismissed: None,
             burst_requests: 0,
             burst_good: 0,
+            burst_delay_max: f64::INFINITY,
             pending: None,
             previous: None,
             last_reply: NtpTimestamp::UNKNOWN,
@@ -270,7 +273,8 @@ impl Client {
             self.begin_burst(BURST_GOOD - 1, BURST_REQUESTS_MAX - 1);
             self.next = Some(pending.sent_at + BURST_INTERVAL);
         } else if self.burst_good > 0 {
-            self.burst_good -= 1;
+            let slow = measurement.as_ref().is_ok_and(|one| one.delay > self.burst_delay_max);
+            self.burst_good -= u8::from(!slow);
             if self.burst_good == 0 {
                 self.burst_requests = 0;
                 self.next = self.online.then(|| pending.sent_at + self.interval());

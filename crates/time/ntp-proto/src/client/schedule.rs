@@ -77,6 +77,7 @@ impl Client {
     pub(super) fn begin_burst(&mut self, good: u8, requests: u8) {
         self.burst_good = good.min(BURST_REQUESTS_MAX);
         self.burst_requests = requests.min(BURST_REQUESTS_MAX);
+        self.burst_delay_max = f64::INFINITY;
     }
 
     /// A burst from `now` on, until `good` replies came or `requests` were sent. A peer is not asked in bursts: it would take each
@@ -86,6 +87,12 @@ impl Client {
             self.begin_burst(good, requests);
             self.next = Some(now);
         }
+    }
+
+    /// A burst until one reply came that took at most `delay_max`, in seconds, or `requests` were sent.
+    pub fn burst_until_quick(&mut self, now: Duration, requests: u8, delay_max: f64) {
+        self.burst(now, 1, requests);
+        self.burst_delay_max = delay_max;
     }
 
     /// Asks at `now`, whatever the schedule.

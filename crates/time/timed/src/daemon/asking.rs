@@ -13,7 +13,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use sys::poll::Readiness;
-use time_core::{LocalTime, NoSelection, SourceId};
+use time_core::{LocalTime, NoSelection, Path, SourceId};
 
 /// Requests to a source after which, when nothing was ever selected, that is told: what the reach register holds.
 const REQUESTS_BEFORE_TOLD: u64 = 8;
@@ -205,8 +205,9 @@ impl Daemon {
             return;
         }
         self.end_poll_unanswered(index);
+        let path = self.peers.get(index).map(|peer| self.path(peer.id, self.local_now())).unwrap_or_default();
         let Some(peer) = self.peers.get_mut(index) else { return };
-        start_automatic_burst(peer, now);
+        start_automatic_burst(peer, now, path);
         peer.answered = false;
         let random = [sys::random::u64(), sys::random::u64()];
         if peer.line.symmetric {
@@ -380,12 +381,16 @@ impl Daemon {
     }
 }
 
-/// `burst`: up to four requests where the interval leaves room, until one is answered (`chrony.conf(5)`).
-fn start_automatic_burst(peer: &mut Peer, now: Duration) {
+/// `burst`: up to four requests where the interval leaves room, until one is answered as quickly as usual (`chrony.conf(5)`).
+fn start_automatic_burst(peer: &mut Peer, now: Duration, path: Path) {
     /// Requests of such a burst, at most.
     const AUTOMATIC_REQUESTS_MAX: u8 = 4;
     let room = peer.client.poll() - peer.line.treatment.poll_min;
     if peer.line.options.burst && !peer.client.in_burst() && room > 0 {
-        peer.client.burst(now, 1, AUTOMATIC_REQUESTS_MAX.min(1 << room.min(2)));
+        // What chronyd throws away by its usual maxdelaydevratio, and we only weigh little, is worth another try.
+        let ratio = peer.line.options.maxdelaydevratio;
+        let usual = path.delay_min.filter(|_| ratio > 0.0 && path.deviation > 0.0);
+        let delay_max = usual.map_or(f64::INFINITY, |least| least + 2.0 * ratio * path.deviation);
+        peer.client.burst_until_quick(now, AUTOMATIC_REQUESTS_MAX.min(1 << room.min(2)), delay_max);
     }
 }

@@ -18,13 +18,9 @@ impl Daemon {
         let Some(peer) = self.peers.get_mut(index) else { return };
         peer.answered = true;
         let exchange = exchange(peer, one);
-        let filter = self.keeper.source(peer.id).map(time_core::Source::filter);
-        let statistics = self.keeper.statistics(peer.id, LocalTime(one.received));
-        // Few samples lie on their line, and an old line is far from the truth.
-        let path = filter.map_or_else(Path::default, |filter| Path {
-            delay_min: filter.delay_min(),
-            deviation: statistics.map_or(0.0, |all| all.deviation.max(all.offset_sigma)),
-        });
+        let id = peer.id;
+        let path = self.path(id, LocalTime(one.received));
+        let Some(peer) = self.peers.get_mut(index) else { return };
         let tested = peer.screening.test(&exchange, path);
         let used = peer.screening.poll_ended(tested.ok());
         let (sent, received) = (peer.sent_by.letter(), peer.received_by.letter());
@@ -33,6 +29,17 @@ impl Daemon {
         let written = self.records.measurement(address, poll, one, stamped, tested.err());
         self.record_failed(written);
         self.use_exchange(index, used);
+    }
+
+    /// What is known of the path to a source.
+    pub(super) fn path(&self, id: SourceId, now: LocalTime) -> Path {
+        let filter = self.keeper.source(id).map(time_core::Source::filter);
+        let statistics = self.keeper.statistics(id, now);
+        // Few samples lie on their line, and an old line is far from the truth.
+        filter.map_or_else(Path::default, |filter| Path {
+            delay_min: filter.delay_min(),
+            deviation: statistics.map_or(0.0, |all| all.deviation.max(all.offset_sigma)),
+        })
     }
 
     /// Hands an exchange to the timekeeper; none: the source answered, and that is all.

@@ -3,13 +3,8 @@
 
 /// Directives, with what we do instead. A line with one of them is read (a mistake in it is an error), and a warning says
 /// that it has no effect: a configuration that works with chrony works here, and its author knows what is different.
-pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[
-    ("broadcast", "nothing is broadcast"),
-    ("clockprecision", "the clock's precision is measured"),
-    ("ntpsigndsocket", "replies are not signed for Samba"),
-    ("ptpdomain", "there is no NTP over PTP"),
-    ("ptpport", "there is no NTP over PTP"),
-];
+pub(crate) const NOT_ACTED_ON: &[(&str, &str)] =
+    &[("ptpdomain", "there is no NTP over PTP"), ("ptpport", "there is no NTP over PTP")];
 
 /// Options of `server`, `pool` and `peer` without which a source is measured as well.
 pub(crate) const OPTIONS_NOT_ACTED_ON: &[&str] = &["extfield"];

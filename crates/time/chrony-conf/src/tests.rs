@@ -232,6 +232,12 @@ fn mistakes_are_told() {
     );
     check("rtcfile", &["rtcfile lacks a path"]);
     check("rtcautotrim -1", &["'-1' is not seconds (0 or more)"]);
+    check("broadcast 0 192.0.2.255", &["'0' is not seconds (1 to", "broadcast 64 192.0.2.255"]);
+    check("broadcast 64 here", &["'here' is not an IP address"]);
+    check("broadcast 64 192.0.2.255 0", &["'0' is not a UDP port (1 to 65535)"]);
+    check("clockprecision x", &["'x' is not seconds (0 or more)", "clockprecision 8e-9"]);
+    check("ntpsigndsocket", &["ntpsigndsocket lacks a path"]);
+    check("initstepslew", &["initstepslew lacks"]);
     check("dscp 64", &["'64' is not a code point (0 to 63)", "help: dscp 46"]);
     check(
         "mailonchange -t 1",

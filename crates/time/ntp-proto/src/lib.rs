@@ -18,6 +18,7 @@ mod kiss;
 pub mod nts;
 mod packet;
 mod server;
+mod signing;
 mod stamps;
 mod timestamp;
 
@@ -31,6 +32,12 @@ pub use packet::{
     HEADER_BYTES, Header, Leap, MacField, Mode, PACKET_BYTES_MAX, Packet, PacketError, ReferenceId,
     STRATUM_MAX, VERSION,
 };
-pub use server::{Manner, Refusal, Reply, Server, ServerCounters, ServerSnapshot, interleaved_origin};
+pub use server::{
+    Manner, Refusal, Reply, Server, ServerCounters, ServerSnapshot, broadcast_packet, interleaved_origin,
+};
+pub use signing::{
+    SIGN_ANSWER_BYTES_MAX, SIGN_REQUEST_BYTES, sign_answer_length, sign_request, signed_packet,
+    signing_account,
+};
 pub use stamps::StampTable;
 pub use timestamp::{NTP_UNIX_OFFSET_SECONDS, NtpShort, NtpTimestamp};

@@ -84,6 +84,14 @@ impl ServerSnapshot {
     }
 }
 
+/// The packet that a server broadcasts, leaving at `transmit`: nobody asked, so there is nothing to bring back.
+pub fn broadcast_packet(snapshot: &ServerSnapshot, poll: i8, transmit: NtpTimestamp) -> [u8; HEADER_BYTES] {
+    let nobody = Header::from_bytes(&[0; HEADER_BYTES]);
+    let request = Header { version: crate::packet::VERSION, poll, ..nobody };
+    let header = snapshot.header(&request, NtpTimestamp::UNKNOWN, transmit, Manner::Basic);
+    Header { mode: Mode::Broadcast, ..header }.to_bytes()
+}
+
 /// The way a reply takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
@@ -369,6 +377,18 @@ mod tests {
                 assert!((dispersion - 0.0011).abs() < 2e-5, "it grows with age: {dispersion}");
             }
         }
+    }
+
+    /// Goal: what is broadcast is the server's time, and answers nobody.
+    #[test]
+    fn broadcasts_tell_the_time() {
+        let at = NtpTimestamp::from_unix_nanos(WALL);
+        let header = Header::from_bytes(&broadcast_packet(&snapshot(), 6, at));
+        assert_eq!((header.mode, header.version, header.poll, header.stratum), (Mode::Broadcast, 4, 6, 3));
+        assert_eq!((header.transmit, header.precision), (at, -25));
+        assert!(header.origin.is_unknown() && header.receive.is_unknown());
+        let silent = broadcast_packet(&ServerSnapshot::unsynchronised(-20), 6, at);
+        assert_eq!(Header::from_bytes(&silent).leap, Leap::Unsynchronised);
     }
 
     /// Goal: who may not ask, or asks wrongly, gets nothing and is counted.

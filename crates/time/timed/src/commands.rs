@@ -4,7 +4,7 @@ mod change;
 pub(crate) mod people;
 mod told;
 
-use crate::daemon::{Daemon, SERVER_PRECISION};
+use crate::daemon::Daemon;
 use crate::events::Happened;
 use crate::peers::{Peer, Wanted};
 use crate::serving::Memory;

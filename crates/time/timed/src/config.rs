@@ -15,6 +15,9 @@ use time_core::{
     SelectionSettings, SourceSettings,
 };
 
+/// No clock is said to be more precise, seconds: NTP's clients take no smaller value.
+const PRECISION_BEST: f64 = 1e-9;
+
 /// Everything that a run goes by.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -64,6 +67,8 @@ pub(crate) struct Config {
     pub discipline: DisciplineSettings,
     /// Of the selection.
     pub selection: SelectionSettings,
+    /// `clockprecision`, log2 seconds.
+    pub precision: i8,
     /// What `-p` prints.
     pub effective: String,
 }
@@ -254,6 +259,7 @@ fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
             reselect_distance: settings.reselect_distance,
             combine_limit: settings.combine_limit,
         },
+        precision: precision(&settings),
         effective: settings.render(),
         settings,
     }
@@ -354,6 +360,12 @@ fn screening(options: &SourceOptions) -> ScreeningSettings {
         asymmetry: options.asymmetry,
         polls: options.filter,
     }
+}
+
+/// `clockprecision`, or what reading the kernel's clock takes, log2 seconds.
+pub(crate) fn precision(settings: &Settings) -> i8 {
+    let seconds = |seconds: f64| seconds.clamp(PRECISION_BEST, 1.0).log2().round() as i8;
+    settings.clock_precision.map_or(crate::daemon::SERVER_PRECISION, seconds)
 }
 
 /// The rules, host names looked up.

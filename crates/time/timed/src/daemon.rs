@@ -2,6 +2,7 @@
 
 mod answering;
 mod asking;
+mod broadcast;
 mod care;
 mod history;
 mod initial;
@@ -131,6 +132,9 @@ pub(crate) struct Daemon {
     stopping: Option<ExitCode>,
     /// Of `initstepslew`, before the usual sources.
     initial: Option<Initial>,
+    /// `broadcast`, and the sockets that it goes out from.
+    broadcasts: Vec<broadcast::Destination>,
+    broadcast_sockets: Vec<UdpSocket>,
     /// `tempcomp`.
     temperature: Option<temperature::Temperature>,
     /// `rtcfile`.
@@ -277,6 +281,13 @@ impl Daemon {
             stepped_by_others: false,
             stopping: None,
             initial: None,
+            broadcasts: config
+                .settings
+                .broadcasts
+                .iter()
+                .map(|line| broadcast::Destination::new(line, now))
+                .collect(),
+            broadcast_sockets: Vec::new(),
             temperature,
             rtc: real_time_clock,
             mail: mail::MailOnChange::new(layout, now),
@@ -311,10 +322,17 @@ impl Daemon {
         }
         daemon.drop_privileges(layout)?;
         daemon.publish(now);
+        let serves = daemon.options.once == Once::No && daemon.config.port != 0;
         daemon
             .serving
             .start_threads()
             .map_err(|error| format!("cannot start the server's threads: {error}"))?;
+        if let Some(folder) = daemon.config.settings.ntp_signd_socket.clone().filter(|_| serves) {
+            daemon
+                .serving
+                .start_signing(&folder)
+                .map_err(|error| format!("cannot start the thread that has replies signed: {error}"))?;
+        }
         daemon.start_key_threads()?;
         daemon.filter_system_calls()?;
         Ok(daemon)
@@ -515,6 +533,7 @@ impl Daemon {
             .chain(self.securing_deadline())
             .chain(until_leap)
             .chain(self.initial_deadline())
+            .chain(self.broadcasts.iter().map(broadcast::Destination::deadline))
             .chain(self.temperature.as_ref().map(temperature::Temperature::deadline))
             .chain(self.rtc.as_ref().and_then(crate::rtc::Rtc::deadline))
             .chain(self.ends_at);
@@ -592,6 +611,10 @@ impl Daemon {
         self.initial_due(now);
         self.rtc_due(now);
         self.temperature_due(now);
+        self.broadcasts_due(now);
+        for what in self.serving.said() {
+            self.trouble(what);
+        }
         self.resolve(now);
         self.securing_due(now);
         // One a round, the longest overdue first.

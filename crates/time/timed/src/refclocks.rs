@@ -109,7 +109,7 @@ impl RefClock {
         let per_poll = 1_usize << (poll - driver_poll).clamp(0, 20);
         let length = if polls { (line.filter as usize).min(per_poll) } else { line.filter as usize };
         let treatment = crate::config::of_refclock(line, poll, settings);
-        let precision = f64::from(crate::daemon::SERVER_PRECISION).exp2();
+        let precision = f64::from(crate::config::precision(settings)).exp2();
         Ok(Some(Self {
             id: keeper.add_source(treatment),
             reference_id: line.reference_id_or_default(number),

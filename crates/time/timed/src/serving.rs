@@ -5,6 +5,7 @@
 //! of clients.
 
 mod memory;
+mod signing;
 mod worker;
 
 pub(crate) use memory::Memory;
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     totals: Mutex<Totals>,
     /// Sockets opened later, for threads that run: each takes those with its number.
     sockets: Mutex<Vec<(usize, Port)>>,
+    /// `ntpsigndsocket`.
+    signer: std::sync::OnceLock<signing::Signer>,
     /// `clientloglimit`; none with `noclientlog`.
     pub memory: Option<Memory>,
 }
@@ -95,6 +98,7 @@ impl Serving {
             version: AtomicU64::new(1),
             totals: Mutex::default(),
             sockets: Mutex::default(),
+            signer: std::sync::OnceLock::new(),
             memory,
         });
         Self { shared, workers: Vec::new(), threads, running: false, open: [None; 2], published: None }
@@ -142,6 +146,20 @@ impl Serving {
         if let Some(one) = self.workers.get_mut(worker) {
             one.add(port);
         }
+    }
+
+    /// `ntpsigndsocket`: replies to clients of a domain are signed by who listens in `folder`. Like [`Self::start_threads`] after
+    /// privileges are dropped.
+    pub(crate) fn start_signing(&self, folder: &std::path::Path) -> std::io::Result<()> {
+        let signer = signing::Signer::start(folder)?;
+        // It is called once, at the start.
+        let _ = self.shared.signer.set(signer);
+        Ok(())
+    }
+
+    /// What the log has to be told of signatures.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.shared.signer.get().map(signing::Signer::said).unwrap_or_default()
     }
 
     /// Starts the threads, where some are configured; to be called when privileges are dropped, since a thread keeps those it

@@ -94,8 +94,8 @@ pub(super) const CLOCK: &[Directive] = &[
     ),
     directive!(
         "clockprecision" " SECONDS" like " 8e-9",
-        "measured",
-        "the precision of the clock",
+        "6e-8: what reading the kernel's clock takes",
+        "the precision of the clock, which servers tell",
         |w, s| {
             let seconds = w.magnitude("seconds")?;
             w.end()?;

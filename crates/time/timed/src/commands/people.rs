@@ -51,7 +51,7 @@ pub(crate) fn status(daemon: &Daemon) -> Value {
         "frequency_ppm": report.frequency_ppm.0,
         "controls_clock": daemon.clock.is_kernel(),
         "listening": daemon.listening(),
-        "server_precision": super::SERVER_PRECISION,
+        "server_precision": daemon.config.precision,
         "ntp": {
             "received": ntp.received, "answered": ntp.answered, "denied": ntp.denied, "malformed": ntp.malformed,
             "limited": totals.limited,

@@ -67,9 +67,13 @@ impl Daemon {
             return Ok(());
         }
         let defaults = (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);
+        let broadcasts = |address: IpAddr| {
+            let lines = &self.config.settings.broadcasts;
+            lines.iter().any(|line| line.address.is_ipv4() == address.is_ipv4())
+        };
         let wants = |address: IpAddr| {
             Family::allows(self.options.family, address)
-                && self.server.access().allows_any(address.is_ipv4())
+                && (self.server.access().allows_any(address.is_ipv4()) || broadcasts(address))
                 && !self.serving.is_open(address.is_ipv4())
         };
         let settings = &self.config.settings;
@@ -85,7 +89,10 @@ impl Daemon {
             let sockets = sockets::listen(self.config.port, &self.config.bind, defaults, wants, marks)?;
             opened.extend(sockets.into_iter().map(|socket| (worker, socket)));
         }
-        opened.into_iter().for_each(|(worker, socket)| self.serving.add(worker, socket));
+        for (worker, socket) in opened {
+            self.broadcast_from(&socket);
+            self.serving.add(worker, socket);
+        }
         Ok(())
     }
 
@@ -138,7 +145,7 @@ impl Daemon {
             (_, Some(local)) => ServerSnapshot {
                 leap: Leap::Normal,
                 stratum: local.stratum,
-                precision: SERVER_PRECISION,
+                precision: self.config.precision,
                 root_delay: 0.0,
                 root_dispersion: 0.0,
                 dispersion_rate: 0.0,
@@ -152,7 +159,7 @@ impl Daemon {
                     LeapStatus::Delete => Leap::Delete,
                 },
                 stratum,
-                precision: SERVER_PRECISION,
+                precision: self.config.precision,
                 root_delay: one.root_delay,
                 // What is left to correct is no part of it: the served clock is ahead by that.
                 root_dispersion: one.root_dispersion,
@@ -161,7 +168,7 @@ impl Daemon {
                 reference_id,
                 reference: NtpTimestamp::from_unix_nanos(one.reference.unwrap_or(now).0),
             },
-            (None, None) => ServerSnapshot::unsynchronised(SERVER_PRECISION),
+            (None, None) => ServerSnapshot::unsynchronised(self.config.precision),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The client's side of the loop: names, requests, replies.
 
 use super::peering::straight;
-use super::{Daemon, SERVER_PRECISION, monotonic, stamping};
+use super::{Daemon, monotonic, stamping};
 use crate::config::SourceConfig;
 use crate::events::Happened;
 use crate::hardware::StampedBy;
@@ -175,7 +175,7 @@ impl Daemon {
         let at = SocketAddr::new(address, wanted.line.port);
         wanted.missing = wanted.missing.saturating_sub(1);
         let id = self.keeper.add_source(wanted.line.treatment);
-        self.peers.push(Peer::new(wanted, at, id, &self.keys, SERVER_PRECISION, now));
+        self.peers.push(Peer::new(wanted, at, id, &self.keys, self.config.precision, now));
         self.begin_securing(self.peers.len() - 1, now);
         true
     }

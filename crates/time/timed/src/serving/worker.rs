@@ -1,14 +1,16 @@
 //! A worker: takes what waits at a socket in one system call, answers it over the view in force, and sends the answers in another.
 
+use super::signing::Unsigned;
 use super::{Shared, Totals, View, held};
 use ntp_proto::{
-    KissCode, Manner, NtpTimestamp, PACKET_BYTES_MAX, Server, Service, Treatment, interleaved_origin,
+    HEADER_BYTES, KissCode, Manner, NtpTimestamp, PACKET_BYTES_MAX, Server, Service, Treatment,
+    interleaved_origin, signing_account,
 };
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use sys::socket::{Departure, ReceiveBatch, SendBatch};
 
 /// Datagrams in one system call.
@@ -29,6 +31,8 @@ const OWED_MAX: usize = 256;
 pub(crate) struct Port {
     socket: UdpSocket,
     local: Option<SocketAddr>,
+    /// The same socket, for replies that are signed elsewhere; since the first of them.
+    copy: Option<Arc<UdpSocket>>,
     /// The socket is bound to one address, so replies leave from there anyway.
     fixed: bool,
     /// The kernel tells when replies leave; since the first client in interleaved mode.
@@ -54,7 +58,24 @@ impl Port {
             // Without it replies leave from the address that the route gives: right on most hosts.
             let _ = sys::socket::local_addresses(&socket, local.is_ipv4());
         }
-        Self { socket, local, fixed, stamping: false, next_number: 0, owed: Vec::new(), untold: 0 }
+        Self {
+            socket,
+            local,
+            copy: None,
+            fixed,
+            stamping: false,
+            next_number: 0,
+            owed: Vec::new(),
+            untold: 0,
+        }
+    }
+
+    /// The socket for whoever answers later; none when the system has no descriptor left.
+    fn shared(&mut self) -> Option<Arc<UdpSocket>> {
+        if self.copy.is_none() {
+            self.copy = self.socket.try_clone().ok().map(Arc::new);
+        }
+        self.copy.clone()
     }
 
     /// Where it is bound.
@@ -195,6 +216,30 @@ impl Worker {
                 if transmit.since(received) < 0.0 {
                     transmit = received;
                 }
+            }
+            if let Some(signer) = self.shared.signer.get()
+                && let Some(account) = signing_account(request.data)
+            {
+                // The signature covers the header alone, and comes from elsewhere.
+                let head = request.data.get(..HEADER_BYTES).unwrap_or_default();
+                let mut reply = [0; HEADER_BYTES];
+                let made =
+                    self.server.reply(head, received, transmit, manner, &self.view.snapshot, &mut reply);
+                if made == Ok(HEADER_BYTES)
+                    && let Some(socket) = port.shared()
+                {
+                    totals.daemon_sent += 1;
+                    signer.sign(Unsigned {
+                        account,
+                        reply,
+                        length_max: request.data.len(),
+                        to: from,
+                        source: request.local.filter(|_| !port.fixed),
+                        socket,
+                        made: Instant::now(),
+                    });
+                }
+                continue;
             }
             let nts = self.server.respond_nts(
                 request.data,

@@ -225,6 +225,17 @@ fn it_keeps_its_files_and_ends_cleanly() {
         let line = data(&text(&path)).expect("just seen");
         assert_eq!(line.split_ascii_whitespace().count(), columns, "{name}: {line}");
     }
+    // Stress, dropped samples and asymmetry of `statistics.log` are numbers of the samples, not zeros that fill the columns.
+    let moved = || {
+        let lines = text(&file("statistics.log"));
+        let number = |line: &str, column: usize| -> Option<f64> {
+            line.split_ascii_whitespace().nth(column)?.parse().ok()
+        };
+        let data = lines.lines().filter(|line| line.starts_with("20"));
+        data.clone().all(|line| number(line, 12).is_some_and(|asymmetry| asymmetry.abs() <= 0.5))
+            && data.clone().any(|line| number(line, 8).is_some_and(|stress| stress > 0.0))
+    };
+    assert!(eventually(PATIENCE, moved), "{}", text(&file("statistics.log")));
     let (path, old) = (file("measurements.log"), file("measurements.old"));
     std::fs::rename(&path, &old).expect("a log can be rotated");
     assert_eq!(daemon.chronyc(&["cyclelogs"]).trim(), "200 OK");

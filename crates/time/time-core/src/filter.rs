@@ -142,6 +142,13 @@ pub struct Filter {
     total: u64,
     keep_min: usize,
     keep_max: usize,
+    /// The path's least delay where somebody knows it, in seconds.
+    delay_min_known: Option<f64>,
+    /// The samples' jitter is the same both ways: nothing of it is to be learnt.
+    even: bool,
+    asymmetry: f64,
+    stress: f64,
+    dropped: u32,
 }
 
 impl Filter {
@@ -162,7 +169,31 @@ impl Filter {
             total: 0,
             keep_min: OUTLIERS_BEFORE_RESTART as usize,
             keep_max: FILTER_SAMPLES_MAX,
+            delay_min_known: None,
+            even: false,
+            asymmetry: 0.0,
+            stress: 0.0,
+            dropped: 0,
         }
+    }
+
+    /// Takes `delay_min` for the path's least delay instead of the samples' (`mindelay`). `even`: the jitter's asymmetry is known and was
+    /// taken out of the samples already (`asymmetry`).
+    #[must_use]
+    pub fn on_path(mut self, delay_min: Option<f64>, even: bool) -> Self {
+        (self.delay_min_known, self.even) = (delay_min, even);
+        self.base = self.models(self.prior.0, self.prior.1);
+        self
+    }
+
+    fn models(&self, frequency: f64, sigma: f64) -> Vec<Model> {
+        let mut models = models(frequency, sigma);
+        models.retain(|model| !self.even || model.asymmetry == 0);
+        models
+    }
+
+    fn noise(&self) -> Noise {
+        Noise::of(self.samples.iter(), self.route_since, self.delay_min_known)
     }
 
     /// Keeps at least `min` samples when it starts again and `max` at most; 0 means its own choice.
@@ -181,8 +212,10 @@ impl Filter {
             return false;
         }
         self.judge(&sample);
+        let known_before = self.estimate_at_last();
+        let kept_before = self.samples.len();
         if self.samples.len() >= self.keep_max {
-            let noise = Noise::of(self.samples.iter(), self.route_since);
+            let noise = self.noise();
             let disturbance = self.disturbances.pop_front().unwrap_or(0.0);
             if let Some(oldest) = self.samples.pop_front() {
                 let laws = noise.laws(&oldest);
@@ -205,13 +238,20 @@ impl Filter {
         }
         self.follow_route();
         self.run();
+        self.dropped = (kept_before + 1).saturating_sub(self.samples.len()) as u32;
+        self.stress = match (known_before, self.estimate_at_last()) {
+            (Some(before), Some(now)) if before.frequency_variance > 0.0 => {
+                (now.frequency - before.frequency).abs() / before.frequency_variance.sqrt()
+            }
+            _ => 0.0,
+        };
         true
     }
 
     /// Counts outliers on one side of what was expected.
     fn judge(&mut self, sample: &FilterSample) {
         let Some(expected) = self.estimate(sample.time) else { return };
-        let noise = Noise::of(self.samples.iter(), self.route_since);
+        let noise = self.noise();
         let innovation = sample.offset - expected.offset;
         let sigma = (expected.offset_variance + 4.0 * noise.variance(sample)).sqrt();
         self.last_innovation = innovation;
@@ -238,7 +278,7 @@ impl Filter {
             )
         });
         self.contradiction = 0.0;
-        self.base = models(known.0, known.1);
+        self.base = self.models(known.0, known.1);
         while self.samples.len() > self.keep_min {
             self.samples.pop_front();
             self.disturbances.pop_front();
@@ -266,7 +306,7 @@ impl Filter {
             self.estimate = None;
             return;
         };
-        let noise = Noise::of(self.samples.iter(), self.route_since);
+        let noise = self.noise();
         self.last_variance = noise.variance(last);
         let mut models = self.base.clone();
         for (sample, disturbance) in self.samples.iter().zip(&self.disturbances) {
@@ -275,7 +315,10 @@ impl Filter {
                 model.absorb(sample, &laws, *disturbance);
             }
         }
-        self.estimate = Some((last.time, mix(&models)));
+        let weights = weights(&models);
+        self.estimate = Some((last.time, mix(&models, &weights)));
+        self.asymmetry =
+            models.iter().zip(&weights).map(|(one, weight)| law::asymmetry(one.asymmetry) * weight).sum();
     }
 
     /// What is known at `time` (of the uncorrected clock); none before the first sample.
@@ -359,12 +402,12 @@ impl Filter {
 
     /// The least delay among the kept samples of the present route, in seconds.
     pub fn delay_min(&self) -> Option<f64> {
-        (!self.samples.is_empty()).then(|| Noise::of(self.samples.iter(), self.route_since).delay_min())
+        (!self.samples.is_empty()).then(|| self.noise().delay_min())
     }
 
     /// The middle one of the kept samples' standard deviations: what a typical measurement is worth, in seconds.
     pub fn typical_sigma(&self) -> f64 {
-        let noise = Noise::of(self.samples.iter(), self.route_since);
+        let noise = self.noise();
         let mut variances: Vec<f64> = self.samples.iter().map(|sample| noise.variance(sample)).collect();
         variances.sort_by(f64::total_cmp);
         variances.get(variances.len() / 2).map_or(0.0, |variance| variance.sqrt())
@@ -393,6 +436,21 @@ impl Filter {
     /// How many samples in a row lie on the same side of what was known, too far off to be noise.
     pub(crate) fn outliers(&self) -> u32 {
         self.outliers.unsigned_abs()
+    }
+
+    /// The jitter's asymmetry as the samples show it, -0.5 to 0.5: the mean of what is assumed of it, by how much each is believed.
+    pub fn asymmetry(&self) -> f64 {
+        self.asymmetry
+    }
+
+    /// By how many sigmas of what was known of it the frequency changed with the last sample.
+    pub fn stress(&self) -> f64 {
+        self.stress
+    }
+
+    /// How many of the oldest samples were given up with the last one.
+    pub fn dropped(&self) -> u32 {
+        self.dropped
     }
 
     /// By how much the last sample differed from what was expected, in seconds.
@@ -429,13 +487,18 @@ fn forget_the_hopeless(models: &mut Vec<Model>) {
     models.retain(|model| model.log_weight > best - HOPELESS);
 }
 
-/// The models' mean and variance, by their weights.
-fn mix(models: &[Model]) -> Estimate {
+/// How much each is believed; one in all.
+fn weights(models: &[Model]) -> Vec<f64> {
     let best = models.iter().map(|model| model.log_weight).fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = models.iter().map(|model| (model.log_weight - best).exp()).collect();
     let sum: f64 = weights.iter().sum();
+    weights.into_iter().map(|weight| weight / sum).collect()
+}
+
+/// The models' mean and variance, by their weights.
+fn mix(models: &[Model], weights: &[f64]) -> Estimate {
     let mean = |value: &dyn Fn(&Model) -> f64| {
-        models.iter().zip(&weights).map(|(model, weight)| value(model) * weight).sum::<f64>() / sum
+        models.iter().zip(weights).map(|(model, weight)| value(model) * weight).sum::<f64>()
     };
     let (offset, frequency) = (mean(&|model| model.state.offset), mean(&|model| model.state.frequency));
     let apart = |model: &Model| (model.state.offset - offset, model.state.frequency - frequency);
@@ -564,135 +627,4 @@ fn normal_mass(x: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sim::{SimPath, SimRandom};
-
-    fn fill(
-        filter: &mut Filter,
-        seed: u64,
-        count: u64,
-        offset: f64,
-        frequency: f64,
-        interval: f64,
-    ) -> LocalTime {
-        let mut path = SimPath::new(seed, 1e-4, 1e-4);
-        let mut last = LocalTime(0);
-        for index in 1..=count {
-            let seconds = index as f64 * interval;
-            let (out, back) = path.delays();
-            last = LocalTime((seconds * 1e9) as i64);
-            let sample = FilterSample {
-                time: last,
-                offset: offset + frequency * seconds + (out - back) / 2.0,
-                delay: out + back,
-                dispersion: 1e-7,
-            };
-            assert!(filter.add(sample));
-        }
-        last
-    }
-
-    /// Goal: the estimate is better than a typical sample, and its stated variance is honest. Method: 200 seeds, RMS of the
-    /// error in units of the stated sigma stays near one.
-    #[test]
-    fn the_estimate_beats_a_sample_and_states_its_error() {
-        let (mut square, mut normal) = (0.0, 0.0);
-        for seed in 0..200 {
-            let mut filter = Filter::new(0.0, 1e-4);
-            let last = fill(&mut filter, seed, 40, 0.1, 5e-5, 64.0);
-            let estimate = filter.estimate(last).expect("there are samples");
-            let error = estimate.offset - (0.1 + 5e-5 * last.since(LocalTime(0)));
-            square += error * error / 200.0;
-            normal += error * error / estimate.offset_variance / 200.0;
-            assert!((estimate.frequency - 5e-5).abs() < 1e-6, "seed {seed}: {estimate:?}");
-        }
-        // A sample's RMS error is 1e-4 s / sqrt(2) with these delays.
-        assert!(square.sqrt() < 2.5e-5, "RMS error {}", square.sqrt());
-        assert!((0.2..3.0).contains(&normal.sqrt()), "in sigmas: {}", normal.sqrt());
-    }
-
-    /// Goal: a frequency far from the assumed one is learnt from the second sample on.
-    #[test]
-    fn a_wrong_assumed_frequency_is_unlearnt() {
-        let mut filter = Filter::new(0.0, 1e-6);
-        let last = fill(&mut filter, 3, 4, -0.65, 5e-3, 64.0);
-        let estimate = filter.estimate(last).expect("there are samples");
-        assert!((estimate.frequency - 5e-3).abs() < 1e-5, "{estimate:?}");
-    }
-
-    /// Goal: on a host so busy that the first replies take ten milliseconds and all of it on one way, a frequency that is known
-    /// from a drift file is not given up for what those delays explain. Method: four exchanges as such a host measured them; the
-    /// fourth made 5000 ppm of 0.8 +- 2.
-    #[test]
-    fn delays_of_a_busy_host_are_no_frequency() {
-        let mut filter = Filter::new(0.8e-6, 2e-6);
-        let measured = [
-            (0, 8.934e-3, 19.39e-3),
-            (2, 4.727e-3, 11.13e-3),
-            (4, 4.647e-3, 12.26e-3),
-            (6, -5.63e-3, 12.79e-3),
-        ];
-        for (seconds, offset, delay) in measured {
-            let time = LocalTime(1_000_000_000 * (seconds + 1));
-            assert!(filter.add(FilterSample { time, offset, delay, dispersion: 4e-7 }));
-            let estimate = filter.estimate(time).expect("there are samples");
-            assert!((estimate.frequency - 0.8e-6).abs() < 10e-6, "after {seconds} s: {estimate:?}");
-        }
-    }
-
-    /// Goal: one outlier with a small delay moves little; some in a row are believed, more of them when they are far off.
-    #[test]
-    fn one_outlier_is_held_several_are_believed() {
-        for (off, believed) in [(0.1, OUTLIERS_BEFORE_RESTART), (1.0, LARGE_OUTLIERS_BEFORE_RESTART)] {
-            let mut filter = Filter::new(0.0, 1e-4);
-            let mut last = fill(&mut filter, 4, 30, 0.0, 0.0, 16.0);
-            for index in 1..=believed {
-                last = last.plus(16.0);
-                filter.add(FilterSample { time: last, offset: off, delay: 2.2e-4, dispersion: 1e-7 });
-                let offset = filter.estimate(last).expect("there are samples").offset;
-                if index == 1 || index == believed {
-                    let wanted = if index == 1 { 0.0 } else { off };
-                    assert!((offset - wanted).abs() < 0.01 * off, "after {index}: {offset}");
-                }
-            }
-        }
-    }
-
-    /// Goal: a step changes nothing but where the zero is, and whatever comes in, no number is NaN.
-    #[test]
-    fn steps_move_the_origin_and_odd_samples_do_no_harm() {
-        let mut filter = Filter::new(0.0, 1e-4);
-        let last = fill(&mut filter, 5, 20, 1000.0, 0.0, 16.0);
-        let before = filter.estimate(last).expect("there are samples");
-        filter.shift(1_000_000_000_000);
-        let after = filter.estimate(LocalTime(last.0 + 1_000_000_000_000)).expect("there are samples");
-        assert!((before.offset - 1000.0 - after.offset).abs() < 1e-9);
-        let mut random = SimRandom::new(6);
-        let mut time = LocalTime(last.0 + 1_000_000_000_000);
-        for _ in 0..2000 {
-            time = time.plus(random.uniform() * 10.0);
-            let wild = |random: &mut SimRandom| {
-                (random.uniform() - 0.3) * 10_f64.powf(random.uniform() * 12.0 - 6.0)
-            };
-            let sample = FilterSample {
-                time,
-                offset: wild(&mut random),
-                delay: wild(&mut random),
-                dispersion: wild(&mut random),
-            };
-            filter.add(sample);
-            let estimate = filter.estimate(time.plus(1.0)).expect("there are samples");
-            let all =
-                [estimate.offset, estimate.frequency, estimate.offset_variance, estimate.frequency_variance];
-            assert!(all.iter().all(|value| value.is_finite()), "{estimate:?}");
-            assert!(estimate.offset_variance >= 0.0);
-        }
-        assert!(!filter.add(FilterSample {
-            time: time.plus(1.0),
-            offset: f64::NAN,
-            delay: 0.0,
-            dispersion: 0.0
-        }));
-    }
-}
+mod tests;

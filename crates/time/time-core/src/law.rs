@@ -15,6 +15,13 @@ pub(crate) fn prior(index: usize) -> f64 {
     -ASYMMETRY_PENALTY.get(index).copied().unwrap_or(0.0)
 }
 
+/// The part of a sample's excess delay, -0.5 to 0.5, by which [`ASYMMETRIES`]`[index]` says its offset to be wrong, where the excess is the
+/// mean one; positive when the way back is the more variable one (`asymmetry` of `chrony.conf(5)`).
+pub(crate) fn asymmetry(index: usize) -> f64 {
+    let k = ASYMMETRIES.get(index).copied().unwrap_or(0.0);
+    -truncated_exponential(k / 2.0).0 / 2.0
+}
+
 /// Mean and variance of a measured offset's error.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Law {
@@ -92,10 +99,16 @@ struct Floor {
 }
 
 impl Floor {
-    /// With the sum of the excesses and the number of samples.
-    fn of<'a>(samples: impl Iterator<Item = &'a FilterSample> + Clone) -> (Self, f64, f64) {
+    /// With the sum of the excesses and the number of samples. `known`: the path's least delay, where somebody knows it.
+    fn of<'a>(
+        samples: impl Iterator<Item = &'a FilterSample> + Clone,
+        known: Option<f64>,
+    ) -> (Self, f64, f64) {
         let count = samples.clone().count().max(1) as f64;
         let delay = samples.clone().map(|sample| sample.delay).fold(f64::INFINITY, f64::min);
+        // A sample that was quicker shows that what was known is not so.
+        let known = known.filter(|known| *known <= delay);
+        let delay = known.unwrap_or(delay);
         let delay = if delay.is_finite() { delay } else { 0.0 };
         let delay_max = samples.clone().map(|sample| sample.delay).fold(f64::NEG_INFINITY, f64::max);
         let spread = if count < SPREAD_SAMPLES_MIN { f64::INFINITY } else { (delay_max - delay).max(0.0) };
@@ -103,20 +116,21 @@ impl Floor {
         // Of n delays whose excess is a sum of two exponentials with mean m in all, the least is about 0.63 m / sqrt(n) above
         // the path's. With few samples the delay itself bounds what we do not know.
         let unseen = (0.1 * delay / (count * count)).min(spread);
-        let uncertainty = 0.63 * sum / count / count.sqrt() + unseen;
+        let uncertainty = if known.is_some() { 0.0 } else { 0.63 * sum / count / count.sqrt() + unseen };
         (Self { delay, uncertainty, spread }, sum, count)
     }
 }
 
 impl Noise {
-    /// `since`: from when on the present route holds, if another was before it.
+    /// `since`: from when on the present route holds, if another was before it; `known`: its least delay, where somebody knows it.
     pub(crate) fn of<'a>(
         samples: impl Iterator<Item = &'a FilterSample> + Clone,
         since: Option<LocalTime>,
+        known: Option<f64>,
     ) -> Self {
         let earlier = move |sample: &&FilterSample| since.is_some_and(|since| sample.time < since);
-        let (before, sum_before, count_before) = Floor::of(samples.clone().filter(earlier));
-        let (present, sum, count) = Floor::of(samples.filter(move |sample| !earlier(sample)));
+        let (before, sum_before, count_before) = Floor::of(samples.clone().filter(earlier), None);
+        let (present, sum, count) = Floor::of(samples.filter(move |sample| !earlier(sample)), known);
         let count_before = if sum_before > 0.0 { count_before } else { 0.0 };
         let mean = (sum + sum_before) / (count + count_before) + present.uncertainty;
         Self { since, before, present, mean }

@@ -4,6 +4,8 @@
 use crate::source::Exchange;
 use std::collections::VecDeque;
 
+/// Samples without which neither the shortest round trip nor the deviation says enough to refuse an exchange by it (chronyd's number).
+const SAMPLES_BEFORE_REFUSING: usize = 6;
 /// Delays that a quantile is taken of: long enough for an estimate in the long term.
 const QUANTILE_DELAYS_MAX: usize = 512;
 /// Delays without which there is no quantile.
@@ -30,10 +32,16 @@ pub struct ScreeningSettings {
 /// What is known of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Path {
-    /// The shortest round trip of the samples that are kept, in seconds.
+    /// Samples that are kept.
+    pub samples: usize,
+    /// The shortest round trip of them, in seconds.
     pub delay_min: Option<f64>,
     /// The standard deviation of their offsets, in seconds.
     pub deviation: f64,
+    /// The offset that is expected of the exchange, true minus local, in seconds.
+    pub expected: f64,
+    /// What may have happened since the last of them, in seconds: its age by the skew and `maxclockerror`.
+    pub drift: f64,
 }
 
 /// Why an exchange is left out: the tests of `measurements.log`.
@@ -81,7 +89,9 @@ impl Screening {
         }
         let Some(delay_min) = delay_min else { return Ok(*exchange) };
         let excess = (exchange.delay - delay_min).max(0.0);
-        if self.settings.delay_ratio_max.is_some_and(|ratio| exchange.delay > ratio * delay_min) {
+        let enough = path.samples >= SAMPLES_BEFORE_REFUSING;
+        let beyond = |ratio: f64| exchange.delay > ratio * delay_min + path.drift;
+        if enough && self.settings.delay_ratio_max.is_some_and(beyond) {
             return Err(TooLong::Ratio);
         }
         match quantile {
@@ -89,8 +99,10 @@ impl Screening {
             Some(_) => {}
             None => {
                 let limit = self.settings.delay_deviation_ratio_max;
-                // Before there is a deviation nothing can be measured by it.
-                if path.deviation > 0.0 && limit.is_some_and(|ratio| excess / 2.0 > ratio * path.deviation) {
+                let limit = limit.filter(|_| enough).map(|ratio| ratio * path.deviation + path.drift);
+                // An offset that is off by clearly more than the delay explains is news of the clock, not of the path.
+                let news = (exchange.offset - path.expected).abs() - excess / 2.0;
+                if limit.is_some_and(|limit| excess / 2.0 > limit && news <= limit) {
                     return Err(TooLong::Deviation);
                 }
             }
@@ -168,7 +180,8 @@ mod tests {
     /// Goal: each limit refuses what is beyond it and nothing else, and asymmetry takes its part of the excess delay.
     #[test]
     fn limits_refuse_what_is_beyond_them() {
-        let path = Path { delay_min: Some(0.010), deviation: 0.001 };
+        let path =
+            Path { samples: 6, delay_min: Some(0.010), deviation: 0.001, expected: 0.5, ..Path::default() };
         let check = |settings: ScreeningSettings, delay: f64, expected: Result<f64, TooLong>| {
             let found = Screening::new(settings).test(&exchange(0.5, delay), path);
             match (found, expected) {
@@ -185,6 +198,15 @@ mod tests {
         let deviation = ScreeningSettings { delay_deviation_ratio_max: Some(10.0), ..none };
         check(deviation, 0.029, Ok(0.5));
         check(deviation, 0.031, Err(TooLong::Deviation));
+        let refused = |settings: ScreeningSettings, path: Path| {
+            Screening::new(settings).test(&exchange(0.5, 0.040), path).is_err()
+        };
+        for settings in [ratio, deviation] {
+            assert!(refused(settings, path));
+            assert!(!refused(settings, Path { samples: 5, ..path }), "too few samples");
+            assert!(!refused(settings, Path { drift: 0.025, ..path }), "the last one was long ago");
+        }
+        assert!(!refused(deviation, Path { expected: 0.6, ..path }), "the clock itself was moved");
         check(ScreeningSettings { asymmetry: Some(-0.5), ..none }, 0.014, Ok(0.498));
         check(ScreeningSettings { asymmetry: Some(0.25), ..none }, 0.014, Ok(0.501));
     }
@@ -195,7 +217,7 @@ mod tests {
         let settings = ScreeningSettings { delay_quantile: Some(0.2), ..ScreeningSettings::default() };
         let mut screening = Screening::new(settings);
         let mut random = crate::sim::SimRandom::new(3);
-        let path = Path { delay_min: Some(0.001), deviation: 1e-5 };
+        let path = Path { delay_min: Some(0.001), deviation: 1e-5, ..Path::default() };
         let passed =
             (0..2000).filter(|_| screening.test(&exchange(0.0, random.uniform()), path).is_ok()).count();
         assert!((340..=460).contains(&passed), "{passed}");

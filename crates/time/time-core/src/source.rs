@@ -79,6 +79,10 @@ pub struct SourceSettings {
     pub samples_min: usize,
     /// `maxsamples`: samples that are kept, at most; 0: as many as it wants.
     pub samples_max: usize,
+    /// `mindelay`: the path's least round trip, in seconds; none: that of the samples.
+    pub delay_min: Option<f64>,
+    /// `asymmetry`: of the jitter, -0.5 to 0.5, already corrected in the exchanges that come; none: the filter finds it.
+    pub asymmetry: Option<f64>,
     /// `maxunreach`: polls for which it may be selected though unreachable; none: 100,000.
     pub unreachable_max: Option<u32>,
 }
@@ -103,6 +107,12 @@ pub struct SourceStatistics {
     pub offset_sigma: f64,
     /// The samples' standard deviation, in seconds.
     pub deviation: f64,
+    /// By how many sigmas of what was known of it the frequency changed with the last sample.
+    pub stress: f64,
+    /// How many of the oldest samples were given up with the last one.
+    pub dropped: u32,
+    /// The jitter's asymmetry, -0.5 to 0.5: positive when the way back is the more variable one.
+    pub asymmetry: f64,
 }
 
 /// A source.
@@ -125,7 +135,7 @@ impl Source {
     /// A source of which nothing is known, with what is known of the oscillator: its frequency and one sigma of it, s/s.
     pub fn new(settings: SourceSettings, frequency: f64, sigma: f64) -> Self {
         Self {
-            filter: Filter::new(frequency, sigma).keeping(settings.samples_min, settings.samples_max),
+            filter: new_filter(&settings, frequency, sigma),
             settings,
             reach: 0,
             unreachable: 0,
@@ -139,8 +149,7 @@ impl Source {
 
     /// What was measured so far says nothing any more; `frequency` and `sigma` as in [`Self::new`].
     pub(crate) fn forget(&mut self, frequency: f64, sigma: f64) {
-        self.filter =
-            Filter::new(frequency, sigma).keeping(self.settings.samples_min, self.settings.samples_max);
+        self.filter = new_filter(&self.settings, frequency, sigma);
         self.last = None;
         self.taken_at.clear();
         self.poll = self.settings.poll_min;
@@ -239,6 +248,11 @@ impl Source {
     /// The last good exchange.
     pub fn last(&self) -> Option<&Exchange> {
         self.last.as_ref()
+    }
+
+    /// The jitter's asymmetry, as it was configured or as the samples show it.
+    pub fn asymmetry(&self) -> f64 {
+        self.settings.asymmetry.unwrap_or_else(|| self.filter.asymmetry())
     }
 
     /// How it is treated.
@@ -369,6 +383,12 @@ impl Source {
         let drift = self.drift(&target, uncorrected, clock_error_max, SELECTION_SIGMAS_MAX);
         self.bound_by(&target, uncorrected, &drift) + SIGMAS * sigma
     }
+}
+
+fn new_filter(settings: &SourceSettings, frequency: f64, sigma: f64) -> Filter {
+    Filter::new(frequency, sigma)
+        .keeping(settings.samples_min, settings.samples_max)
+        .on_path(settings.delay_min, settings.asymmetry.is_some())
 }
 
 /// Student's t for 99.9% (two sides): few samples know little of their own spread, and a bound must hold all the same. A line

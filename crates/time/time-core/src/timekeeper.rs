@@ -759,6 +759,9 @@ impl Timekeeper {
             runs,
             span: source.filter.span(),
             deviation,
+            stress: source.filter.stress(),
+            dropped: source.filter.dropped(),
+            asymmetry: source.asymmetry(),
             ..SourceStatistics::default()
         };
         if let Some(estimate) = source.filter.estimate(uncorrected) {

@@ -555,7 +555,7 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
             peer_delay: Float(last.map_or(0.0, |last| last.delay)),
             peer_dispersion: Float(last.map_or(0.0, |last| last.dispersion)),
             response_time: Float(last.map_or(0.0, |last| last.server_time)),
-            jitter_asymmetry: Float(0.0),
+            jitter_asymmetry: Float(daemon.keeper.source(peer.id).map_or(0.0, |source| source.asymmetry())),
             flags: NtpPacket::flags(tests, last.is_some_and(|last| last.interleaved), authenticated),
             transmit_stamp: last.map_or(0, |_| peer.sent_by.letter() as u8),
             receive_stamp: last.map_or(0, |_| peer.received_by.letter() as u8),

@@ -312,6 +312,8 @@ fn source(
             samples_min: options.minsamples.unwrap_or(general.0) as usize,
             samples_max: options.maxsamples.unwrap_or(general.1) as usize,
             unreachable_max: Some(options.maxunreach),
+            delay_min: Some(options.mindelay).filter(|delay| *delay > 0.0),
+            asymmetry: options.asymmetry,
         },
         screening: screening(options),
         options: options.clone(),
@@ -333,6 +335,8 @@ pub(crate) fn of_refclock(line: &chrony_conf::RefClock, poll: i8, settings: &Set
         samples_max: line.maxsamples.unwrap_or(general.1) as usize,
         // A poll of a clock is over when it is counted, a request is not.
         unreachable_max: Some(line.maxunreach.saturating_sub(1)),
+        delay_min: None,
+        asymmetry: None,
     }
 }
 

@@ -278,11 +278,11 @@ impl Records {
             e3(one.offset_sigma),
             e3(one.residual_frequency),
             e3(one.skew),
-            e1(0.0),
+            e1(one.stress),
             one.samples,
-            0,
+            one.dropped,
             one.runs,
-            0.0,
+            one.asymmetry,
         );
         self.write(Kind::Statistics, &line)
     }

@@ -31,15 +31,20 @@ impl Daemon {
         self.use_exchange(index, used);
     }
 
-    /// What is known of the path to a source.
+    /// What is known of the path to a source, and of its offset, at `now`.
     pub(super) fn path(&self, id: SourceId, now: LocalTime) -> Path {
-        let filter = self.keeper.source(id).map(time_core::Source::filter);
-        let statistics = self.keeper.statistics(id, now);
-        // Few samples lie on their line, and an old line is far from the truth.
-        filter.map_or_else(Path::default, |filter| Path {
-            delay_min: filter.delay_min(),
-            deviation: statistics.map_or(0.0, |all| all.deviation.max(all.offset_sigma)),
-        })
+        let Some(source) = self.keeper.source(id) else { return Path::default() };
+        let known = self.keeper.statistics(id, now).unwrap_or_default();
+        let clock_error = self.config.discipline.clock_error_max;
+        let age = source.last().map_or(0.0, |last| now.since(last.received).max(0.0));
+        Path {
+            samples: source.filter().len(),
+            delay_min: source.filter().delay_min(),
+            // Few samples lie on their line, and an old line is far from the truth.
+            deviation: known.deviation.max(known.offset_sigma),
+            expected: known.offset,
+            drift: age * (known.skew + clock_error),
+        }
     }
 
     /// Hands an exchange to the timekeeper; none: the source answered, and that is all.

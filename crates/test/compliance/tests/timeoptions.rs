@@ -110,3 +110,97 @@ fn without_a_card_that_stamps_the_kernel_does() {
         assert!(eventually(PATIENCE, || client.measured(&["4I K K"]) >= 2), "{}", client.log());
     }
 }
+
+/// Which server speaks with which client: ours with the stock one, both ways, and ours with ours.
+fn pairs() -> Vec<(Side, Side)> {
+    match under_test() {
+        Side::Stock => vec![(Side::Stock, Side::Stock)],
+        Side::Ours => vec![(Side::Ours, Side::Stock), (Side::Stock, Side::Ours), (Side::Ours, Side::Ours)],
+    }
+}
+
+/// Goal: field F323 is asked for and answered, whoever speaks with whom, with and without a key and in interleaved mode: the client's
+/// root times are finer than the header's, and the time is followed.
+#[test]
+fn chronys_root_field_is_understood() {
+    let Some(_) = stock_or_skip("chronyd") else { return };
+    for (there, here) in pairs() {
+        for options in ["", "xleave key 1"] {
+            let keys = TempDir::new();
+            let file = keys.write("keys", "1 SHA256 HEX:00112233445566778899AABBCCDDEEFF\n");
+            let port = free_port();
+            let key_file = format!("keyfile {}", file.display());
+            let server = server(there, port, &key_file);
+            let source =
+                format!("server 127.0.0.1 port {port} iburst minpoll 0 maxpoll 0 extfield F323 version 4");
+            let client = Daemon::start(here, &format!("{source} {options}\nport 0\n{key_file}"));
+            client.synchronised();
+            let wanted = if options.is_empty() { " 4B " } else { " 4I " };
+            assert!(eventually(PATIENCE, || client.measured(&[wanted]) >= 4), "{}", client.log());
+            drop(server);
+        }
+    }
+}
+
+/// Goal: no reply to a request with the field is longer than the request, and its root times are in 2^-28 s: a server of stratum 1 with a
+/// tiny dispersion tells more by the field than by the header.
+#[test]
+fn the_root_field_is_no_amplifier() {
+    let Some(_) = stock_or_skip("chronyd") else { return };
+    for side in [under_test(), Side::Stock] {
+        let port = free_port();
+        let server = server(side, port, "");
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        socket.connect(("127.0.0.1", port)).expect("it is this host");
+        let mut request = vec![0_u8; 48];
+        (request[0], request[47]) = (0x23, 9);
+        request.extend([0xf3, 0x23, 0, 28, 0xf5, 0xbe, 0xdd, 0x9a]);
+        request.resize(48 + 28, 0);
+        let mut reply = [0; 200];
+        let answered = eventually(PATIENCE, || {
+            let _ = socket.send(&request);
+            socket.recv(&mut reply).is_ok_and(|length| length == request.len())
+        });
+        assert!(answered, "{}", server.log());
+        assert_eq!(reply[48..56], request[48..56], "the field comes back");
+        // An unknown field of the same length is answered without any.
+        request[49] = 0x99;
+        let length = socket.send(&request).and_then(|_| socket.recv(&mut reply)).expect("it answers");
+        assert_eq!(length, 48, "{side:?}");
+    }
+}
+
+/// Goal: NTP inside PTP between ours and the stock daemon, both ways: it is followed, also in interleaved mode and with a key, and in
+/// another domain nobody answers.
+#[test]
+fn ntp_goes_inside_ptp() {
+    let Some(_) = stock_or_skip("chronyd") else { return };
+    for (number, (there, here)) in pairs().into_iter().enumerate() {
+        // Both ends have the one port, so they need an address each: the loopback has many.
+        let (port, ntp) = (free_port(), free_port());
+        let own = |last: usize| format!("127.0.{}.{last}", 70 + number);
+        let keys = TempDir::new();
+        let file = keys.write("keys", "1 SHA256 HEX:00112233445566778899AABBCCDDEEFF\n");
+        let common = format!("ptpport {port}\nkeyfile {}", file.display());
+        let lines = |last: usize, more: &str| {
+            format!("port {ntp}\nbindaddress {}\nbindacqaddress {}\n{common}\n{more}", own(last), own(last))
+        };
+        let _server = Daemon::start(there, &lines(1, "local stratum 3\nallow 127.0.0.0/8"));
+        for options in ["", "xleave key 1"] {
+            let source = format!("server {} port {port} iburst minpoll 0 maxpoll 0 {options}", own(1));
+            let client = Daemon::start(here, &lines(2, &source));
+            client.synchronised();
+            let wanted = if options.is_empty() { " 4B " } else { " 4I " };
+            assert!(eventually(PATIENCE, || client.measured(&[wanted]) >= 4), "{}", client.log());
+            let data = client.chronyc(&["ntpdata"]);
+            assert!(data.contains(&format!("Remote port     : {port}")), "{data}");
+        }
+        if here == Side::Ours {
+            let source = format!("server {} port {port} iburst\nptpdomain 5", own(1));
+            let client = Daemon::start(here, &lines(2, &source));
+            std::thread::sleep(Duration::from_secs(5));
+            assert_eq!(client.measured(&[]), 0);
+        }
+    }
+}

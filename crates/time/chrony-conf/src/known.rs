@@ -3,11 +3,10 @@
 
 /// Directives, with what we do instead. A line with one of them is read (a mistake in it is an error), and a warning says
 /// that it has no effect: a configuration that works with chrony works here, and its author knows what is different.
-pub(crate) const NOT_ACTED_ON: &[(&str, &str)] =
-    &[("ptpdomain", "there is no NTP over PTP"), ("ptpport", "there is no NTP over PTP")];
+pub(crate) const NOT_ACTED_ON: &[(&str, &str)] = &[];
 
 /// Options of `server`, `pool` and `peer` without which a source is measured as well.
-pub(crate) const OPTIONS_NOT_ACTED_ON: &[&str] = &["extfield"];
+pub(crate) const OPTIONS_NOT_ACTED_ON: &[&str] = &[];
 
 /// Options of sources without which going on would be less than was asked for, and why.
 pub(crate) const OPTIONS_REFUSED: &[(&str, &str)] = &[];

@@ -238,6 +238,15 @@ fn mistakes_are_told() {
     check("clockprecision x", &["'x' is not seconds (0 or more)", "clockprecision 8e-9"]);
     check("ntpsigndsocket", &["ntpsigndsocket lacks a path"]);
     check("initstepslew", &["initstepslew lacks"]);
+    check("server a extfield F999", &["'F999' is not F323 or F324", "help: extfield F323"]);
+    check("server a maxunreach -1", &["'-1' is not a number (0 to 2147483647)", "help: maxunreach 100"]);
+    check("hwtimestamp", &["hwtimestamp lacks an interface"]);
+    check("hwtimestamp eth0 rxfilter some", &["unknown filter 'some' of hwtimestamp"]);
+    check("hwtimestamp eth0 txcmp 1", &["unknown option 'txcmp' of hwtimestamp", "did you mean 'txcomp'?"]);
+    check("hwtimestamp eth0 minpoll x", &["'x' is not log2 seconds (-32 to 32)"]);
+    check("hwtstimeout x", &["'x' is not seconds (0 or more)"]);
+    check("ptpport 70000", &["'70000' is not a UDP port (0 to 65535)"]);
+    check("ptpdomain 256", &["'256' is not a domain (0 to 255)"]);
     check("dscp 64", &["'64' is not a code point (0 to 63)", "help: dscp 46"]);
     check(
         "mailonchange -t 1",
@@ -274,6 +283,9 @@ fn what_has_no_effect_is_said() {
         let line = format!("server a {}", source::example(option.syntax));
         check(&line, &format!("option '{}' is known and has no effect yet", option.name));
     }
+    check("server a extfield F324", "option 'extfield F324' is known and has no effect here");
+    check("peer a key 1 extfield F323", "option 'extfield F323' is known and has no effect here");
+    assert_eq!(clean("server a extfield F323 xleave").sources[0].waiting(), [""; 0]);
     check("linux_hz 100", "'linux_hz' is obsolete");
     assert_eq!(check("server a minpoll 9 maxpoll 4", "maxpoll is raised").sources[0].options.maxpoll, 9);
     check("peer a", "a peer without a key can be disturbed");

@@ -11,9 +11,10 @@ mod symmetric;
 pub use reply::{Measurement, ReplyError};
 pub use symmetric::LocalScale;
 
+use crate::experimental::RootField;
 use crate::keys::Key;
 use crate::kiss::KissCode;
-use crate::packet::{HEADER_BYTES, Header, Leap, Mode, Packet, ReferenceId, STRATUM_MAX};
+use crate::packet::{HEADER_BYTES, Header, Leap, Mode, Packet, ReferenceId, STRATUM_MAX, VERSION};
 use crate::timestamp::{NtpShort, NtpTimestamp};
 use schedule::{BURST_INTERVAL, BURST_REQUESTS_MAX};
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct ClientConfig {
     pub precision: i8,
     /// Ask for the interleaved mode (RFC 9769): each reply tells when the one before it really left.
     pub interleaved: bool,
+    /// chrony's extension field F323 in requests: root delay and dispersion in finer steps, and how the server's clock was moved.
+    pub root_field: bool,
     /// A symmetric association (RFC 5905 section 3, modes 1 and 2): both sides tell each other their time.
     pub symmetric: bool,
 }
@@ -64,6 +67,7 @@ impl Default for ClientConfig {
             offset_correction: 0.0,
             precision: -24,
             interleaved: false,
+            root_field: false,
             symmetric: false,
         }
     }
@@ -95,6 +99,8 @@ pub struct Client {
     backed_off: bool,
     /// The last round trip, in seconds; none while the server is not reachable.
     round_trip: Option<f64>,
+    /// The server's field F323 in the last good reply, and that reply's receive timestamp.
+    last_root: Option<(RootField, NtpTimestamp)>,
     /// Of a symmetric association: what both sides told last.
     peering: symmetric::Peering,
 }
@@ -140,6 +146,7 @@ impl Client {
             good_count: 0,
             backed_off: false,
             round_trip: None,
+            last_root: None,
             peering: symmetric::Peering::default(),
             config,
         };
@@ -210,6 +217,9 @@ impl Client {
     /// The packet's bytes, with the code that the key makes.
     fn sealed(&self, header: &Header) -> Vec<u8> {
         let mut bytes = header.to_bytes().to_vec();
+        if self.config.root_field && header.mode == Mode::Client && header.version == VERSION {
+            bytes.extend_from_slice(&RootField::default().to_bytes());
+        }
         if let Some((id, key)) = &self.config.key {
             let digest = key.digest(&bytes, self.config.version);
             bytes.extend(id.to_be_bytes());
@@ -246,6 +256,7 @@ impl Client {
         // From here on the packet is an answer to our request, and the only one that counts.
         self.pending = None;
         self.last_reply = header.origin;
+        let root = RootField::find(packet.extensions).filter(|_| self.config.root_field);
         self.check_state(now, &header)?;
         let before = self.previous.take();
         if self.config.interleaved && !header.receive.is_unknown() {
@@ -264,6 +275,10 @@ impl Client {
         };
         if !matches!(measurement, Ok(_) | Err(ReplyError::Measured)) {
             return measurement;
+        }
+        let measurement = measurement.map(|one| self.with_root(one, root, interleaved));
+        if measurement.is_ok() {
+            self.last_root = root.map(|root| (root, header.receive));
         }
         let was_unreachable = self.reach == 0;
         let interval_before = self.interval();
@@ -329,6 +344,7 @@ impl Client {
     /// The last request is answered or given up; a reply that comes now does not count.
     pub fn forget_pending(&mut self) {
         self.pending = None;
+        self.last_root = None;
         // Its times may be another clock's: the next exchange is in basic mode.
         self.previous = None;
         self.peering = symmetric::Peering::default();
@@ -381,7 +397,7 @@ impl Client {
 
     /// The longest request of this association, in bytes.
     pub fn request_bytes_max() -> usize {
-        HEADER_BYTES + 4 + crate::keys::MAC_BYTES_MAX
+        HEADER_BYTES + crate::experimental::FIELD_BYTES + 4 + crate::keys::MAC_BYTES_MAX
     }
 }
 

@@ -12,11 +12,13 @@
 mod access;
 mod client;
 mod clients;
+mod experimental;
 mod extension;
 mod keys;
 mod kiss;
 pub mod nts;
 mod packet;
+mod ptp;
 mod server;
 mod signing;
 mod stamps;
@@ -32,6 +34,7 @@ pub use packet::{
     HEADER_BYTES, Header, Leap, MacField, Mode, PACKET_BYTES_MAX, Packet, PacketError, ReferenceId,
     STRATUM_MAX, VERSION,
 };
+pub use ptp::{PTP_PREFIX_BYTES, ptp_prefix, ptp_unwrap, ptp_wrap};
 pub use server::{
     Manner, Refusal, Reply, Server, ServerCounters, ServerSnapshot, broadcast_packet, interleaved_origin,
 };

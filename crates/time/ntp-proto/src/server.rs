@@ -2,6 +2,7 @@
 //! is no peer of ours is answered like a client, in passive mode, and forgotten: nobody can make this host follow him.
 
 use crate::access::AccessList;
+use crate::experimental::{FIELD_BYTES, RootField};
 use crate::keys::{Keys, MAC_BYTES_MAX, MacError};
 use crate::kiss::KissCode;
 use crate::nts::CookieKeys;
@@ -46,6 +47,12 @@ impl ServerSnapshot {
         }
     }
 
+    /// The root dispersion at `transmit`, in seconds.
+    fn dispersion_at(&self, transmit: NtpTimestamp) -> f64 {
+        let age = if self.reference.is_unknown() { 0.0 } else { transmit.since(self.reference).max(0.0) };
+        self.root_dispersion + age * self.dispersion_rate
+    }
+
     /// The header of the reply to `request`.
     pub(crate) fn header(
         &self,
@@ -54,7 +61,6 @@ impl ServerSnapshot {
         transmit: NtpTimestamp,
         manner: Manner,
     ) -> Header {
-        let age = if self.reference.is_unknown() { 0.0 } else { transmit.since(self.reference).max(0.0) };
         let mut header = Header {
             leap: self.leap,
             version: request.version,
@@ -63,7 +69,7 @@ impl ServerSnapshot {
             poll: request.poll,
             precision: self.precision,
             root_delay: NtpShort::from_seconds(self.root_delay),
-            root_dispersion: NtpShort::from_seconds(self.root_dispersion + age * self.dispersion_rate),
+            root_dispersion: NtpShort::from_seconds(self.dispersion_at(transmit)),
             reference_id: self.reference_id,
             reference: self.reference,
             origin: request.transmit,
@@ -152,10 +158,13 @@ pub enum Refusal {
     Nts,
 }
 
+/// The longest reply without NTS, in bytes.
+const REPLY_BYTES_MAX: usize = HEADER_BYTES + FIELD_BYTES + 4 + MAC_BYTES_MAX;
+
 /// A reply's bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply {
-    bytes: [u8; HEADER_BYTES + 4 + MAC_BYTES_MAX],
+    bytes: [u8; REPLY_BYTES_MAX],
     length: usize,
 }
 
@@ -235,7 +244,7 @@ impl Server {
         if !self.admits(from) {
             return Err(Refusal::Access);
         }
-        let mut reply = Reply { bytes: [0; HEADER_BYTES + 4 + MAC_BYTES_MAX], length: 0 };
+        let mut reply = Reply { bytes: [0; REPLY_BYTES_MAX], length: 0 };
         reply.length = self.reply(request, received, transmit, Manner::Basic, snapshot, &mut reply.bytes)?;
         Ok(reply)
     }
@@ -254,16 +263,17 @@ impl Server {
         self.counters.received += 1;
         let reply = self.write(request, received, transmit, manner, snapshot, out);
         match &reply {
-            Ok(length) => {
+            Ok((_, authenticated)) => {
                 self.counters.answered += 1;
-                self.counters.authenticated += u64::from(*length > HEADER_BYTES);
+                self.counters.authenticated += u64::from(*authenticated);
                 self.counters.interleaved += u64::from(matches!(manner, Manner::Interleaved { .. }));
             }
             Err(_) => self.counters.malformed += 1,
         }
-        reply
+        reply.map(|(length, _)| length)
     }
 
+    /// The reply's length, and whether it carries a code.
     fn write(
         &self,
         request: &[u8],
@@ -272,7 +282,7 @@ impl Server {
         manner: Manner,
         snapshot: &ServerSnapshot,
         out: &mut [u8],
-    ) -> Result<usize, Refusal> {
+    ) -> Result<(usize, bool), Refusal> {
         let packet = Packet::parse(request).map_err(Refusal::Packet)?;
         if !matches!(packet.header.mode, Mode::Client | Mode::SymmetricActive) {
             return Err(Refusal::Mode(packet.header.mode));
@@ -289,7 +299,14 @@ impl Server {
             }
         };
         let head = snapshot.header(&packet.header, received, transmit, manner).to_bytes();
-        let digest = mac.map(|(id, key)| (id, key.digest(&head, version)));
+        let field = match packet.extensions.as_bytes() {
+            [] => None,
+            _ => root_field(&packet, snapshot, transmit, manner),
+        };
+        let digest = mac.map(|(id, key)| match &field {
+            None => (id, key.digest(&head, version)),
+            Some(field) => (id, key.digest(&[&head[..], field].concat(), version)),
+        });
         let mut length = 0;
         let mut put = |bytes: &[u8]| {
             if let Some(place) = out.get_mut(length..length + bytes.len()) {
@@ -298,13 +315,31 @@ impl Server {
             }
         };
         put(&head);
+        put(field.as_ref().map_or(&[], |field| field.as_slice()));
         if let Some((id, digest)) = &digest {
             put(&id.to_be_bytes());
             put(digest);
         }
         debug_assert!(length <= request.len(), "a reply is never longer than its request");
-        Ok(length)
+        Ok((length, digest.is_some()))
     }
+}
+
+/// The field F323 that a request with one is answered with. There is no clock here that is corrected in frequency alone, so its
+/// timestamp is "unknown", as chronyd's is with `smoothtime`.
+fn root_field(
+    packet: &Packet<'_>,
+    snapshot: &ServerSnapshot,
+    transmit: NtpTimestamp,
+    manner: Manner,
+) -> Option<[u8; FIELD_BYTES]> {
+    RootField::find(packet.extensions).filter(|_| !matches!(manner, Manner::Kiss(_)))?;
+    let field = RootField {
+        root_delay: snapshot.root_delay,
+        root_dispersion: snapshot.dispersion_at(transmit),
+        ..RootField::default()
+    };
+    Some(field.to_bytes())
 }
 
 /// The server's receive timestamp that a request in interleaved mode brings back: the reply may tell when the one that had it left. None
@@ -389,6 +424,36 @@ mod tests {
         assert!(header.origin.is_unknown() && header.receive.is_unknown());
         let silent = broadcast_packet(&ServerSnapshot::unsynchronised(-20), 6, at);
         assert_eq!(Header::from_bytes(&silent).leap, Leap::Unsynchronised);
+    }
+
+    /// Goal: field F323 is answered with itself, finer root times and no clock of that kind, with a key and without; an unknown field
+    /// is not, and no reply is longer than its request.
+    #[test]
+    fn a_field_is_answered_with_itself() {
+        let at = NtpTimestamp::from_unix_nanos(WALL);
+        for key_id in [None, Some((1, KeyType::Md5)), Some((2, KeyType::Sha512))] {
+            let key =
+                key_id.map(|(id, kind)| (id, Key::new(kind, b"secret".to_vec()).expect("any length fits")));
+            let config = ClientConfig { key, root_field: true, ..ClientConfig::default() };
+            let mut client = Client::new(config, Duration::ZERO);
+            let request = client.request(Duration::ZERO, [1, 1], WALL - 1_000_000);
+            let mut server = server();
+            let from = [127, 0, 0, 1].into();
+            let reply = server.respond(&request, from, at, at, &snapshot()).expect("the request is good");
+            assert_eq!(reply.len(), request.len());
+            assert_eq!(server.counters().authenticated, u64::from(key_id.is_some()));
+            let measured =
+                client.receive(Duration::ZERO, &reply, WALL + 1_000_000).expect("the reply is good");
+            assert!((measured.root_delay - 0.01).abs() < 1e-8, "{measured:?}");
+            assert!((measured.root_dispersion - 0.0011).abs() < 1e-8, "{measured:?}");
+            assert_eq!((measured.source_moved, measured.authenticated), (0.0, key_id.is_some()));
+            if key_id.is_none() {
+                let mut other = request.clone();
+                other[49] ^= 1;
+                let reply = server.respond(&other, from, at, at, &snapshot()).expect("the request is good");
+                assert_eq!(reply.len(), HEADER_BYTES);
+            }
+        }
     }
 
     /// Goal: who may not ask, or asks wrongly, gets nothing and is counted.

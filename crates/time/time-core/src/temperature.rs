@@ -70,7 +70,8 @@ impl TemperaturePoints {
 
     fn at(&self, temperature: f64) -> f64 {
         let pairs = self.0.iter().zip(self.0.iter().skip(1));
-        let pair = pairs.clone().find(|(_, (high, _))| *high >= temperature).or_else(|| pairs.clone().next_back());
+        let pair =
+            pairs.clone().find(|(_, (high, _))| *high >= temperature).or_else(|| pairs.clone().next_back());
         pair.map_or(0.0, |((low, at_low), (high, at_high))| {
             at_low + (temperature - low) / (high - low) * (at_high - at_low)
         })

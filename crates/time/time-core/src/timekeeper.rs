@@ -266,6 +266,15 @@ impl Timekeeper {
         self.discipline.timeline.corrected(uncorrected)
     }
 
+    /// A source moved its clock by `seconds`, apart from its rate: what it told before is told in its time as it is now.
+    pub fn source_moved(&mut self, id: SourceId, seconds: f64) {
+        let Some(source) = self.sources.get_mut(&id).filter(|_| seconds != 0.0) else { return };
+        source.filter.restate(seconds);
+        if let Some(last) = &mut source.last {
+            last.offset += seconds;
+        }
+    }
+
     /// What is corrected of the clock at `time`, in seconds: uncorrected time plus this is `time`.
     pub fn correction(&self, time: LocalTime) -> f64 {
         self.discipline.timeline.correction(time)

@@ -545,8 +545,8 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
             stratum: header.map_or(0, |header| header.stratum),
             poll: header.map_or(0, |header| header.poll),
             precision: header.map_or(0, |header| header.precision),
-            root_delay: Float(header.map_or(0.0, |header| header.root_delay.seconds())),
-            root_dispersion: Float(header.map_or(0.0, |header| header.root_dispersion.seconds())),
+            root_delay: Float(last.map_or(0.0, |last| last.root_delay)),
+            root_dispersion: Float(last.map_or(0.0, |last| last.root_dispersion)),
             reference_id: header.map_or(0, |header| u32::from_be_bytes(header.reference_id.0)),
             reference_time: timespec(
                 last.map_or(0, |last| last.header.reference.to_unix_nanos(last.received)),

@@ -132,6 +132,14 @@ pub(crate) struct NtsOptions {
     pub certset: u32,
 }
 
+impl Config {
+    /// The PTP domain in which a source is asked (`ptpport`); none: NTP as it is.
+    pub(crate) fn ptp_domain(&self, source: std::net::SocketAddr) -> Option<u8> {
+        let port = self.settings.ptp_port;
+        (port != 0 && source.port() == port).then_some(self.settings.ptp_domain)
+    }
+}
+
 impl SourceConfig {
     /// Why it may be believed.
     pub(crate) fn authenticity(&self) -> Authenticity {

@@ -189,6 +189,7 @@ impl Peer {
             offset_correction: line.offset,
             precision,
             interleaved: line.options.xleave,
+            root_field: line.options.extfields.contains(&0xf323),
             symmetric: line.symmetric,
         };
         let mut client = Client::new(config, first);

@@ -86,6 +86,8 @@ pub(crate) struct Serving {
     running: bool,
     /// Where the server listens, by address family: IPv4, IPv6.
     open: [Option<std::net::SocketAddr>; 2],
+    /// The same for NTP inside PTP.
+    open_ptp: [Option<std::net::SocketAddr>; 2],
     published: Option<Duration>,
 }
 
@@ -101,7 +103,15 @@ impl Serving {
             signer: std::sync::OnceLock::new(),
             memory,
         });
-        Self { shared, workers: Vec::new(), threads, running: false, open: [None; 2], published: None }
+        Self {
+            shared,
+            workers: Vec::new(),
+            threads,
+            running: false,
+            open: [None; 2],
+            open_ptp: [None; 2],
+            published: None,
+        }
     }
 
     /// What the workers share: the memory of clients is the key establishment's too.
@@ -114,26 +124,27 @@ impl Serving {
         self.threads
     }
 
-    /// It listens on an address of the family.
-    pub(crate) fn is_open(&self, ipv4: bool) -> bool {
-        let [v4, v6] = &self.open;
+    /// It listens on an address of the family, `ptp`: for NTP inside PTP.
+    pub(crate) fn is_open(&self, ipv4: bool, ptp: bool) -> bool {
+        let [v4, v6] = if ptp { &self.open_ptp } else { &self.open };
         if ipv4 { v4.is_some() } else { v6.is_some() }
     }
 
     /// It listens somewhere.
     pub(crate) fn is_any_open(&self) -> bool {
-        self.open.iter().any(Option::is_some)
+        self.open.iter().chain(&self.open_ptp).any(Option::is_some)
     }
 
     /// Where it listens.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = std::net::SocketAddr> + '_ {
-        self.open.iter().copied().flatten()
+        self.open.iter().chain(&self.open_ptp).copied().flatten()
     }
 
-    /// Takes a socket for the worker of this number.
-    pub(crate) fn add(&mut self, worker: usize, socket: UdpSocket) {
-        let port = Port::new(socket);
-        if let (Some(local), [v4, v6]) = (port.local(), &mut self.open) {
+    /// Takes a socket for the worker of this number; with a PTP domain NTP is inside PTP there.
+    pub(crate) fn add(&mut self, worker: usize, socket: UdpSocket, ptp: Option<u8>) {
+        let port = Port::new(socket, ptp);
+        let open = if ptp.is_some() { &mut self.open_ptp } else { &mut self.open };
+        if let (Some(local), [v4, v6]) = (port.local(), open) {
             *(if local.is_ipv4() { v4 } else { v6 }) = Some(local);
         }
         if self.running {

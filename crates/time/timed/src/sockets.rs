@@ -93,6 +93,8 @@ pub(crate) struct AskFrom {
     pub dscp: u8,
     /// Cards stamp what is sent and received.
     pub cards_stamp: bool,
+    /// `ptpport`: such sources are asked from the same port, at which cards look.
+    pub ptp_port: Option<u16>,
 }
 
 impl AskFrom {
@@ -106,6 +108,7 @@ impl AskFrom {
             device: settings.bind_acquisition_device.clone(),
             dscp: settings.dscp,
             cards_stamp: false,
+            ptp_port: Some(settings.ptp_port).filter(|port| *port != 0),
         }
     }
 
@@ -141,11 +144,15 @@ impl AskFrom {
             SocketAddr::V6(_) => (IpAddr::V6(self.v6.unwrap_or(Ipv6Addr::UNSPECIFIED)), 1),
         };
         let found = self.found.get(family).copied().flatten();
-        let port = self.port.filter(|port| *port != 0).or(found).unwrap_or(0);
-        let reused = self.port.is_some();
+        let ptp = self.ptp_port.filter(|port| *port == server.port());
+        let port = ptp.or(self.port.filter(|port| *port != 0)).or(found).unwrap_or(0);
+        let reused = self.port.is_some() || ptp.is_some();
         let socket =
             sys::socket::bind_udp(SocketAddr::new(local, port), Listen { reused, ..Listen::default() })?;
-        if reused && let Some(place) = self.found.get_mut(family) {
+        if reused
+            && ptp.is_none()
+            && let Some(place) = self.found.get_mut(family)
+        {
             *place = Some(socket.local_addr()?.port());
         }
         let marks = Marks {

@@ -1,6 +1,7 @@
 //! What a reply measures, and why one does not count.
 
 use super::{Client, Previous};
+use crate::experimental::{MOVED_MAX, RootField};
 use crate::keys::MacError;
 use crate::kiss::KissCode;
 use crate::packet::{Header, Mode, Packet, PacketError};
@@ -26,6 +27,13 @@ pub struct Measurement {
     pub server_time: f64,
     /// The reply's header.
     pub header: Header,
+    /// The server's root delay and root dispersion, in seconds: the header's, or finer ones.
+    pub root_delay: f64,
+    /// See `root_delay`.
+    pub root_dispersion: f64,
+    /// By how much the server moved its clock since the last good reply, in seconds, apart from its rate: what was measured before is
+    /// told in its time by adding this.
+    pub source_moved: f64,
     /// The reply carried a code that was verified.
     pub authenticated: bool,
     /// Of the exchange before the one that the reply ended (interleaved mode).
@@ -111,6 +119,33 @@ impl Client {
         Ok(Measurement { interleaved: true, ..measured })
     }
 
+    /// What the server's field F323 adds. What it told before it moved its clock, in interleaved mode, is told in its time as well.
+    pub(super) fn with_root(
+        &self,
+        measured: Measurement,
+        root: Option<RootField>,
+        interleaved: bool,
+    ) -> Measurement {
+        let Some(root) = root else { return measured };
+        let moved = self
+            .last_root
+            .filter(|(last, _)| {
+                last.epoch == root.epoch && !last.monotonic.is_unknown() && !root.monotonic.is_unknown()
+            })
+            .map(|(last, received)| {
+                measured.header.receive.since(received) - root.monotonic.since(last.monotonic)
+            })
+            .filter(|moved| moved.abs() <= MOVED_MAX)
+            .unwrap_or(0.0);
+        Measurement {
+            offset: measured.offset + if interleaved { moved } else { 0.0 },
+            root_delay: root.root_delay,
+            root_dispersion: root.root_dispersion,
+            source_moved: moved,
+            ..measured
+        }
+    }
+
     pub(super) fn authenticate(&self, packet: &Packet<'_>) -> Result<bool, MacError> {
         let Some((id, key)) = &self.config.key else { return Ok(false) };
         let mac = packet.mac.ok_or(MacError::Missing)?;
@@ -161,6 +196,9 @@ impl Client {
             received: wall,
             server_time,
             header: *last,
+            root_delay: last.root_delay.seconds(),
+            root_dispersion: last.root_dispersion.seconds(),
+            source_moved: 0.0,
             authenticated,
             interleaved: false,
         })

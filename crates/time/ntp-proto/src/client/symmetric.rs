@@ -345,6 +345,9 @@ impl Client {
             received: wall,
             server_time: server_time.abs(),
             header: *header,
+            root_delay: header.root_delay.seconds(),
+            root_dispersion: header.root_dispersion.seconds(),
+            source_moved: 0.0,
             authenticated,
             interleaved: false,
         })

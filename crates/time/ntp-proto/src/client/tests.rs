@@ -400,3 +400,62 @@ fn a_server_answers_an_unknown_peer_passively() {
     let refused = peers.receive(0, WALL + SECOND, &reply_of_a_server);
     assert_eq!(refused, Err(ReplyError::Mode(Mode::Server)));
 }
+
+/// Goal: with field F323 the root times are the field's, and a clock that the server moves apart from its rate is told of once, in
+/// basic and in interleaved mode; another epoch, a lack of the field, or an absurd move tells nothing.
+#[test]
+fn a_moved_clock_is_told_of() {
+    use crate::experimental::RootField;
+    for interleaved in [false, true] {
+        let config = ClientConfig { interleaved, root_field: true, ..ClientConfig::default() };
+        let mut client = Client::new(config, Duration::ZERO);
+        let path = SECOND / 100;
+        let mut before = NtpTimestamp::UNKNOWN;
+        // By how much the clock was moved so far, the epoch, and what is told of it.
+        let half = SECOND / 2;
+        for (round, (ahead, epoch, expected)) in
+            [(0, 1, 0.0), (0, 1, 0.0), (half, 1, 0.5), (half, 1, 0.0), (0, 2, 0.0), (-100 * SECOND, 2, 0.0)]
+                .into_iter()
+                .enumerate()
+        {
+            let round = i64::try_from(round).expect("few");
+            let start = WALL + round * 64 * SECOND;
+            let request = client.request(Duration::ZERO, [100 + round as u64, 200 + round as u64], start);
+            assert_eq!(request.len(), HEADER_BYTES + 28);
+            let asked = Packet::parse(&request).expect("our request parses");
+            assert_eq!(RootField::find(asked.extensions), Some(RootField::default()));
+            let mut header = reply(&request, 0, 0);
+            header.receive = NtpTimestamp::from_unix_nanos(start + path + ahead);
+            header.transmit = header.receive;
+            let answers_before = interleaved && !before.is_unknown();
+            if answers_before {
+                header.origin = asked.header.receive;
+                header.transmit = before;
+            }
+            before = header.receive;
+            let field = RootField {
+                root_delay: 2e-6,
+                root_dispersion: 3e-6,
+                monotonic: NtpTimestamp::from_unix_nanos(start + path),
+                epoch,
+            };
+            let bytes = [&header.to_bytes()[..], &field.to_bytes()].concat();
+            let found = client.receive(Duration::ZERO, &bytes, start + 2 * path);
+            if answers_before && round == 1 {
+                assert_eq!(found, Err(ReplyError::Measured));
+                continue;
+            }
+            let Ok(found) = found else {
+                // It seems to have left before it came, or after the request: the clock was moved in between.
+                assert!(answers_before && ahead < 0, "{round}: {found:?}");
+                continue;
+            };
+            assert!((found.source_moved - expected).abs() < 1e-6, "{interleaved} {round}: {found:?}");
+            assert!((found.root_delay - 2e-6).abs() < 1e-8 && (found.root_dispersion - 3e-6).abs() < 1e-8);
+            if answers_before && expected != 0.0 {
+                // What it told before it moved its clock is told in the time after.
+                assert!((found.offset - 0.5).abs() < 1e-6, "{found:?}");
+            }
+        }
+    }
+}

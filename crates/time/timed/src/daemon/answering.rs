@@ -62,8 +62,18 @@ impl Daemon {
     }
 
     pub(super) fn open_server_sockets(&mut self) -> Result<(), (SocketAddr, io::Error)> {
+        let settings = &self.config.settings;
+        let ptp = (settings.ptp_port, Some(settings.ptp_domain));
+        for (port, ptp) in [(self.config.port, None), ptp] {
+            self.open_server_port(port, ptp)?;
+        }
+        Ok(())
+    }
+
+    /// Listens on a port, with a domain for NTP inside PTP; 0: on none.
+    fn open_server_port(&mut self, port: u16, ptp: Option<u8>) -> Result<(), (SocketAddr, io::Error)> {
         // Like chronyd, a family has no socket while none of its addresses is allowed to ask.
-        if self.config.port == 0 {
+        if port == 0 {
             return Ok(());
         }
         let defaults = (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);
@@ -74,24 +84,26 @@ impl Daemon {
         let wants = |address: IpAddr| {
             Family::allows(self.options.family, address)
                 && (self.server.access().allows_any(address.is_ipv4()) || broadcasts(address))
-                && !self.serving.is_open(address.is_ipv4())
+                && !self.serving.is_open(address.is_ipv4(), ptp.is_some())
         };
         let settings = &self.config.settings;
         let marks = Marks {
             kernel_stamps: true,
             device: settings.bind_device.as_deref(),
             dscp: settings.dscp,
-            reused: settings.acquisition_port == Some(self.config.port),
+            reused: settings.acquisition_port == Some(port) || ptp.is_some(),
             shared: self.serving.threads() > 1,
         };
         let mut opened = Vec::new();
         for worker in 0..self.serving.threads() {
-            let sockets = sockets::listen(self.config.port, &self.config.bind, defaults, wants, marks)?;
+            let sockets = sockets::listen(port, &self.config.bind, defaults, wants, marks)?;
             opened.extend(sockets.into_iter().map(|socket| (worker, socket)));
         }
         for (worker, socket) in opened {
-            self.broadcast_from(&socket);
-            self.serving.add(worker, socket);
+            if ptp.is_none() {
+                self.broadcast_from(&socket);
+            }
+            self.serving.add(worker, socket, ptp);
         }
         Ok(())
     }

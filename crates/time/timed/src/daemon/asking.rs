@@ -1,6 +1,6 @@
 //! The client's side of the loop: names, requests, replies.
 
-use super::peering::straight;
+use super::peering::{self, straight};
 use super::{Daemon, monotonic, stamping};
 use crate::config::SourceConfig;
 use crate::events::Happened;
@@ -226,6 +226,10 @@ impl Daemon {
             },
             None => request,
         };
+        let request = match self.config.ptp_domain(peer.address) {
+            Some(domain) => peering::over_ptp(request, domain),
+            None => request,
+        };
         let outcome = opened.and_then(|socket| {
             peer.local = socket.local_addr().ok().map(|local| local.ip());
             let own = peer.local.filter(|own| !own.is_loopback());
@@ -278,6 +282,7 @@ impl Daemon {
         let Some(index) = self.peers.iter().position(|peer| peer.id == id) else { return };
         let own_port = (self.config.port != 0).then_some(self.config.port);
         let Some(peer) = self.peers.get_mut(index) else { return };
+        let ptp = self.config.ptp_domain(peer.address);
         if ready.priority {
             stamping::take_departure(peer, &mut self.cards, &self.clock, &self.keeper);
         }
@@ -305,23 +310,34 @@ impl Daemon {
             let stamp = datagram.received_ns.unwrap_or_else(sys::clock::realtime_ns);
             let ipv4 = peer.address.is_ipv4();
             let (at, by) = stamping::arrival(&datagram, ipv4, &mut self.cards, &self.clock, &self.keeper);
-            let mode = datagram.data.first().map_or(0, |first| first & 7);
+            let data = match ptp {
+                Some(domain) => match ntp_proto::ptp_unwrap(datagram.data, domain) {
+                    Some(inside) => inside,
+                    None => continue,
+                },
+                None => datagram.data,
+            };
+            let mode = data.first().map_or(0, |first| first & 7);
             if mode == MODE_CLIENT || (mode == MODE_SYMMETRIC_ACTIVE && !peer.line.symmetric) {
                 // The source is a client too, and asks from the port at which it is asked.
                 if let (Some(reply), Some(socket)) =
-                    (self.serving.answer(datagram.data, peer.address.ip(), stamp), &peer.socket)
+                    (self.serving.answer(data, peer.address.ip(), stamp), &peer.socket)
                 {
+                    let reply = match ptp {
+                        Some(domain) => peering::over_ptp(reply, domain),
+                        None => reply,
+                    };
                     let _ = socket.send(&reply);
                 }
                 continue;
             }
             // Only what is authentic reaches the client machine, kisses included.
             let bytes = match &mut peer.nts {
-                Some(nts) => match nts.open(datagram.data) {
+                Some(nts) => match nts.open(data) {
                     Ok(authentic) => authentic,
                     Err(_) => continue,
                 },
-                None => datagram.data,
+                None => data,
             };
             let found = match peer.line.symmetric {
                 false => peer.client.receive(monotonic(), bytes, at.0),
@@ -337,7 +353,7 @@ impl Daemon {
             match found {
                 // A source that is this daemon would lead it nowhere.
                 Ok(_) if own_port == Some(peer.address.port()) && peer.local == Some(peer.address.ip()) => {
-                    failed.push((at, ReplyError::Loop, datagram.data.to_vec()));
+                    failed.push((at, ReplyError::Loop, data.to_vec()));
                 }
                 Ok(measurement) => {
                     let authenticated = measurement.authenticated || peer.nts.is_some();
@@ -345,7 +361,7 @@ impl Daemon {
                 }
                 Err(ReplyError::Kiss(code)) => kiss = Some(code),
                 Err(ReplyError::Measured) => nothing_new = true,
-                Err(error) => failed.push((at, error, datagram.data.to_vec())),
+                Err(error) => failed.push((at, error, data.to_vec())),
             }
         }
         let (address, poll) = (peer.address.ip(), peer.client.poll());

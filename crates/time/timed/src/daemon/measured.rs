@@ -19,6 +19,7 @@ impl Daemon {
         peer.answered = true;
         let exchange = exchange(peer, one);
         let id = peer.id;
+        self.keeper.source_moved(id, one.source_moved);
         let path = self.path(id, LocalTime(one.received));
         let Some(peer) = self.peers.get_mut(index) else { return };
         let tested = peer.screening.test(&exchange, path);
@@ -196,8 +197,8 @@ fn exchange(peer: &Peer, one: &Measurement) -> Exchange {
         offset: one.offset,
         delay: one.delay,
         dispersion: one.dispersion,
-        root_delay: one.header.root_delay.seconds(),
-        root_dispersion: one.header.root_dispersion.seconds(),
+        root_delay: one.root_delay,
+        root_dispersion: one.root_dispersion,
         stratum: one.header.stratum.max(peer.line.stratum_min),
         leap: match one.header.leap {
             Leap::Insert => LeapStatus::Insert,

@@ -20,6 +20,10 @@ impl Daemon {
         let left = self.clock.at(sys::clock::realtime_ns());
         let packet =
             straight(&self.keeper, left, |scale| peer.client.peer_packet(now, random, left.0, &state, scale));
+        let packet = match self.config.ptp_domain(peer.address) {
+            Some(domain) => over_ptp(packet, domain),
+            None => packet,
+        };
         let outcome = outcome.and_then(|()| {
             let socket = peer.socket.as_ref().ok_or(io::ErrorKind::NotConnected)?;
             // What the peer's host refused before is told by the first call after it.
@@ -40,8 +44,10 @@ impl Daemon {
             ));
         }
         if peer.socket.is_none() {
+            let ptp = self.config.ptp_domain(peer.address).map(|_| peer.address.port());
+            let port = ptp.unwrap_or(self.config.port);
             let device = self.config.settings.bind_device.as_deref();
-            let socket = self.ask_from.peer(peer.address, self.config.port, &self.config.bind, device)?;
+            let socket = self.ask_from.peer(peer.address, port, &self.config.bind, device)?;
             peer.local = socket.local_addr().ok().map(|local| local.ip());
             peer.socket = Some(socket);
         }
@@ -71,6 +77,13 @@ impl Daemon {
         let corrected = self.keeper.correction(exchange.received) - self.keeper.correction(exchange.sent);
         Exchange { delay: exchange.delay + corrected, ..exchange }
     }
+}
+
+/// The packet inside a PTP message; as it is where it is too long for one, which none is.
+pub(super) fn over_ptp(packet: Vec<u8>, domain: u8) -> Vec<u8> {
+    // Nobody looks at the number; who sees two packets shall not learn how many there were.
+    let sequence = sys::random::u64() as u16;
+    ntp_proto::ptp_wrap(&packet, domain, sequence).unwrap_or(packet)
 }
 
 /// Calls with the scale in which the local clock runs as it does at `now`.

@@ -3,8 +3,8 @@
 use super::signing::Unsigned;
 use super::{Shared, Totals, View, held};
 use ntp_proto::{
-    HEADER_BYTES, KissCode, Manner, NtpTimestamp, PACKET_BYTES_MAX, Server, Service, Treatment,
-    interleaved_origin, signing_account,
+    HEADER_BYTES, KissCode, Manner, NtpTimestamp, PACKET_BYTES_MAX, PTP_PREFIX_BYTES, Server, Service,
+    Treatment, interleaved_origin, signing_account,
 };
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -33,6 +33,8 @@ pub(crate) struct Port {
     local: Option<SocketAddr>,
     /// The same socket, for replies that are signed elsewhere; since the first of them.
     copy: Option<Arc<UdpSocket>>,
+    /// NTP is inside PTP here, in this domain.
+    ptp: Option<u8>,
     /// The socket is bound to one address, so replies leave from there anyway.
     fixed: bool,
     /// The kernel tells when replies leave; since the first client in interleaved mode.
@@ -47,7 +49,7 @@ pub(crate) struct Port {
 
 impl Port {
     /// A bound socket that does not block.
-    pub(crate) fn new(socket: UdpSocket) -> Self {
+    pub(crate) fn new(socket: UdpSocket, ptp: Option<u8>) -> Self {
         let local = socket.local_addr().ok();
         let fixed = local.is_some_and(|local| !local.ip().is_unspecified());
         if local.is_some_and(|local| local.is_ipv4()) {
@@ -61,6 +63,7 @@ impl Port {
         Self {
             socket,
             local,
+            ptp,
             copy: None,
             fixed,
             stamping: false,
@@ -178,12 +181,20 @@ impl Worker {
             if !self.server.admits(from.ip()) {
                 continue;
             }
+            let data = match port.ptp {
+                None => request.data,
+                Some(domain) => match ntp_proto::ptp_unwrap(request.data, domain) {
+                    Some(inside) => inside,
+                    // PTP's own messages, most likely.
+                    None => continue,
+                },
+            };
             let mut manner = Manner::Basic;
             if let Some(memory) = &self.shared.memory {
                 match memory.hit(from.ip(), Service::Ntp, now, self.view.rate_limit.as_ref()) {
                     Treatment::Answer => {
                         if let Some(previous) =
-                            interleaved_origin(request.data).and_then(|origin| memory.left(origin))
+                            interleaved_origin(data).and_then(|origin| memory.left(origin))
                         {
                             manner = Manner::Interleaved { previous };
                         }
@@ -217,7 +228,8 @@ impl Worker {
                     transmit = received;
                 }
             }
-            if let Some(signer) = self.shared.signer.get()
+            if port.ptp.is_none()
+                && let Some(signer) = self.shared.signer.get()
                 && let Some(account) = signing_account(request.data)
             {
                 // The signature covers the header alone, and comes from elsewhere.
@@ -242,7 +254,7 @@ impl Worker {
                 continue;
             }
             let nts = self.server.respond_nts(
-                request.data,
+                data,
                 from.ip(),
                 received,
                 transmit,
@@ -251,7 +263,7 @@ impl Worker {
                 &mut |bytes| sys::random::fill(bytes),
             );
             let length = match nts {
-                None => self.server.reply(request.data, received, transmit, manner, &self.view.snapshot, out),
+                None => self.server.reply(data, received, transmit, manner, &self.view.snapshot, out),
                 Some(Ok(bytes)) => {
                     // What is longer than the buffer is longer than any request.
                     let fits = out.get_mut(..bytes.len()).map(|out| out.copy_from_slice(&bytes));
@@ -260,9 +272,13 @@ impl Worker {
                 Some(Err(refusal)) => Err(refusal),
             };
             let Ok(length) = length else { continue };
-            if length == 0 || length > request.data.len() {
+            if length == 0 || length > data.len() {
                 continue;
             }
+            let length = match port.ptp {
+                None => length,
+                Some(domain) => wrap(out, length, domain, request.data),
+            };
             let stamping = interleaved && port.start_stamping();
             if stamping {
                 if let Some(place) = port.owed.get_mut(port.next_number as usize % OWED_MAX) {
@@ -293,6 +309,21 @@ impl Worker {
         held(&self.shared.totals).add(&totals);
         count == BATCH
     }
+}
+
+/// Puts a reply into a PTP message with the request's number; its length.
+fn wrap(out: &mut [u8], length: usize, domain: u8, request: &[u8]) -> usize {
+    let sequence = request.get(30..).and_then(|rest| rest.first_chunk::<2>());
+    let sequence = sequence.map_or(0, |bytes| u16::from_be_bytes(*bytes));
+    let Some(prefix) = ntp_proto::ptp_prefix(length, domain, sequence) else { return length };
+    let whole = PTP_PREFIX_BYTES + length;
+    if whole <= out.len() {
+        out.copy_within(..length, PTP_PREFIX_BYTES);
+        if let Some(place) = out.first_chunk_mut::<PTP_PREFIX_BYTES>() {
+            *place = prefix;
+        }
+    }
+    whole.min(out.len())
 }
 
 /// Takes the transmit times that the kernel has to tell.

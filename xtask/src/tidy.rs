@@ -43,9 +43,10 @@ const IO_WORDS: [&str; 12] = [
 /// Crates that a crate without I/O may not depend on.
 const IO_CRATES: [&str; 4] = ["sys", "control", "selflog", "tokio"];
 
-/// The services' protocol and reader crates: what `link/` may use of them.
-const OPEN_TO_LINK: [&str; 6] =
-    ["chrony-cmd", "syslog-proto", "journal-file", "journal-archive", "smtp-proto", "message"];
+/// The services' protocol and reader crates: what `link/` may use of them. chrony-conf is one of them for `mailonchange`, whose
+/// recipient alertd takes from nowhere but the file that root writes.
+const OPEN_TO_LINK: [&str; 7] =
+    ["chrony-cmd", "chrony-conf", "syslog-proto", "journal-file", "journal-archive", "smtp-proto", "message"];
 
 /// The crate that may name every daemon and command, because it dispatches to them.
 const DISPATCHER: &str = "banto";

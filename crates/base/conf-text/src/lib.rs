@@ -116,6 +116,11 @@ impl Sources {
         }
     }
 
+    /// Every source, in the order in which they were added.
+    pub fn ids(&self) -> impl Iterator<Item = SourceId> + use<> {
+        (0..u32::try_from(self.list.len()).unwrap_or(u32::MAX)).map(SourceId)
+    }
+
     /// The text of a source.
     pub fn text(&self, id: SourceId) -> &str {
         self.list.get(id.0 as usize).map_or("", |source| &source.text)

@@ -278,6 +278,55 @@ fn a_change_of_the_clock_becomes_mail() {
     house.end();
 }
 
+/// Goal: `banto reload` takes up sources from chrony.conf, the files that it includes and its folders, drops those that are gone, keeps
+/// those that were added by hand, and names with its line what needs a new start.
+#[test]
+fn a_reload_takes_up_sources() {
+    let mut house = House::furnished();
+    let conf = house.file("etc/chrony.d");
+    house.edit("etc/chrony.conf", |text| {
+        format!(
+            "{text}\nserver 127.0.0.2 port 9 maxpoll 7\nserver 127.0.0.3 port 9\nconfdir {}\n",
+            conf.display()
+        )
+    });
+    house.start();
+    let chronyc = |words: &[&str]| {
+        let output = house.banto(&[&["chronyc", "-n"], words].concat(), None);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let sources = || -> Vec<String> {
+        let text = chronyc(&["-c", "sources"]);
+        text.lines().filter_map(|line| line.split(',').nth(2).map(str::to_owned)).collect()
+    };
+    assert_eq!(sources(), ["127.0.0.2", "127.0.0.3"]);
+    chronyc(&["add", "server", "127.0.0.9", "port", "9"]);
+    house.edit("etc/chrony.conf", |text| {
+        text.replace("server 127.0.0.3 port 9", "logchange 7").replace("rtcsync", "")
+    });
+    house.edit("etc/chrony.d/more.conf", |_| "server 127.0.0.4 port 9\n".to_owned());
+    house.edit("etc/chrony.d/one.sources", |_| "server 127.0.0.5 port 9\n".to_owned());
+    let output = house.banto(&["reload", "timed"], None);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    let mut found = sources();
+    found.sort();
+    assert_eq!(found, ["127.0.0.2", "127.0.0.4", "127.0.0.5", "127.0.0.9"]);
+    for part in [
+        "new: 127.0.0.4, 127.0.0.5",
+        "gone: 127.0.0.3",
+        "these count from the next start of the daemon: `rtcsync` (it is gone), `logchange 7` (",
+        "etc/chrony.conf:",
+    ] {
+        assert!(said.contains(part), "{part} is missing in:\n{said}");
+    }
+    let output = house.banto(&["reload", "timed"], None);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!said.contains("new:") && !said.contains("gone:") && said.contains("logchange 7"), "{said}");
+    assert_eq!(sources().len(), 4);
+    house.end();
+}
+
 /// Date and time of day of seconds since the Unix epoch.
 fn utc(seconds: i64) -> (String, String) {
     let text = std::process::Command::new("date")

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
+mod changes;
 mod directive;
 mod known;
 mod read;
@@ -18,6 +19,7 @@ mod source;
 mod waiting;
 mod words;
 
+pub use changes::Change;
 pub use directive::{DIRECTIVES, Directive};
 pub use read::{INCLUDE_DEPTH_MAX, LINE_BYTES_MAX, load, load_source_dirs, read};
 pub use settings::{

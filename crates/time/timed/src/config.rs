@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub sources: Vec<SourceConfig>,
     /// The settings as they were read: where the source folders are.
     pub settings: Settings,
+    /// The same before `-R`: what a reload compares the file with.
+    pub as_written: Settings,
     /// What was asked for and is not done, in sentences for the log.
     pub warnings: Vec<String>,
     /// `driftfile`.
@@ -152,6 +154,31 @@ impl SourceConfig {
 
 /// Reads the configuration that the options name. The error is the whole report, ready to be printed.
 pub(crate) fn load(options: &Options, layout: &layout::Layout) -> Result<Config, String> {
+    let (mut settings, mut sources, mut diagnostics) = read(options, layout);
+    let from_folders =
+        chrony_conf::load_source_dirs(&settings, &mut FileLoader, &mut sources, &mut diagnostics);
+    if diagnostics.has_errors() {
+        return Err(diagnostics.render(&sources, color()));
+    }
+    // With `-p` too: standard output has the settings, and whoever checks wants to know.
+    if !diagnostics.list.is_empty() && !crate::options::is_in_background() {
+        eprint!("{}", diagnostics.render(&sources, color()));
+    }
+    let as_written = settings.clone();
+    // chronyd(8), -R: only the limit of a first start is lifted; `makestep` with -1 goes on holding.
+    if options.restart && settings.makestep.is_some_and(|rule| rule.limit.is_some()) {
+        settings.makestep = None;
+    }
+    Ok(as_meant(settings, as_written, &from_folders))
+}
+
+/// Reads the same configuration again, without the source folders; with the texts that it was read from.
+pub(crate) fn read_again(options: &Options, layout: &layout::Layout) -> Result<(Settings, Sources), String> {
+    let (settings, sources, diagnostics) = read(options, layout);
+    if diagnostics.has_errors() { Err(diagnostics.render(&sources, false)) } else { Ok((settings, sources)) }
+}
+
+fn read(options: &Options, layout: &layout::Layout) -> (Settings, Sources, Diagnostics) {
     let mut settings = Settings::new(layout);
     let mut sources = Sources::new();
     let mut diagnostics = Diagnostics::new();
@@ -162,20 +189,7 @@ pub(crate) fn load(options: &Options, layout: &layout::Layout) -> Result<Config,
         let id = sources.add("<command line>", options.directives.join("\n"));
         chrony_conf::read(id, &mut settings, &mut FileLoader, &mut sources, &mut diagnostics);
     }
-    let from_folders =
-        chrony_conf::load_source_dirs(&settings, &mut FileLoader, &mut sources, &mut diagnostics);
-    if diagnostics.has_errors() {
-        return Err(diagnostics.render(&sources, color()));
-    }
-    // With `-p` too: standard output has the settings, and whoever checks wants to know.
-    if !diagnostics.list.is_empty() && !crate::options::is_in_background() {
-        eprint!("{}", diagnostics.render(&sources, color()));
-    }
-    // chronyd(8), -R: only the limit of a first start is lifted; `makestep` with -1 goes on holding.
-    if options.restart && settings.makestep.is_some_and(|rule| rule.limit.is_some()) {
-        settings.makestep = None;
-    }
-    Ok(as_meant(settings, &from_folders))
+    (settings, sources, diagnostics)
 }
 
 /// Reads the source folders again.
@@ -195,7 +209,7 @@ fn color() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none()
 }
 
-fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
+fn as_meant(settings: Settings, as_written: Settings, from_folders: &[Source]) -> Config {
     let mut warnings = Vec::new();
     let mut sources: Vec<SourceConfig> = settings
         .sources
@@ -268,6 +282,7 @@ fn as_meant(settings: Settings, from_folders: &[Source]) -> Config {
             combine_limit: settings.combine_limit,
         },
         precision: precision(&settings),
+        as_written,
         effective: settings.render(),
         settings,
     }

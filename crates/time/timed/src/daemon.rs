@@ -13,6 +13,7 @@ mod once;
 mod peering;
 mod process;
 mod reading;
+mod reload;
 mod rtc;
 mod securing;
 mod stamping;
@@ -78,6 +79,7 @@ const REQUESTS_APART: Duration = Duration::from_millis(200);
 /// The daemon.
 pub(crate) struct Daemon {
     options: Options,
+    layout: layout::Layout,
     pub(crate) config: Config,
     pub(crate) clock: DaemonClock,
     pub(crate) keeper: Timekeeper,
@@ -294,6 +296,7 @@ impl Daemon {
             sets_once,
             user,
             options,
+            layout: layout.clone(),
             config,
         };
         if daemon.options.once == Once::Set && in_house && !daemon.options.control_clock {
@@ -372,7 +375,7 @@ impl Daemon {
             self.stop();
         }
         if sys::signal::take(sys::signal::HUP) {
-            self.reopen_logs();
+            self.reload_by_signal();
         }
     }
 

@@ -83,6 +83,10 @@ pub(crate) enum Happened {
     },
     NoSuitableSource,
     LogsReopened,
+    /// The configuration has mistakes.
+    NotTaken {
+        why: String,
+    },
     RtcRead {
         seconds: f64,
     },
@@ -162,6 +166,7 @@ impl Event for Happened {
             Self::KeysEstablished { .. } => "nts.established",
             Self::KeysNotEstablished { .. } => "nts.failed",
             Self::LogsReopened => "logs.reopen",
+            Self::NotTaken { .. } => "configuration.refused",
             Self::RtcRead { .. } => "rtc.read",
             Self::RtcOff { .. } => "clock.initial",
             Self::RtcWrong { .. } => "rtc.step",
@@ -198,7 +203,10 @@ impl Event for Happened {
             | Self::Dumped { loaded: false, .. }
             | Self::Warning { .. } => Severity::Warning,
             Self::ChangeRefused { ends: true, .. } => Severity::Crit,
-            Self::ClockFailed { .. } | Self::Trouble { .. } | Self::NoSuitableSource => Severity::Err,
+            Self::ClockFailed { .. }
+            | Self::NotTaken { .. }
+            | Self::Trouble { .. }
+            | Self::NoSuitableSource => Severity::Err,
             Self::NotSendable { .. } => Severity::Debug,
             _ => Severity::Info,
         }
@@ -249,6 +257,9 @@ impl Event for Happened {
                 format!("NTS keys of {source} not established: {why}; it is tried again")
             }
             Self::NoSuitableSource => "No suitable source for synchronisation".to_owned(),
+            Self::NotTaken { why } => {
+                format!("chrony.conf was not taken, the old settings stay in use: {why}")
+            }
             Self::LogsReopened => "Log files reopened".to_owned(),
             Self::ChangeRefused { seconds, limit, ends } => format!(
                 "Adjustment of {seconds:.3} seconds exceeds the allowed maximum of {limit:.3} seconds ({})",

@@ -274,14 +274,11 @@ impl Daemon {
             "set" if request.may_change() => commands::people::set(self, &request.args),
             "set" => Err(request.not_allowed()),
             "reload" if request.may_change() => {
-                self.reopen_logs();
-                self.read_keys()
-                    .map_err(|error| control::Refusal::new(format!("cannot read the key file: {error}")))?;
-                Ok(control::json!({
-                    "reopened": "logs",
-                    "read": "keys",
-                    "note": "the logs were opened and the keys read anew; chrony.conf counts from the next start",
-                }))
+                let refused = |report: String| {
+                    control::Refusal::new(report)
+                        .help("correct it and reload again; the old sources stay until then")
+                };
+                self.reload().map(|done| done.value()).map_err(refused)
             }
             "reload" => Err(request.not_allowed()),
             _ => Err(request.unknown(&["status", "history", "reasons", "set", "reload"])),

@@ -21,9 +21,11 @@ cargo xtask bench time [--json] [--each] [--seeds N] [--only SCENARIO,SCENARIO..
 
   the clock discipline in a simulated world, ten scenarios beside chrony's figures; it touches no clock of this machine
 
-cargo xtask bench clknetsim --clknetsim DIR [--chrony-tests DIR] [--stock CHRONYD] [--seeds N] [--only scripts,scenarios,own]
+cargo xtask bench clknetsim --clknetsim DIR [--chrony-tests DIR] [--stock CHRONYD] [--banto FILE] [--seeds N]
+                            [--only scripts,scenarios,own] [--all-scripts] [--scripts NUMBER,NUMBER...]
 
-  the real daemon in the simulator clknetsim (built by you, at DIR), and chrony's own test/simulation scripts with it
+  the real daemon in the simulator clknetsim (built by you, at DIR), and chrony's own test/simulation scripts with it (seeds 1 to 3);
+  the folders may stand in the variables CLKNETSIM_PATH and CHRONY_TESTS; --banto takes an executable that is built already
 
 cargo xtask bench time-server [--quick] [--only plain,interleaved,keyed,memory]
 

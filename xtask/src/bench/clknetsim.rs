@@ -5,20 +5,15 @@
 
 mod run;
 mod scenarios;
+mod scripts;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::first_light;
 use run::{Simulator, median};
 use scenarios::{OWN, TEN};
 
-/// The scripts that need configuration, client and server only.
-const SCRIPTS: &[&str] = &[
-    "001", "002", "003", "004", "005", "006", "007", "008", "009", "010", "011", "012", "013", "014", "015",
-    "101", "102", "104", "105", "109", "111", "112", "114", "116", "117", "118", "120", "123", "125", "126",
-    "127", "131", "132", "135", "137", "138", "140",
-];
 /// RMS offset, ours against chrony's, as geometric mean over the ten scenarios, and in any one.
 const BARS: (f64, f64) = (0.65, 1.0);
 /// Seeds without `--seeds`.
@@ -27,7 +22,14 @@ const SEEDS_DEFAULT: u32 = 10;
 /// What was asked for.
 pub struct Options {
     clknetsim: PathBuf,
+    /// chrony's `test/simulation`.
     scripts: Option<PathBuf>,
+    /// Also those beyond the basic ones.
+    all_scripts: bool,
+    /// Only those whose names begin so.
+    scripts_named: Vec<String>,
+    /// Built already.
+    banto: Option<PathBuf>,
     stock: PathBuf,
     seeds: u32,
     only: Vec<String>,
@@ -37,8 +39,11 @@ impl Options {
     /// Reads the words after the benchmark's name.
     pub fn parse(words: &[&str]) -> Result<Self, String> {
         let mut options = Self {
-            clknetsim: PathBuf::new(),
-            scripts: None,
+            clknetsim: std::env::var_os("CLKNETSIM_PATH").unwrap_or_default().into(),
+            scripts: std::env::var_os("CHRONY_TESTS").map(PathBuf::from),
+            all_scripts: false,
+            scripts_named: Vec::new(),
+            banto: None,
             stock: PathBuf::from("/usr/sbin/chronyd"),
             seeds: SEEDS_DEFAULT,
             only: Vec::new(),
@@ -48,6 +53,9 @@ impl Options {
             let mut value = || words.next().copied().ok_or_else(|| format!("{word} needs a value"));
             match *word {
                 "--clknetsim" => options.clknetsim = absolute(value()?)?,
+                "--all-scripts" => options.all_scripts = true,
+                "--scripts" => options.scripts_named = value()?.split(',').map(str::to_owned).collect(),
+                "--banto" => options.banto = Some(absolute(value()?)?),
                 "--chrony-tests" => options.scripts = Some(absolute(value()?)?),
                 "--stock" => options.stock = absolute(value()?)?,
                 "--seeds" => {
@@ -59,9 +67,14 @@ impl Options {
         }
         if !options.clknetsim.join("clknetsim.so").exists() {
             return Err(format!(
-                "there is no clknetsim.so in {:?}\nhelp: get clknetsim, run make in it, and name its folder: --clknetsim DIR",
+                "there is no clknetsim.so in {:?}\nhelp: get clknetsim, run make in it, and name its folder: --clknetsim DIR \
+                 (or the variable CLKNETSIM_PATH)",
                 options.clknetsim
             ));
+        }
+        if options.scripts.is_none() && options.only.iter().any(|one| one == "scripts") {
+            return Err("where are chrony's scripts?\nhelp: --chrony-tests CHRONY/test/simulation (or the variable CHRONY_TESTS)"
+                .to_owned());
         }
         Ok(options)
     }
@@ -77,12 +90,15 @@ fn absolute(path: &str) -> Result<PathBuf, String> {
 
 /// Runs what was asked for; true when every bar is held.
 pub fn run(root: &Path, options: &Options) -> Result<bool, String> {
-    let built = first_light::build(root)?;
+    let banto = match &options.banto {
+        Some(banto) => banto.clone(),
+        None => first_light::build(root)?.banto,
+    };
     let work = std::env::temp_dir().join(format!("banto-clknetsim-{}", std::process::id()));
     std::fs::create_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
     let mut held = true;
     if let Some(scripts) = options.scripts.as_ref().filter(|_| options.wants("scripts")) {
-        held &= run_scripts(scripts, options, &built.banto, &work)?;
+        held &= scripts::run(scripts, options, &banto, &work)?;
     }
     let simulator = |chronyd: &Path| Simulator {
         clknetsim: options.clknetsim.clone(),
@@ -90,13 +106,13 @@ pub fn run(root: &Path, options: &Options) -> Result<bool, String> {
         work: work.clone(),
     };
     if options.wants("scenarios") {
-        held &= compare(&simulator(&built.banto), &simulator(&options.stock), options)?;
+        held &= compare(&simulator(&banto), &simulator(&options.stock), options)?;
     }
     if options.wants("own") {
         println!("\n| scenario of our own | seed | seen | bound | |\n|---|---|---|---|---|");
         for own in OWN {
             for seed in 1..=options.seeds.min(3) {
-                let (seen, kept) = own.check(&simulator(&built.banto), seed)?;
+                let (seen, kept) = own.check(&simulator(&banto), seed)?;
                 held &= kept;
                 let word = if kept { "PASS" } else { "FAIL" };
                 println!("| {} | {seed} | {seen} | {} | {word} |", own.name, own.bound);
@@ -132,56 +148,6 @@ fn compare(ours: &Simulator, stock: &Simulator, options: &Options) -> Result<boo
     println!("| geometric mean | | | {mean:.2} | |");
     Ok(held && mean <= BARS.0)
 }
-
-/// chrony's scripts, unchanged, with links to our program where they look for theirs.
-fn run_scripts(scripts: &Path, options: &Options, banto: &Path, work: &Path) -> Result<bool, String> {
-    let tree = work.join("chrony");
-    let folder = tree.join("test/simulation");
-    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    std::fs::create_dir_all(&folder).map_err(failed)?;
-    let names: Vec<String> = std::fs::read_dir(scripts)
-        .map_err(|error| format!("{}: {error}", scripts.display()))?
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    for name in names.iter().filter(|name| *name != "tmp") {
-        std::os::unix::fs::symlink(scripts.join(name), folder.join(name)).map_err(failed)?;
-    }
-    for name in ["chronyd", "chronyc"] {
-        std::os::unix::fs::symlink(banto, tree.join(name)).map_err(failed)?;
-    }
-    std::fs::write(tree.join("config.h"), CONFIG).map_err(failed)?;
-    let mut held = true;
-    for number in SCRIPTS {
-        let Some(name) = names.iter().find(|name| name.starts_with(&format!("{number}-"))) else {
-            println!("FAIL {number}: there is no such script");
-            held = false;
-            continue;
-        };
-        let output = unprivileged(Path::new("bash"))
-            .arg(name)
-            .current_dir(&folder)
-            .env("CLKNETSIM_PATH", &options.clknetsim)
-            .env("CLKNETSIM_RANDOM_SEED", "1")
-            .env_remove("BANTO_CLOCK_READ_ONLY")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| format!("bash: {error}"))?;
-        let passed = output.status.success();
-        held &= passed;
-        println!("{} {name}", if passed { "PASS" } else { "FAIL" });
-        if !passed {
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            let bad: Vec<&str> = text.lines().filter(|line| line.contains("BAD")).collect();
-            bad.iter().for_each(|line| println!("     {}", line.trim()));
-        }
-    }
-    Ok(held)
-}
-
-/// What the program under test can do, in the words that the scripts look for.
-const CONFIG: &str = "#define FEAT_CMDMON 1\n#define FEAT_IPV6 1\n#define FEAT_SECHASH 1\n#define HAVE_CMAC 1\n\
-    #define HAVE_LINUX_TIMESTAMPING 1\n#define HAVE_LONG_TIME_T 1\n#define NTP_ERA_SPLIT (946684800LL)\n";
 
 /// A program that could not set this machine's clock if it tried.
 fn unprivileged(program: &Path) -> Command {

@@ -17,6 +17,8 @@ const GENTLE_SECONDS: f64 = 4.0;
 const QUIET_OFFSET: f64 = 2e-3;
 /// See [`QUIET_OFFSET`], s/s.
 const QUIET_RATE: f64 = 8e-5;
+/// Where answers are rare, up to twice that counts as quiet, as far as it is gone in this part of the time between the last two updates.
+const QUIET_PART: f64 = 0.125;
 /// A clear offset is removed within this part of the time until the next update, unless the rate limit makes it longer.
 const SLEW_PART: f64 = 0.5;
 /// `corrtimeratio` without the directive.
@@ -348,7 +350,8 @@ impl Discipline {
     fn slew_seconds_min(&self, offset: f64, clock: &impl Clock) -> f64 {
         let room = (clock.frequency_max() - self.base.abs()).max(0.0).min(self.settings.slew_rate_max);
         let gentle = (GENTLE_SECONDS * GENTLE_OFFSET / offset.abs().max(GENTLE_OFFSET)).max(SLEW_SECONDS_MIN);
-        let quiet = if offset.abs() < QUIET_OFFSET { offset.abs() / QUIET_RATE } else { 0.0 };
+        let rare = (QUIET_PART * self.update_interval * QUIET_RATE).min(2.0 * QUIET_OFFSET);
+        let quiet = if offset.abs() < rare.max(QUIET_OFFSET) { offset.abs() / QUIET_RATE } else { 0.0 };
         gentle.max(quiet).max(if room > 0.0 { offset.abs() / room } else { f64::INFINITY })
     }
 

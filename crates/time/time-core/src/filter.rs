@@ -31,6 +31,9 @@ const CONTRADICTION: f64 = 1e-3;
 const ROUTE_UNCERTAINTY: f64 = 0.25;
 /// A model whose log likelihood is this much below the best one's is given up until the filter starts anew.
 const HOPELESS: f64 = 40.0;
+/// A source whose filter starts again a second time within so many samples is restless: few samples after a restart always lie near
+/// their line.
+const RESTART_SAMPLES: u32 = 12;
 /// Innovations beyond this many standard deviations count as no more than that, so that one outlier moves little.
 const OUTLIER_SIGMAS: f64 = 4.0;
 /// Consecutive outliers on one side after which the filter believes them and starts again.
@@ -139,6 +142,9 @@ pub struct Filter {
     last_innovation: f64,
     last_variance: f64,
     contradiction: f64,
+    /// Samples until a restart is forgotten, and what the jitter was at those that are not.
+    unrest: u32,
+    unrest_jitter: f64,
     total: u64,
     keep_min: usize,
     keep_max: usize,
@@ -166,6 +172,8 @@ impl Filter {
             last_innovation: 0.0,
             last_variance: 0.0,
             contradiction: 0.0,
+            unrest: 0,
+            unrest_jitter: 0.0,
             total: 0,
             keep_min: OUTLIERS_BEFORE_RESTART as usize,
             keep_max: FILTER_SAMPLES_MAX,
@@ -229,6 +237,7 @@ impl Filter {
         self.samples.push_back(sample);
         self.disturbances.push_back(std::mem::take(&mut self.pending_disturbance));
         self.total += 1;
+        self.unrest = self.unrest.saturating_sub(1);
         let enough = match LARGE_OUTLIER.contains(&self.last_innovation.abs()) {
             true => LARGE_OUTLIERS_BEFORE_RESTART,
             false => OUTLIERS_BEFORE_RESTART,
@@ -277,6 +286,9 @@ impl Filter {
                 (10.0 * estimate.frequency_variance.sqrt()).clamp(1e-7, self.prior.1.max(1e-5)),
             )
         });
+        let jitter = self.residuals().0;
+        self.unrest_jitter = if self.unrest > 0 { self.unrest_jitter.max(jitter) } else { jitter };
+        self.unrest = (self.unrest + RESTART_SAMPLES).min(2 * RESTART_SAMPLES);
         self.contradiction = 0.0;
         self.base = self.models(known.0, known.1);
         while self.samples.len() > self.keep_min {
@@ -425,6 +437,11 @@ impl Filter {
         let changes = residuals.windows(2).filter(|pair| (pair[0] < 0.0) != (pair[1] < 0.0)).count() as u32;
         let runs = if residuals.is_empty() { 0 } else { changes + 1 };
         ((square_sum / residuals.len().max(1) as f64).sqrt(), runs)
+    }
+
+    /// The jitter that a restless source had when its filter started again, in seconds; 0 where it started again once at most.
+    pub(crate) fn restless_jitter(&self) -> f64 {
+        if self.unrest > RESTART_SAMPLES { self.unrest_jitter } else { 0.0 }
     }
 
     /// By how much the last sample contradicts what was known, in seconds: more than any delay on one way explains. It is not

@@ -410,7 +410,8 @@ impl Timekeeper {
             samples: source.filter.total(),
             stratum: source.last.map_or(16, |last| last.stratum),
             sigma: estimate.map_or(f64::INFINITY, |estimate| {
-                source.filter.residuals().0.max(estimate.offset_variance.sqrt())
+                let jitter = source.filter.residuals().0.max(source.filter.restless_jitter());
+                jitter.max(estimate.offset_variance.sqrt())
             }),
             prefer: source.settings.prefer,
             trust: source.settings.trust,

@@ -74,6 +74,20 @@ pub enum ReplyError {
     Measured,
 }
 
+impl ReplyError {
+    /// It was the answer to the request, and no other will count.
+    pub fn uses_up_the_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Unsynchronised { .. }
+                | Self::RootDistance(_)
+                | Self::Loop
+                | Self::Timestamps
+                | Self::Delay(_)
+        )
+    }
+}
+
 impl std::fmt::Display for ReplyError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

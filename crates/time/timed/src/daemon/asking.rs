@@ -365,6 +365,7 @@ impl Daemon {
             }
         }
         let (address, poll) = (peer.address.ip(), peer.client.poll());
+        let useless = failed.iter().any(|(_, error, _)| error.uses_up_the_request());
         for (at, error, bytes) in failed.drain(..) {
             let written = self.records.failed_reply(at.0, address, poll, error, &bytes);
             if written.is_err() {
@@ -372,7 +373,12 @@ impl Daemon {
                 break;
             }
         }
+        if good.is_none() && useless {
+            // This poll is over: a median filter does not wait until the next one to know.
+            self.end_poll_unanswered(index);
+        }
         let Some(peer) = self.peers.get_mut(index) else { return };
+        peer.answered |= useless;
         if let Some(code) = kiss {
             peer.end_exchange();
             let event = Happened::Kiss { source: peer.address, code: code.to_string() };

@@ -15,4 +15,4 @@ mod world;
 
 pub use figures::{Figures, Spread, measure};
 pub use scenario::{Chrony, SCENARIOS, Scenario};
-pub use world::{HostSettings, Lie, Path, Route, ServerSettings, World};
+pub use world::{HostSettings, LeapMode, Lie, Path, Route, ServerSettings, World};

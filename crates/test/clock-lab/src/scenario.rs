@@ -256,6 +256,7 @@ impl Scenario {
             routes: vec![Route { from: 0.0, there: path(self.jitter.0), back: path(self.jitter.1) }],
             lie: Lie::None,
             outage: None,
+            smoothing: None,
             leap: Leap::Normal,
             source: SourceSettings {
                 poll_min: self.poll.0,

@@ -9,8 +9,8 @@ use ntp_proto::{
     ServerSnapshot, Subnet,
 };
 use time_core::{
-    Clock, Event, Exchange, LeapStatus, LocalTime, SimClock, SimRandom, SourceId, SourceSettings, Timekeeper,
-    TimekeeperSettings,
+    Clock, Event, Exchange, LeapStatus, LocalTime, SimClock, SimRandom, Smoothing, SmoothingSettings,
+    SourceId, SourceSettings, Timekeeper, TimekeeperSettings,
 };
 
 /// 2026-11-22 00:00:00 UTC, nanoseconds.
@@ -101,6 +101,8 @@ pub struct ServerSettings {
     pub outage: Option<(f64, f64)>,
     /// The leap warning it gives.
     pub leap: Leap,
+    /// `smoothtime`: what its clients get of a leap second they get slowly.
+    pub smoothing: Option<SmoothingSettings>,
     /// How the client treats it.
     pub source: SourceSettings,
     /// `iburst`.
@@ -115,10 +117,23 @@ impl ServerSettings {
             lie: Lie::None,
             outage: None,
             leap: Leap::Normal,
+            smoothing: None,
             source: SourceSettings { poll_min: 6, poll_max: 10, ..SourceSettings::default() },
             iburst: false,
         }
     }
+}
+
+/// What the host does at a leap second (`leapsecmode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeapMode {
+    /// `system` and `step`: the clock is stepped, by the kernel, which the daemon notices before it takes another packet, or by the
+    /// daemon.
+    Stepped,
+    /// `slew`.
+    Slewed,
+    /// `ignore`: nothing; the sources will say so.
+    Ignored,
 }
 
 /// The host.
@@ -138,6 +153,7 @@ struct Peer {
     client: Client,
     server: Server,
     settings: ServerSettings,
+    smoothing: Option<Smoothing>,
     source: SourceId,
     requests: u64,
 }
@@ -155,6 +171,8 @@ pub struct World {
     /// Packets under way: when they arrive (true time), whose they are, whether to the server, and the bytes.
     network: BTreeMap<(i64, u64), (usize, bool, Vec<u8>)>,
     sent: u64,
+    /// UTC against a count of all seconds, in seconds.
+    utc: f64,
 }
 
 impl World {
@@ -186,6 +204,11 @@ impl World {
                 Peer {
                     client: Client::new(config, first),
                     server: Server::new(access, Keys::new()),
+                    smoothing: settings.smoothing.map(|smoothing| {
+                        let mut smoothing = Smoothing::new(smoothing);
+                        smoothing.activate(LocalTime(START_NS));
+                        smoothing
+                    }),
                     settings: settings.clone(),
                     source,
                     requests: 0,
@@ -193,12 +216,45 @@ impl World {
             })
             .collect();
         let random = SimRandom::new(seed ^ 0x6e65_7477_6f72_6b00);
-        Self { clock, keeper, events: Vec::new(), random, peers, network: BTreeMap::new(), sent: 0 }
+        Self { clock, keeper, events: Vec::new(), random, peers, network: BTreeMap::new(), sent: 0, utc: 0.0 }
     }
 
     /// True seconds since the beginning.
     pub fn second(&self) -> f64 {
         (self.clock.true_time() - START_NS) as f64 * 1e-9
+    }
+
+    /// The clock minus UTC, in seconds.
+    pub fn error(&self) -> f64 {
+        self.clock.error() - self.utc
+    }
+
+    /// The clock minus what a server gives out, in seconds.
+    pub fn error_against(&self, index: usize) -> f64 {
+        let smoothed = self.peers.get(index).and_then(|peer| peer.smoothing.as_ref());
+        self.error() - smoothed.map_or(0.0, |one| one.state(LocalTime(self.clock.true_time())).offset)
+    }
+
+    /// UTC has a leap second now: `seconds` is -1 for one that is inserted, 1 for one that is left out.
+    pub fn leap_second(&mut self, seconds: f64, mode: LeapMode) {
+        self.utc += seconds;
+        let now = LocalTime(self.clock.true_time());
+        for peer in &mut self.peers {
+            if let Some(smoothing) = &mut peer.smoothing {
+                smoothing.corrected(now, seconds, 0.0, true);
+            }
+        }
+        let nanos = (seconds * 1e9) as i64;
+        let events = match mode {
+            LeapMode::Stepped => {
+                let _ = self.clock.step(nanos);
+                self.peers.iter_mut().for_each(|peer| peer.client.forget_pending());
+                self.keeper.leap_second(seconds, nanos, &mut self.clock)
+            }
+            LeapMode::Slewed => self.keeper.leap_second(seconds, 0, &mut self.clock),
+            LeapMode::Ignored => Vec::new(),
+        };
+        self.note(events);
     }
 
     /// Requests sent to a server so far.
@@ -304,7 +360,8 @@ impl World {
         let second = self.second();
         let true_time = self.clock.true_time();
         let Some(peer) = self.peers.get_mut(index) else { return };
-        let lie = (peer.settings.lie.at(second) * 1e9) as i64;
+        let smoothed = peer.smoothing.as_ref().map_or(0.0, |one| one.state(LocalTime(true_time)).offset);
+        let lie = ((peer.settings.lie.at(second) + self.utc + smoothed) * 1e9) as i64;
         let now = NtpTimestamp::from_unix_nanos(true_time + lie);
         let snapshot = ServerSnapshot {
             leap: peer.settings.leap,

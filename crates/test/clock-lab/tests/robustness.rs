@@ -33,7 +33,7 @@ fn liar(lie: Lie) -> ServerSettings {
 fn worst(world: &mut World, seed: u64, from: u64, end: u64) -> f64 {
     let mut worst = 0.0_f64;
     world.run(end, |world, second| {
-        let error = world.clock.error();
+        let error = world.error();
         if second >= from {
             worst = worst.max(error.abs());
         }
@@ -118,7 +118,7 @@ fn time_shifting_by_a_bare_majority_is_bounded() {
         let mut world = World::new(seed, &strict, &servers);
         world.run(400, |_, _| ());
         let mut most = 0.0_f64;
-        world.run(6000, |world, _| most = most.max(world.clock.error().abs()));
+        world.run(6000, |world, _| most = most.max(world.error().abs()));
         assert!(most < 0.1, "seed {seed}: {most}");
     }
 }
@@ -199,7 +199,7 @@ fn sources_are_combined_for_the_better() {
         let mut square = 0.0;
         world.run(20_000, |world, second| {
             if second > 2000 {
-                square += world.clock.error().powi(2) / 18_000.0;
+                square += world.error().powi(2) / 18_000.0;
             }
         });
         square.sqrt()

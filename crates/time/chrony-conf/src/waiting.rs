@@ -2,7 +2,7 @@
 
 use crate::directive::DIRECTIVES;
 use crate::known::{LOCAL_NOT_ACTED_ON, LOGS_NOT_WRITTEN, NOT_ACTED_ON, OPTIONS_NOT_ACTED_ON};
-use crate::settings::{Logs, RefClock, RefClockDriver, Settings};
+use crate::settings::{Logs, RefClock, Settings};
 use crate::source::{OPTIONS, Source, SourceOptions};
 
 impl Settings {
@@ -44,13 +44,8 @@ impl Settings {
 impl RefClock {
     /// One sentence for what has no effect here.
     fn waiting(&self) -> Vec<String> {
-        let unread = match self.driver {
-            RefClockDriver::Phc { extpps: true, .. } => Some("pulses that a card stamps are not read"),
-            _ => None,
-        };
         let name = self.driver.name();
-        let mut said: Vec<String> =
-            unread.map(|why| format!("refclock {name} has no effect here: {why}")).into_iter().collect();
+        let mut said = Vec::new();
         if self.local {
             said.push(format!(
                 "refclock {name}: option local has no effect here: the clock is shown and not followed"

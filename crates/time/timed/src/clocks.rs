@@ -157,6 +157,21 @@ impl DaemonClock {
         }
     }
 
+    /// What the kernel's clock showed when this one showed `local`: the inverse of [`Self::at`].
+    pub(crate) fn kernel_at(&self, local: LocalTime) -> i64 {
+        // The two run at rates that differ by a tenth at most, so that each round leaves a tenth of the error.
+        const ROUNDS_MAX: u32 = 24;
+        let mut kernel = local.0;
+        for _ in 0..ROUNDS_MAX {
+            let off = local.0.saturating_sub(self.at(kernel).0);
+            if off == 0 {
+                break;
+            }
+            kernel = kernel.saturating_add(off);
+        }
+        kernel
+    }
+
     /// How far this clock is ahead of the kernel's, in seconds.
     pub(crate) fn ahead_of_kernel(&self) -> f64 {
         let kernel = sys::clock::realtime_ns();

@@ -111,6 +111,11 @@ impl PhcDevice {
         Ok(Self { device, precise })
     }
 
+    /// The descriptor.
+    pub(crate) fn file(&self) -> &File {
+        &self.device
+    }
+
     /// Both clocks, several times.
     pub(crate) fn read(&self) -> io::Result<Vec<CardReading>> {
         let pairs = match self.precise {

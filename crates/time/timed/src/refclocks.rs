@@ -1,5 +1,6 @@
 //! Reference clocks (`chrony.conf(5)`, refclock): what the drivers read, and what becomes of it.
 
+mod extpps;
 mod phc;
 mod pps;
 mod rtc;
@@ -43,6 +44,7 @@ enum Driver {
     Sock(sock::Sock),
     Pps(pps::Pps),
     Phc(phc::Phc),
+    ExtPps(Box<extpps::ExtPps>),
     Rtc(rtc::Rtc),
 }
 
@@ -82,20 +84,23 @@ pub(crate) struct RefClock {
 }
 
 impl RefClock {
-    /// Opens the driver of a line; its number counts from 0. None: a driver that there is not here, of which was warned.
+    /// Opens the driver of a line; its number counts from 0.
     pub(crate) fn open(
         line: &Line,
         number: usize,
         settings: &Settings,
         keeper: &mut Timekeeper,
         now: Duration,
-    ) -> io::Result<Option<Self>> {
+    ) -> io::Result<Self> {
         let driver = match &line.driver {
             RefClockDriver::Shm { unit, mode } => Driver::Shm(shm::Shm::attach(*unit, *mode)?),
             RefClockDriver::Sock { path } => Driver::Sock(sock::Sock::bind(path)?),
             RefClockDriver::Pps { device, clear } => Driver::Pps(pps::Pps::open(device, *clear)?),
-            // Pulses that a card stamps are not read, of which was warned.
-            RefClockDriver::Phc { extpps: true, .. } => return Ok(None),
+            RefClockDriver::Phc { device, nocrossts, extpps: true, pin, channel, clear } => {
+                let input = extpps::Input { pin: u32::try_from(*pin).ok(), channel: *channel, clear: *clear };
+                let seconds = f64::from(line.driver_poll).exp2();
+                Driver::ExtPps(Box::new(extpps::ExtPps::open(device, *nocrossts, input, seconds)?))
+            }
             RefClockDriver::Rtc { device, utc } => Driver::Rtc(rtc::Rtc::open(device, *utc)?),
             RefClockDriver::Phc { device, nocrossts, .. } => Driver::Phc(phc::Phc::open(device, *nocrossts)?),
         };
@@ -104,13 +109,13 @@ impl RefClock {
         let polls = match &driver {
             Driver::Sock(_) => false,
             Driver::Rtc(rtc) => !rtc.interrupts(),
-            Driver::Shm(_) | Driver::Pps(_) | Driver::Phc(_) => true,
+            Driver::Shm(_) | Driver::Pps(_) | Driver::Phc(_) | Driver::ExtPps(_) => true,
         };
         let per_poll = 1_usize << (poll - driver_poll).clamp(0, 20);
         let length = if polls { (line.filter as usize).min(per_poll) } else { line.filter as usize };
         let treatment = crate::config::of_refclock(line, poll, settings);
         let precision = f64::from(crate::config::precision(settings)).exp2();
-        Ok(Some(Self {
+        Ok(Self {
             id: keeper.add_source(treatment),
             reference_id: line.reference_id_or_default(number),
             treatment,
@@ -129,7 +134,7 @@ impl RefClock {
             ignored: 0,
             complained: false,
             line: line.clone(),
-        }))
+        })
     }
 
     /// As chronyc and the logs name it.
@@ -167,6 +172,7 @@ impl RefClock {
         match &self.driver {
             Driver::Sock(sock) => Some(sock.as_fd()),
             Driver::Rtc(rtc) => rtc.as_fd(),
+            Driver::ExtPps(card) => Some(card.as_fd()),
             Driver::Shm(_) | Driver::Pps(_) | Driver::Phc(_) => None,
         }
     }
@@ -177,7 +183,12 @@ impl RefClock {
     }
 
     /// What the driver has, when it is time to look.
-    pub(crate) fn read_when_due(&mut self, now: Duration) -> io::Result<Vec<Reading>> {
+    pub(crate) fn read_when_due(
+        &mut self,
+        now: Duration,
+        clock: &DaemonClock,
+        keeper: &Timekeeper,
+    ) -> io::Result<Vec<Reading>> {
         let Some(due) = self.driver_due.filter(|due| *due <= now) else { return Ok(Vec::new()) };
         self.driver_due = Some(next(due, interval(self.driver_poll), now));
         self.driver_polled = self.driver_polled.wrapping_add(1);
@@ -186,13 +197,19 @@ impl RefClock {
             Driver::Pps(pps) => Ok(pps.read()?.into_iter().collect()),
             Driver::Phc(phc) => Ok(phc.read()?.into_iter().collect()),
             Driver::Rtc(rtc) => Ok(rtc.read()?.into_iter().collect()),
+            Driver::ExtPps(card) => card.follow(clock, keeper).map(|()| Vec::new()),
             Driver::Sock(_) => Ok(Vec::new()),
         }
     }
 
     /// What came by the descriptor.
-    pub(crate) fn read_arrived(&mut self) -> io::Result<Vec<Reading>> {
+    pub(crate) fn read_arrived(
+        &mut self,
+        clock: &DaemonClock,
+        keeper: &Timekeeper,
+    ) -> io::Result<Vec<Reading>> {
         match &mut self.driver {
+            Driver::ExtPps(card) => Ok(card.arrived(clock, keeper)?.into_iter().collect()),
             Driver::Rtc(rtc) => Ok(rtc.arrived()?.into_iter().collect()),
             Driver::Sock(sock) => {
                 let (readings, malformed) = sock.read();
@@ -292,11 +309,17 @@ impl RefClock {
     /// The clock was stepped.
     pub(crate) fn shift(&mut self, nanos: i64) {
         self.filter.shift(nanos);
+        if let Driver::ExtPps(card) = &mut self.driver {
+            card.shift(nanos);
+        }
     }
 
     /// What came so far says nothing any more.
     pub(crate) fn forget(&mut self) {
         self.filter.forget();
+        if let Driver::ExtPps(card) = &mut self.driver {
+            card.forget();
+        }
     }
 }
 

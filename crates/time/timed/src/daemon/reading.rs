@@ -14,7 +14,7 @@ impl Daemon {
             let name = line.driver.name();
             let opened = RefClock::open(line, number, &self.config.settings, &mut self.keeper, now);
             match opened {
-                Ok(clock) => self.refclocks.extend(clock),
+                Ok(clock) => self.refclocks.push(clock),
                 Err(error) => return Err(format!("cannot open refclock {name} (number {number}): {error}")),
             }
         }
@@ -39,14 +39,14 @@ impl Daemon {
     /// Samples have come by a descriptor.
     pub(super) fn refclock_arrived(&mut self, index: usize) {
         let Some(clock) = self.refclocks.get_mut(index) else { return };
-        let read = clock.read_arrived();
+        let read = clock.read_arrived(&self.clock, &self.keeper);
         self.take_readings(index, read);
     }
 
     pub(super) fn refclocks_due(&mut self, now: Duration) {
         for index in 0..self.refclocks.len() {
             let Some(clock) = self.refclocks.get_mut(index) else { return };
-            let read = clock.read_when_due(now);
+            let read = clock.read_when_due(now, &self.clock, &self.keeper);
             self.take_readings(index, read);
             self.end_refclock_poll(index, now);
         }

@@ -27,7 +27,7 @@ cargo xtask bench clknetsim --clknetsim DIR [--chrony-tests DIR] [--stock CHRONY
   the real daemon in the simulator clknetsim (built by you, at DIR), and chrony's own test/simulation scripts with it (seeds 1 to 3);
   the folders may stand in the variables CLKNETSIM_PATH and CHRONY_TESTS; --banto takes an executable that is built already
 
-cargo xtask bench time-server [--quick] [--only plain,interleaved,keyed,memory]
+cargo xtask bench time-server [--quick] [--only plain,interleaved,keyed,nts,memory]
 
   the NTP server beside chronyd under the same load, each in a network namespace of its own (as root)
 

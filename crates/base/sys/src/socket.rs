@@ -3,6 +3,7 @@
 
 mod address;
 mod batch;
+mod filter;
 mod pass;
 mod send;
 mod stream;
@@ -13,11 +14,12 @@ pub use address::{
     unbound_udp,
 };
 pub use batch::{CardStamp, Datagram, Outgoing, ReceiveBatch, send_batch};
+pub use filter::{Condition, Part, drop_where, dropped};
 pub use pass::send_descriptor;
 pub use send::{Departure, SendBatch, local_addresses, never_fragment};
 pub use stream::connect_tcp;
 pub use transmit::{
-    Left, TransmitStamp, card_timestamps, restart_transmit_stamps, take_departure, take_transmit_stamps,
+    Left, StampBatch, TransmitStamp, card_timestamps, restart_transmit_stamps, take_departure,
     take_transmit_time, transmit_stamps_on_request, transmit_timestamps,
 };
 
@@ -139,23 +141,65 @@ pub fn unconfirmed_bytes(socket: impl AsFd) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
-/// The address in a kernel structure, if it is an internet address.
-pub(crate) fn from_storage(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
-    match libc::c_int::from(storage.ss_family) {
-        libc::AF_INET => {
-            // SAFETY: the family says that the storage, which is larger and aligned for all, holds a sockaddr_in.
-            let inner = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
-            let ip = Ipv4Addr::from(u32::from_be(inner.sin_addr.s_addr));
-            Some(SocketAddr::V4(SocketAddrV4::new(ip, u16::from_be(inner.sin_port))))
+/// Room for the kernel's structure of an internet address of either family. Names of other families are cut, and are none here.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) union InternetName {
+    family: libc::sa_family_t,
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
+impl InternetName {
+    /// Of no family.
+    // SAFETY: all three are plain integers, for which zeroes are valid.
+    pub(crate) const NONE: Self = unsafe { std::mem::zeroed() };
+
+    /// The address, if it is one.
+    pub(crate) fn get(&self) -> Option<SocketAddr> {
+        // SAFETY: every field is made of plain integers, for which any bytes are valid; all begin with the family, which says how the
+        // others are to be understood.
+        unsafe {
+            match libc::c_int::from(self.family) {
+                libc::AF_INET => {
+                    let address = Ipv4Addr::from(u32::from_be(self.v4.sin_addr.s_addr));
+                    Some(SocketAddrV4::new(address, u16::from_be(self.v4.sin_port)).into())
+                }
+                libc::AF_INET6 => {
+                    let address = Ipv6Addr::from(self.v6.sin6_addr.s6_addr);
+                    let port = u16::from_be(self.v6.sin6_port);
+                    Some(
+                        SocketAddrV6::new(address, port, self.v6.sin6_flowinfo, self.v6.sin6_scope_id).into(),
+                    )
+                }
+                _ => None,
+            }
         }
-        libc::AF_INET6 => {
-            // SAFETY: the same for sockaddr_in6.
-            let inner = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in6>() };
-            let ip = Ipv6Addr::from(inner.sin6_addr.s6_addr);
-            let port = u16::from_be(inner.sin6_port);
-            Some(SocketAddr::V6(SocketAddrV6::new(ip, port, inner.sin6_flowinfo, inner.sin6_scope_id)))
+    }
+
+    /// Takes an address; returns the length of its structure.
+    pub(crate) fn set(&mut self, address: &SocketAddr) -> libc::socklen_t {
+        match address {
+            SocketAddr::V4(v4) => {
+                self.v4 = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: v4.port().to_be(),
+                    sin_addr: libc::in_addr { s_addr: u32::from(*v4.ip()).to_be() },
+                    sin_zero: [0; 8],
+                };
+                std::mem::size_of::<libc::sockaddr_in>() as libc::socklen_t
+            }
+            SocketAddr::V6(v6) => {
+                self.v6 = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: v6.port().to_be(),
+                    sin6_flowinfo: v6.flowinfo(),
+                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                    sin6_scope_id: v6.scope_id(),
+                };
+                std::mem::size_of::<libc::sockaddr_in6>() as libc::socklen_t
+            }
         }
-        _ => None,
     }
 }
 

@@ -1,27 +1,38 @@
 //! NTP requests from many addresses, as fast as the server answers them: `loadgen ntp`.
 //!
-//! A fixed number of requests is on its way at any time (the window); every valid reply lets the next request go. Each request belongs
-//! to a flow, a client that has at most one request on its way; flows are spread over the client addresses of 127.0.0.0/8
-//! and over the sockets. When nothing arrives for a while, what is on its way counts as lost and is asked again.
+//! At most a fixed number of requests is on its way at any time (the window); replies let the next requests go. Each request belongs
+//! to a flow; flows are spread over the client addresses of 127.0.0.0/8. When nothing arrives for a while, what is on its way counts as
+//! lost.
+//!
+//! The generator runs on the processors of the server that it measures, so it must be cheap, and what it pays for replies must not look
+//! like the server's: on loopback a reply is put into its receiver's socket by the processor that sends it. So replies are counted in
+//! the kernel ([`counting`]): a filter looks at the length and the fields of each, drops and counts those that are as they must be, and
+//! lets one in sixteen and every other one through, which are looked at as a client does. Load in interleaved mode, where a request
+//! needs what the last reply said, is read in whole ([`Generator::run`]).
 
+mod counting;
+mod secured;
+
+use ntp_proto::nts::Association;
 use ntp_proto::{
     HEADER_BYTES, Header, Key, KeyType, Leap, Mode, NtpShort, NtpTimestamp, Packet, ReferenceId,
 };
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use sys::socket::{Departure, Listen, ReceiveBatch, SendBatch};
 
 /// Datagrams in one system call.
 const BATCH: usize = 64;
 /// Room for a reply, in bytes: more than any that is expected, so that a longer one is seen.
-const REPLY_BYTES: usize = 256;
+const REPLY_BYTES: usize = 512;
 /// A pause when nothing has arrived: the server is not slowed by waking us for each reply.
 const PAUSE: Duration = Duration::from_micros(50);
 /// After this long without a reply everything on its way is lost.
 const LOST_AFTER: Duration = Duration::from_millis(40);
-/// One of this many authenticated replies has its digest checked; all have their length and key checked.
-const DIGEST_CHECKED_EVERY: u64 = 16;
+/// Flows for each request that may be on its way.
+const FLOWS_PER_WINDOW: usize = 16;
 /// Receive buffer of a socket, in bytes: the generator must lose nothing.
 const RECEIVE_BUFFER: u32 = 8 << 20;
 
@@ -31,6 +42,7 @@ enum Kind {
     Plain,
     Interleaved,
     Keyed,
+    Nts,
 }
 
 #[derive(Debug, Clone)]
@@ -43,6 +55,11 @@ struct Options {
     kind: Kind,
     key: Option<(u32, Key)>,
     flood: bool,
+    /// Requests of one client that follow each other.
+    train: usize,
+    /// Where keys are established, and the authority of its certificate.
+    ke: Option<SocketAddr>,
+    ca: Option<PathBuf>,
 }
 
 /// What came back.
@@ -54,6 +71,8 @@ struct Count {
     invalid: u64,
     longer: u64,
     lost: u64,
+    /// Of the valid ones, those that were looked at as a client does.
+    checked: u64,
 }
 
 /// Sends for the time asked, and prints one line of figures.
@@ -62,16 +81,19 @@ pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
     let mut generator = Generator::new(&options)?;
     let started = Instant::now();
     if options.flood {
-        generator.flood()
+        generator.flood();
+    } else if options.kind == Kind::Interleaved {
+        generator.run();
     } else {
-        generator.run()
+        generator.run_counted()?;
     }
     let seconds = started.elapsed().as_secs_f64();
     let count = generator.count;
     println!(
-        "sent={} valid={} interleaved={} invalid={} longer={} lost={} seconds={seconds:.3} rate={:.0}",
+        "sent={} valid={} checked={} interleaved={} invalid={} longer={} lost={} seconds={seconds:.3} rate={:.0}",
         count.sent,
         count.valid,
+        count.checked,
         count.interleaved,
         count.invalid,
         count.longer,
@@ -91,6 +113,9 @@ fn parse(args: &[String]) -> Result<Options, Box<dyn Error>> {
         kind: Kind::Plain,
         key: None,
         flood: false,
+        train: 1,
+        ke: None,
+        ca: None,
     };
     let mut words = args.iter();
     while let Some(word) = words.next() {
@@ -104,13 +129,17 @@ fn parse(args: &[String]) -> Result<Options, Box<dyn Error>> {
             "--clients" => options.clients = value.parse::<u32>()?.clamp(1, 1 << 22),
             "--sockets" => options.sockets = value.parse::<usize>()?.clamp(1, 64),
             "--window" => options.window = value.parse::<usize>()?.clamp(1, 1 << 16),
+            "--train" => options.train = value.parse::<usize>()?.clamp(1, BATCH),
+            "--ke" => options.ke = Some(value.parse()?),
+            "--ca" => options.ca = Some(value.into()),
             "--seconds" => options.seconds = value.parse()?,
             "--kind" => {
                 options.kind = match value.as_str() {
                     "plain" => Kind::Plain,
                     "interleaved" => Kind::Interleaved,
                     "keyed" => Kind::Keyed,
-                    other => return Err(format!("--kind {other}: plain, interleaved or keyed").into()),
+                    "nts" => Kind::Nts,
+                    other => return Err(format!("--kind {other}: plain, interleaved, keyed or nts").into()),
                 }
             }
             "--key" => {
@@ -126,6 +155,9 @@ fn parse(args: &[String]) -> Result<Options, Box<dyn Error>> {
     }
     if options.kind == Kind::Keyed && options.key.is_none() {
         return Err("--kind keyed needs --key ID:TYPE:SECRET".into());
+    }
+    if options.kind == Kind::Nts && (options.ke.is_none() || options.ca.is_none()) {
+        return Err("--kind nts needs --ke ADDRESS:PORT and --ca FILE".into());
     }
     Ok(options)
 }
@@ -145,8 +177,10 @@ struct Generator<'a> {
     options: &'a Options,
     sockets: Vec<UdpSocket>,
     flows: Vec<Flow>,
-    /// Requests that never change, for keyed load: the digest is made once.
+    /// Requests that never change, for authenticated load: the code is made once.
     made: Vec<Vec<u8>>,
+    /// For load with NTS, of flows whose replies are looked at, what opens them.
+    associations: Vec<Option<Box<Association>>>,
     serial: u64,
     count: Count,
     template: [u8; HEADER_BYTES],
@@ -161,8 +195,11 @@ impl<'a> Generator<'a> {
             sys::socket::set_receive_buffer(&socket, RECEIVE_BUFFER)?;
             sockets.push(socket);
         }
-        // Every client has a flow, and a window of requests can be on its way.
-        let count = (options.clients as usize).max(options.window);
+        // Every client has a flow, and no flow comes round while its request is on its way.
+        let count = (options.clients as usize).max(options.window * FLOWS_PER_WINDOW);
+        if count > FLOW_MASK as usize {
+            return Err("more clients than flows can be told apart".into());
+        }
         let header = Header {
             leap: Leap::Normal,
             version: 4,
@@ -179,11 +216,16 @@ impl<'a> Generator<'a> {
             transmit: NtpTimestamp::UNKNOWN,
         };
         let template = header.to_bytes();
-        let mut made = Vec::new();
+        let (mut made, mut associations) = (Vec::new(), Vec::new());
+        if options.kind == Kind::Nts
+            && let (Some(ke), Some(ca)) = (options.ke, &options.ca)
+        {
+            (made, associations) = secured::requests(ke, ca, &template, count)?;
+        }
         if let (Kind::Keyed, Some((id, key))) = (options.kind, &options.key) {
             for flow in 0..count {
                 let mut bytes = template.to_vec();
-                bytes[40..48].copy_from_slice(&nonce(flow, 1).to_be_bytes());
+                bytes[40..48].copy_from_slice(&nonce(flow, flow as u64 + 1).to_be_bytes());
                 let digest = key.digest(&bytes, 4);
                 bytes.extend(id.to_be_bytes());
                 bytes.extend_from_slice(&digest);
@@ -195,6 +237,7 @@ impl<'a> Generator<'a> {
             sockets,
             flows: vec![Flow::default(); count],
             made,
+            associations,
             serial: 1,
             count: Count::default(),
             template,
@@ -203,7 +246,7 @@ impl<'a> Generator<'a> {
 
     /// The address of a flow's client: from 127.1.0.1 on.
     fn source(&self, flow: usize) -> IpAddr {
-        let number = flow as u32 % self.options.clients;
+        let number = (flow / self.options.train) as u32 % self.options.clients;
         IpAddr::V4(Ipv4Addr::from(0x7f01_0001_u32.wrapping_add(number)))
     }
 
@@ -213,7 +256,7 @@ impl<'a> Generator<'a> {
         let Some(state) = self.flows.get_mut(flow) else { return };
         let buffer = batch.buffer();
         let length = if let Some(bytes) = self.made.get(flow) {
-            state.nonce = nonce(flow, 1);
+            state.nonce = nonce(flow, flow as u64 + 1);
             buffer[..bytes.len()].copy_from_slice(bytes);
             bytes.len()
         } else {
@@ -232,7 +275,7 @@ impl<'a> Generator<'a> {
         self.count.sent += 1;
     }
 
-    /// Keeps the window full until time is up.
+    /// Keeps the window full until time is up, and looks at every reply.
     fn run(&mut self) {
         let mut outgoing: Vec<SendBatch> =
             self.sockets.iter().map(|_| SendBatch::new(BATCH, REPLY_BYTES)).collect();
@@ -316,6 +359,7 @@ impl<'a> Generator<'a> {
         };
         let plain = state.nonce != 0 && header.origin.0 == state.nonce;
         let interleaved = state.nonce != 0 && state.own_receive != 0 && header.origin.0 == state.own_receive;
+        let sealed = self.associations.get(flow).and_then(Option::as_ref);
         let good = (plain || interleaved)
             && header.mode == Mode::Server
             && header.version == 4
@@ -326,12 +370,15 @@ impl<'a> Generator<'a> {
             && (interleaved || header.transmit.since(header.receive) >= 0.0)
             && match (&self.options.key, packet.mac) {
                 (Some((id, key)), Some(mac)) => {
-                    mac.key_id == *id
-                        && (!self.count.valid.is_multiple_of(DIGEST_CHECKED_EVERY)
-                            || key.verify(packet.covered, 4, mac.digest))
+                    mac.key_id == *id && key.verify(packet.covered, 4, mac.digest)
                 }
                 (None, None) => true,
                 _ => false,
+            }
+            && match sealed {
+                // Each reply of a flow answers the same request.
+                Some(association) => association.clone().open(bytes).is_ok(),
+                None => self.options.kind != Kind::Nts,
             };
         let asked = self.made.get(flow).map_or(HEADER_BYTES, Vec::len);
         self.count.longer += u64::from(bytes.len() > asked);
@@ -341,6 +388,7 @@ impl<'a> Generator<'a> {
         }
         (state.nonce, state.own_receive, state.server_receive) = (0, 0, header.receive.0);
         self.count.valid += 1;
+        self.count.checked += 1;
         self.count.interleaved += u64::from(interleaved);
         true
     }

@@ -138,7 +138,6 @@ impl ClientAccount {
 /// A client.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct ClientRecord {
-    /// IPv4 addresses as `::ffff:a.b.c.d`; 0: the place is free.
     address: u128,
     accounts: [ClientAccount; 3],
 }
@@ -160,20 +159,85 @@ impl ClientRecord {
     }
 }
 
-/// What a client did: with NTP, NTS-KE, commands.
-type Accounts = [ClientAccount; 3];
+/// A client's address as the tables look for it.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientKey {
+    /// IPv4 addresses as `::ffff:a.b.c.d`.
+    address: u128,
+    /// A number that depends on the seed.
+    hash: u64,
+}
+
+impl ClientKey {
+    /// The key of an address. `seed` must be unpredictable: it decides who shares a group with whom.
+    pub fn new(seed: u64, address: IpAddr) -> Self {
+        Self::of(seed, key(address))
+    }
+
+    fn of(seed: u64, address: u128) -> Self {
+        let mut hash = seed;
+        for half in [(address >> 64) as u64, address as u64] {
+            hash = (hash ^ half).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            hash ^= hash >> 32;
+        }
+        Self { address, hash }
+    }
+
+    /// Which of `parts` tables the client belongs to.
+    pub fn part(&self, parts: usize) -> usize {
+        (self.hash >> 56) as usize % parts
+    }
+
+    /// What stands for the client in its group, not 0. Two clients may have the same.
+    fn tag(&self) -> u32 {
+        (self.hash as u32).max(1)
+    }
+}
+
+/// What is looked through for a client, apart from what is only looked up: 128 bytes, two lines of the processor's cache.
+#[derive(Debug, Clone, Default)]
+#[repr(align(64))]
+struct Group {
+    /// Of each place its client's [`ClientKey::tag`]; 0: the place is free.
+    tags: [u32; GROUP],
+    /// The tick of its last request.
+    last: [u32; GROUP],
+}
+
+impl Group {
+    /// The places with this tag, a bit each.
+    fn with_tag(&self, tag: u32) -> u32 {
+        self.tags.iter().enumerate().fold(0, |found, (at, one)| found | u32::from(*one == tag) << at)
+    }
+
+    /// The place whose client has been silent longest.
+    fn most_silent(&self, now: u32) -> usize {
+        // The place's number stands in the lowest bits of its age: a sixteenth of a second more or less decides nothing.
+        let mask = GROUP as u32 - 1;
+        let ages = self.last.iter().enumerate().map(|(at, last)| now.wrapping_sub(*last) & !mask | at as u32);
+        ages.fold(0, u32::max) as usize & mask as usize
+    }
+}
+
+/// One client with what every request touches.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    address: u128,
+    ntp: ClientAccount,
+}
 
 /// Bytes of one place.
-const PLACE_BYTES: usize = 16 + 4 + std::mem::size_of::<Accounts>();
+const PLACE_BYTES: usize = std::mem::size_of::<Group>() / GROUP
+    + std::mem::size_of::<Place>()
+    + 2 * std::mem::size_of::<ClientAccount>();
 
 /// The table.
 #[derive(Debug, Clone)]
 pub struct ClientTable {
-    /// Of each place the client's address, 0 where it is free, and the tick of its last request: what is looked through, apart from
-    /// what is only looked up.
-    addresses: Vec<u128>,
-    last: Vec<u32>,
-    accounts: Vec<Accounts>,
+    groups: Vec<Group>,
+    places: Vec<Place>,
+    /// NTS-KE and commands.
+    others: Vec<[ClientAccount; 2]>,
     groups_max: usize,
     seed: u64,
     draws: u64,
@@ -181,14 +245,13 @@ pub struct ClientTable {
 }
 
 impl ClientTable {
-    /// A table that grows up to `bytes` and holds at least [`GROUP`] clients. `seed` must be unpredictable: it decides who shares a group with
-    /// whom.
+    /// A table that grows up to `bytes` and holds at least [`GROUP`] clients. `seed` is that of its [`ClientKey`]s.
     pub fn new(bytes: usize, seed: u64) -> Self {
         let groups = (bytes / (PLACE_BYTES * GROUP)).max(1);
         Self {
-            addresses: vec![0; GROUP],
-            last: vec![0; GROUP],
-            accounts: vec![Accounts::default(); GROUP],
+            groups: vec![Group::default(); 1],
+            places: vec![Place::default(); GROUP],
+            others: vec![Default::default(); GROUP],
             groups_max: 1 << groups.ilog2(),
             seed,
             draws: seed,
@@ -196,118 +259,112 @@ impl ClientTable {
         }
     }
 
-    /// A number for an address that depends on the seed.
-    pub fn hash(seed: u64, address: IpAddr) -> u64 {
-        let bits = key(address);
-        let mut hash = seed;
-        for half in [(bits >> 64) as u64, bits as u64] {
-            hash = (hash ^ half).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            hash ^= hash >> 32;
-        }
-        hash
-    }
-
-    fn groups(&self) -> usize {
-        self.addresses.len() / GROUP
-    }
-
-    fn range(&self, address: u128) -> std::ops::Range<usize> {
-        let hash = Self::hash(self.seed, IpAddr::from(address.to_be_bytes()));
-        let start = ((hash >> 20) as usize & (self.groups() - 1)) * GROUP;
-        start..start + GROUP
-    }
-
-    /// Counts a request from `address` at `now` (a monotonic clock's time) and says how to treat it.
+    /// Counts a request from a client at `now` and says how to treat it.
     pub fn hit(
         &mut self,
-        address: IpAddr,
+        client: &ClientKey,
         service: Service,
-        now: Duration,
+        now: Moment,
         limit: Option<&RateLimit>,
     ) -> Treatment {
-        let (address, now) = (key(address), Moment::of(now));
         self.draws = self.draws.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let random = (self.draws ^ self.draws >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let Some(accounts) = self.place(address, now.ticks) else { return Treatment::Answer };
-        let [ntp, nts_ke, command] = accounts;
+        let at = self.place(client, now.ticks);
         let account = match service {
-            Service::Ntp => ntp,
-            Service::NtsKe => nts_ke,
-            Service::Command => command,
+            Service::Ntp => self.places.get_mut(at).map(|place| &mut place.ntp),
+            Service::NtsKe => self.others.get_mut(at).map(|[nts_ke, _]| nts_ke),
+            Service::Command => self.others.get_mut(at).map(|[_, command]| command),
         };
-        account.hit(now, limit, random ^ random >> 31, service == Service::Ntp)
+        let random = random ^ random >> 31;
+        account.map_or(Treatment::Answer, |account| account.hit(now, limit, random, service == Service::Ntp))
     }
 
-    /// The client's accounts: a new one takes a free place, room that the table may still grow by, or the place of who has been
-    /// silent longest.
-    fn place(&mut self, address: u128, now: u32) -> Option<&mut Accounts> {
+    fn group_of(&self, client: &ClientKey) -> usize {
+        (client.hash >> 20) as usize & (self.groups.len() - 1)
+    }
+
+    /// The client's place: a new one takes a free one, room that the table may still grow by, or the place of who has been silent
+    /// longest.
+    fn place(&mut self, client: &ClientKey, now: u32) -> usize {
         loop {
-            let range = self.range(address);
-            let group = self.addresses.get(range.clone())?;
-            let found = group
-                .iter()
-                .position(|one| *one == address)
-                .or_else(|| group.iter().position(|one| *one == 0));
-            let at = match found {
-                Some(at) => at,
-                None if self.groups() < self.groups_max => {
+            let number = self.group_of(client);
+            let count = self.groups.len();
+            let Some(group) = self.groups.get_mut(number) else { return usize::MAX };
+            let start = number * GROUP;
+            let mut same = group.with_tag(client.tag());
+            while same != 0 {
+                let at = same.trailing_zeros() as usize;
+                if self.places.get(start + at).is_some_and(|place| place.address == client.address) {
+                    if let Some(last) = group.last.get_mut(at) {
+                        *last = now;
+                    }
+                    return start + at;
+                }
+                same &= same - 1;
+            }
+            let at = match group.with_tag(0) {
+                0 if count < self.groups_max => {
                     self.grow();
                     continue;
                 }
-                None => {
+                0 => {
                     self.evicted += 1;
-                    let ages = self.last.get(range.clone())?.iter().map(|last| now.wrapping_sub(*last));
-                    ages.enumerate().max_by_key(|(_, age)| *age).map_or(0, |(at, _)| at)
+                    group.most_silent(now)
                 }
+                free => free.trailing_zeros() as usize,
             };
-            let at = range.start + at;
-            let known = self.addresses.get_mut(at)?;
-            let accounts = self.accounts.get_mut(at)?;
-            if *known != address {
-                (*known, *accounts) = (address, Accounts::default());
+            if let (Some(tag), Some(last)) = (group.tags.get_mut(at), group.last.get_mut(at)) {
+                (*tag, *last) = (client.tag(), now);
             }
-            *self.last.get_mut(at)? = now;
-            return Some(accounts);
+            let at = start + at;
+            if let (Some(place), Some(others)) = (self.places.get_mut(at), self.others.get_mut(at)) {
+                *place = Place { address: client.address, ntp: ClientAccount::default() };
+                *others = Default::default();
+            }
+            return at;
         }
     }
 
     /// Twice the places. A group's clients go to two groups, so all find room.
     fn grow(&mut self) {
-        let places = self.addresses.len() * 2;
-        let addresses = std::mem::replace(&mut self.addresses, vec![0; places]);
-        let last = std::mem::replace(&mut self.last, vec![0; places]);
-        let accounts = std::mem::replace(&mut self.accounts, vec![Accounts::default(); places]);
-        for ((address, last), accounts) in addresses.into_iter().zip(last).zip(accounts) {
-            let range = self.range(address);
-            let group = self.addresses.get(range.clone()).unwrap_or_default();
-            let free = group.iter().position(|one| *one == 0).map(|at| range.start + at);
-            if let Some(at) = free.filter(|_| address != 0)
-                && let Some(place) = self.addresses.get_mut(at)
-                && let Some(its_last) = self.last.get_mut(at)
-                && let Some(its_accounts) = self.accounts.get_mut(at)
+        let groups = self.groups.len() * 2;
+        let old = std::mem::replace(&mut self.groups, vec![Group::default(); groups]);
+        let places = std::mem::replace(&mut self.places, vec![Place::default(); groups * GROUP]);
+        let others = std::mem::replace(&mut self.others, vec![Default::default(); groups * GROUP]);
+        let heads = old.iter().flat_map(|group| group.tags.iter().zip(&group.last));
+        for ((place, accounts), (tag, last)) in places.into_iter().zip(others).zip(heads) {
+            if *tag == 0 {
+                continue;
+            }
+            let number = self.group_of(&ClientKey::of(self.seed, place.address));
+            let Some(group) = self.groups.get_mut(number) else { continue };
+            let at = group.with_tag(0).trailing_zeros() as usize;
+            if let (Some(its_tag), Some(its_last)) = (group.tags.get_mut(at), group.last.get_mut(at))
+                && let Some(its_place) = self.places.get_mut(number * GROUP + at)
+                && let Some(its_accounts) = self.others.get_mut(number * GROUP + at)
             {
-                (*place, *its_last, *its_accounts) = (address, last, accounts);
+                (*its_tag, *its_last, *its_place, *its_accounts) = (*tag, *last, place, accounts);
             }
         }
     }
 
     /// Places, free ones among them.
     pub fn places(&self) -> usize {
-        self.addresses.len()
+        self.places.len()
     }
 
     /// The client at a place.
     pub fn client(&self, place: usize) -> Option<ClientRecord> {
-        let address = *self.addresses.get(place)?;
-        (address != 0).then(|| ClientRecord {
-            address,
-            accounts: self.accounts.get(place).copied().unwrap_or_default(),
-        })
+        let tag = *self.groups.get(place / GROUP)?.tags.get(place % GROUP)?;
+        let Place { address, ntp } = *self.places.get(place)?;
+        let [nts_ke, command] = *self.others.get(place)?;
+        (tag != 0).then_some(ClientRecord { address, accounts: [ntp, nts_ke, command] })
     }
 
     /// Lets the counters of the client at a place start anew; who it is and how it is limited stays.
     pub fn reset(&mut self, place: usize) {
-        for account in self.accounts.get_mut(place).into_iter().flatten() {
+        let ntp = self.places.get_mut(place).map(|place| &mut place.ntp);
+        for account in ntp.into_iter().chain(self.others.get_mut(place).into_iter().flatten()) {
             (account.hits, account.drops) = (account.hits.min(1), 0);
         }
     }
@@ -319,7 +376,7 @@ impl ClientTable {
 
     /// The bytes that the table takes.
     pub fn bytes(&self) -> usize {
-        self.addresses.len() * PLACE_BYTES
+        self.places.len() * PLACE_BYTES
     }
 }
 
@@ -330,15 +387,16 @@ fn key(address: IpAddr) -> u128 {
     }
 }
 
-/// A monotonic clock's time as the table counts it.
-#[derive(Clone, Copy)]
-struct Moment {
+/// A monotonic clock's time as the table counts it: made once for many requests, since it costs a long division.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
     ticks: u32,
     part: u16,
 }
 
 impl Moment {
-    fn of(now: Duration) -> Self {
+    /// The moment of a monotonic clock's time.
+    pub fn of(now: Duration) -> Self {
         let parts = now.as_nanos() * u128::from(TICKS_PER_SECOND * PARTS_PER_TICK) / 1_000_000_000;
         Self {
             ticks: (parts / u128::from(PARTS_PER_TICK)) as u32,
@@ -359,6 +417,16 @@ mod tests {
         std::net::Ipv4Addr::from(0x0a00_0000 + number).into()
     }
 
+    fn hit(
+        table: &mut ClientTable,
+        address: IpAddr,
+        service: Service,
+        now: Duration,
+        limit: Option<&RateLimit>,
+    ) -> Treatment {
+        table.hit(&ClientKey::new(table.seed, address), service, Moment::of(now), limit)
+    }
+
     /// Goal: the burst is answered, then one request an interval, and what leaks is about one of 2^leak; a kiss goes to about one
     /// of 2^kod of the others.
     #[test]
@@ -370,7 +438,7 @@ mod tests {
             let mut table = ClientTable::new(1 << 16, 99);
             let mut seen = [0_u32; 3];
             for number in 0..requests {
-                let treatment = table.hit(address(1), Service::Ntp, apart * number, Some(&limit));
+                let treatment = hit(&mut table, address(1), Service::Ntp, apart * number, Some(&limit));
                 seen[treatment as usize] += 1;
             }
             for (count, range) in seen.iter().zip(&expected) {
@@ -404,7 +472,7 @@ mod tests {
             let mut now = Duration::ZERO;
             let treatments: Vec<Treatment> = (0..1000)
                 .map(|_| {
-                    let treatment = table.hit(address(1), service, now, Some(&limit));
+                    let treatment = hit(&mut table, address(1), service, now, Some(&limit));
                     now += if treatment == Treatment::Answer { patient } else { hasty };
                     treatment
                 })
@@ -425,9 +493,9 @@ mod tests {
         let mut table = ClientTable::new(limit, 12345);
         for number in 0..1_000_000_u32 {
             let now = Duration::from_micros(u64::from(number) * 50);
-            table.hit(address(number), Service::Ntp, now, None);
+            hit(&mut table, address(number), Service::Ntp, now, None);
             if number % 1000 == 0 {
-                table.hit(IpAddr::from([192, 0, 2, 1]), Service::Ntp, now, None);
+                hit(&mut table, IpAddr::from([192, 0, 2, 1]), Service::Ntp, now, None);
             }
             assert!(table.bytes() <= limit);
         }
@@ -445,9 +513,9 @@ mod tests {
     fn growth_loses_nobody() {
         let mut table = ClientTable::new(1 << 20, 5);
         for number in 0..1000 {
-            table.hit(address(number), Service::Ntp, Duration::from_secs(1), None);
-            table.hit(address(number), Service::Command, Duration::from_secs(9), None);
-            table.hit(address(number), Service::Command, Duration::from_secs(13), None);
+            hit(&mut table, address(number), Service::Ntp, Duration::from_secs(1), None);
+            hit(&mut table, address(number), Service::Command, Duration::from_secs(9), None);
+            hit(&mut table, address(number), Service::Command, Duration::from_secs(13), None);
         }
         let known: Vec<usize> = (0..table.places()).filter(|at| table.client(*at).is_some()).collect();
         assert_eq!((known.len(), table.evicted()), (1000, 0));
@@ -460,5 +528,30 @@ mod tests {
             table.reset(at);
             assert_eq!(table.client(at).map(|one| one.account(Service::Command).hits), Some(1));
         }
+    }
+
+    /// Goal: clients whose tags are the same are told apart, and a free place is found whatever the tag.
+    #[test]
+    fn equal_tags_are_told_apart() {
+        let mut table = ClientTable::new(1 << 16, 5);
+        for (address, times) in [(7_u128, 1), (8, 2), (9, 3)] {
+            for _ in 0..times {
+                let client = ClientKey { address, hash: 0 };
+                table.hit(&client, Service::Ntp, Moment::of(Duration::from_secs(1)), None);
+            }
+        }
+        let hits = |at| table.client(at).map(|one| (one.address, one.account(Service::Ntp).hits));
+        assert_eq!((0..4).map(hits).collect::<Vec<_>>(), [Some((7, 1)), Some((8, 2)), Some((9, 3)), None]);
+    }
+
+    /// Goal: who has been silent longest is found, also when the clock's count has turned over.
+    #[test]
+    fn the_most_silent_is_found() {
+        let mut group = Group { tags: [1; GROUP], last: [90; GROUP] };
+        group.last[11] = u32::MAX - 500;
+        group.last[3] = u32::MAX - 100;
+        assert_eq!(group.most_silent(100), 11);
+        group.last[0] = 100_u32.wrapping_sub(1 << 31);
+        assert_eq!(group.most_silent(100), 0);
     }
 }

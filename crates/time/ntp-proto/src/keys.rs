@@ -60,8 +60,12 @@ pub struct Key {
 /// What the algorithm makes of the secret once, so that not every packet pays for it.
 #[derive(Clone)]
 enum Prepared {
-    /// A hash is begun with the secret each time.
-    Hash,
+    /// Hashes that have taken in the secret.
+    Md5(Box<md5::Md5>),
+    Sha1(Box<Sha1>),
+    Sha256(Box<Sha256>),
+    Sha384(Box<Sha384>),
+    Sha512(Box<Sha512>),
     Aes128(Box<Cmac<Aes128>>),
     Aes256(Box<Cmac<Aes256>>),
 }
@@ -92,21 +96,21 @@ impl Key {
                 Err(KeyFileError::SecretLength { expected: 1, found: secret.len() })
             }
             _ => {
-                let mut prepared = Prepared::Hash;
-                // The length was checked above, so neither fails.
-                match kind {
+                let length = KeyFileError::SecretLength { expected: 1, found: secret.len() };
+                let prepared = match kind {
+                    KeyType::Md5 => Prepared::Md5(begun(&secret)),
+                    KeyType::Sha1 => Prepared::Sha1(begun(&secret)),
+                    KeyType::Sha256 => Prepared::Sha256(begun(&secret)),
+                    KeyType::Sha384 => Prepared::Sha384(begun(&secret)),
+                    KeyType::Sha512 => Prepared::Sha512(begun(&secret)),
+                    // The length was checked above, so neither fails.
                     KeyType::Aes128 => {
-                        if let Ok(mac) = Cmac::new_from_slice(&secret) {
-                            prepared = Prepared::Aes128(Box::new(mac));
-                        }
+                        Prepared::Aes128(Box::new(Cmac::new_from_slice(&secret).map_err(|_| length)?))
                     }
                     KeyType::Aes256 => {
-                        if let Ok(mac) = Cmac::new_from_slice(&secret) {
-                            prepared = Prepared::Aes256(Box::new(mac));
-                        }
+                        Prepared::Aes256(Box::new(Cmac::new_from_slice(&secret).map_err(|_| length)?))
                     }
-                    _ => {}
-                }
+                };
                 Ok(Self { kind, secret, prepared })
             }
         }
@@ -125,20 +129,18 @@ impl Key {
     /// The digest of `data` as a packet of `version` carries it.
     pub fn digest(&self, data: &[u8], version: u8) -> Digested {
         let mut digest = Digested { bytes: [0; MAC_BYTES_MAX], length: 0 };
-        match (&self.prepared, self.kind) {
-            (Prepared::Aes128(mac), _) => {
+        match &self.prepared {
+            Prepared::Md5(hash) => digest.set(&finished(&**hash, data)),
+            Prepared::Sha1(hash) => digest.set(&finished(&**hash, data)),
+            Prepared::Sha256(hash) => digest.set(&finished(&**hash, data)),
+            Prepared::Sha384(hash) => digest.set(&finished(&**hash, data)),
+            Prepared::Sha512(hash) => digest.set(&finished(&**hash, data)),
+            Prepared::Aes128(mac) => {
                 digest.set(&(**mac).clone().chain_update(data).finalize().into_bytes());
             }
-            (Prepared::Aes256(mac), _) => {
+            Prepared::Aes256(mac) => {
                 digest.set(&(**mac).clone().chain_update(data).finalize().into_bytes());
             }
-            (Prepared::Hash, KeyType::Md5) => digest.set(&keyed::<md5::Md5>(&self.secret, data)),
-            (Prepared::Hash, KeyType::Sha1) => digest.set(&keyed::<Sha1>(&self.secret, data)),
-            (Prepared::Hash, KeyType::Sha256) => digest.set(&keyed::<Sha256>(&self.secret, data)),
-            (Prepared::Hash, KeyType::Sha384) => digest.set(&keyed::<Sha384>(&self.secret, data)),
-            (Prepared::Hash, KeyType::Sha512) => digest.set(&keyed::<Sha512>(&self.secret, data)),
-            // Not made: `new` refuses such a key. No digest verifies nothing.
-            (Prepared::Hash, KeyType::Aes128 | KeyType::Aes256) => {}
         }
         if version >= 4 {
             digest.length = digest.length.min(MAC_V4_BYTES_MAX);
@@ -166,10 +168,10 @@ pub struct Digested {
 
 impl Digested {
     fn set(&mut self, digest: &[u8]) {
-        for (to, from) in self.bytes.iter_mut().zip(digest) {
-            *to = *from;
+        if let Some(place) = self.bytes.get_mut(..digest.len()) {
+            place.copy_from_slice(digest);
+            self.length = digest.len();
         }
-        self.length = digest.len().min(MAC_BYTES_MAX);
     }
 }
 
@@ -181,8 +183,12 @@ impl std::ops::Deref for Digested {
     }
 }
 
-fn keyed<D: Digest>(secret: &[u8], data: &[u8]) -> sha2::digest::Output<D> {
-    D::new().chain_update(secret).chain_update(data).finalize()
+fn begun<D: Digest>(secret: &[u8]) -> Box<D> {
+    Box::new(D::new().chain_update(secret))
+}
+
+fn finished<D: Digest + Clone>(begun: &D, data: &[u8]) -> sha2::digest::Output<D> {
+    begun.clone().chain_update(data).finalize()
 }
 
 /// Why a packet's authentication failed.

@@ -26,7 +26,9 @@ mod timestamp;
 
 pub use access::{AccessList, Subnet};
 pub use client::{Client, ClientConfig, LocalScale, Measurement, ReplyError};
-pub use clients::{ClientAccount, ClientRecord, ClientTable, RateLimit, Service, Treatment};
+pub use clients::{
+    ClientAccount, ClientKey, ClientRecord, ClientTable, Moment, RateLimit, Service, Treatment,
+};
 pub use extension::{Extension, Extensions};
 pub use keys::{Digested, Key, KeyFileError, KeyType, Keys, MAC_BYTES_MAX, MacError};
 pub use kiss::KissCode;

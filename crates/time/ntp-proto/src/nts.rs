@@ -15,6 +15,7 @@ mod field;
 mod record;
 mod reply;
 mod serve;
+mod siv;
 
 pub use aead::{AeadAlgorithm, AeadKey, NONCE_BYTES_MAX, TAG_BYTES};
 pub use association::{

@@ -346,8 +346,7 @@ fn root_field(
 /// for a request in basic mode (RFC 9769 section 2: its origin is not the receive timestamp of a reply, or receive and transmit
 /// timestamp are equal), and for what is no request.
 pub fn interleaved_origin(request: &[u8]) -> Option<NtpTimestamp> {
-    let head = request.first_chunk::<HEADER_BYTES>()?;
-    let header = Header::from_bytes(head);
+    let header = Header::from_bytes(request.first_chunk::<HEADER_BYTES>()?);
     let asks = matches!(header.mode, Mode::Client | Mode::SymmetricActive)
         && !header.origin.is_unknown()
         && header.receive != header.transmit;

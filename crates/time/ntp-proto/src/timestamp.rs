@@ -62,8 +62,10 @@ pub struct NtpShort(pub u32);
 impl NtpShort {
     /// From seconds, rounded up (these values are bounds) and clamped to the format's range (0 to 65,536 s).
     pub fn from_seconds(seconds: f64) -> Self {
-        let value = (seconds.max(0.0) * 65_536.0).ceil();
-        Self(if value >= f64::from(u32::MAX) { u32::MAX } else { value as u32 })
+        let value = seconds.max(0.0) * 65_536.0;
+        // The cast cuts and stays within the range.
+        let below = value as u32;
+        Self(below.saturating_add(u32::from(f64::from(below) < value)))
     }
 
     /// In seconds.

@@ -199,7 +199,7 @@ impl Serving {
     /// Serves what waits at one of them.
     pub(crate) fn serve(&mut self, index: usize) {
         if let Some(worker) = self.workers.first_mut() {
-            worker.turn(index);
+            worker.turns(index);
         }
     }
 
@@ -268,11 +268,7 @@ fn run(mut worker: Worker, number: usize) {
         }
         for index in 0..ready.len() {
             if ready.get(index).is_some_and(|one| one.any()) {
-                // While batches are full there is no need to ask poll(2).
-                let mut turns = 0;
-                while worker.turn(index) && turns < worker::TURNS_MAX {
-                    turns += 1;
-                }
+                worker.turns(index);
             }
         }
     }

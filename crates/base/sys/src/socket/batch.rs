@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use super::{Credentials, from_storage, to_storage};
+use super::{Credentials, InternetName, to_storage};
 
 /// Room for the control messages of one datagram: credentials, a timestamp, a drop count, and a few descriptors.
 const CONTROL_BYTES: usize = 256;
@@ -15,23 +15,35 @@ const SCM_TIMESTAMPING_PKTINFO: libc::c_int = 58;
 /// Buffers for receiving up to a fixed number of datagrams at once, used again and again.
 pub struct ReceiveBatch {
     datagram_bytes: usize,
+    /// From the begin of a buffer to that of the next.
+    stride: usize,
     data: Vec<u8>,
     control: Vec<ControlBuffer>,
-    names: Vec<libc::sockaddr_storage>,
+    names: Vec<InternetName>,
+    /// Point to the data; never changed after [`Self::new`].
     vectors: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
+    /// Headers from the first on in which the kernel may have changed lengths since they were last set.
+    touched: usize,
     received: usize,
     descriptors: Vec<Vec<OwnedFd>>,
     descriptors_kept: usize,
+    /// Only internet sockets: no descriptor can come.
+    internet: bool,
 }
 
-/// Aligned as `struct cmsghdr` must be.
-#[repr(C, align(8))]
+/// Lines of the processor's cache, in bytes.
+const LINE_BYTES: usize = 64;
+/// Buffers up to this size are spread over lines.
+const SPREAD_BYTES_MAX: usize = 4096;
+
+/// Aligned as `struct cmsghdr` must be, and so that a time and an address stand in one line.
+#[repr(C, align(64))]
 #[derive(Clone, Copy)]
 struct ControlBuffer([u8; CONTROL_BYTES]);
 
-// SAFETY: the raw pointers in `vectors` and `headers` point into the vectors of the same value only, are rewritten before every
-// system call, and are never read between calls; moving the value to another thread moves the vectors' heap blocks with it.
+// SAFETY: the raw pointers in `vectors` and `headers` point into the vectors of the same value only, whose heap blocks never move or
+// grow after `new`; moving the value to another thread leaves the heap blocks in place.
 unsafe impl Send for ReceiveBatch {}
 
 /// One received datagram.
@@ -69,19 +81,45 @@ pub struct CardStamp {
 impl ReceiveBatch {
     /// Room for `count` datagrams of at most `datagram_bytes` each.
     pub fn new(count: usize, datagram_bytes: usize) -> Self {
-        // SAFETY: the three are plain C structures of integers and pointers, for which zeroes are valid.
-        let (name, vector, header) = unsafe { (std::mem::zeroed(), std::mem::zeroed(), std::mem::zeroed()) };
-        Self {
+        // SAFETY: plain C structures of integers and pointers, for which zeroes are valid.
+        let (vector, header) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        // Short datagrams stand in one line of the processor's cache each, and those of several not at the same place of it.
+        let lines = datagram_bytes.div_ceil(LINE_BYTES) | 1;
+        let stride =
+            if count > 1 && datagram_bytes <= SPREAD_BYTES_MAX { lines * LINE_BYTES } else { datagram_bytes };
+        let mut batch = Self {
             datagram_bytes,
-            data: vec![0; count * datagram_bytes],
+            stride,
+            data: vec![0; count * stride],
             control: vec![ControlBuffer([0; CONTROL_BYTES]); count],
-            names: vec![name; count],
+            names: vec![InternetName::NONE; count],
             vectors: vec![vector; count],
             headers: vec![header; count],
+            touched: count,
             received: 0,
             descriptors: Vec::new(),
             descriptors_kept: 0,
+            internet: false,
+        };
+        for index in 0..count {
+            let start = index * stride;
+            batch.vectors[index] = libc::iovec {
+                iov_base: batch.data[start..start + datagram_bytes].as_mut_ptr().cast(),
+                iov_len: datagram_bytes,
+            };
+            let header = &mut batch.headers[index].msg_hdr;
+            header.msg_name = std::ptr::from_mut(&mut batch.names[index]).cast();
+            header.msg_iov = &mut batch.vectors[index];
+            header.msg_iovlen = 1;
+            header.msg_control = batch.control[index].0.as_mut_ptr().cast();
         }
+        batch
+    }
+
+    /// The same for internet sockets only, where no descriptor can come and none is looked for.
+    pub fn for_internet(mut self) -> Self {
+        self.internet = true;
+        self
     }
 
     /// The same, which keeps the first `count` descriptors that come with a datagram; without this all are closed at once, so
@@ -101,22 +139,15 @@ impl ReceiveBatch {
     pub fn receive(&mut self, socket: impl AsFd) -> io::Result<usize> {
         self.received = 0;
         self.descriptors.clear();
-        for index in 0..self.headers.len() {
-            let start = index * self.datagram_bytes;
-            self.vectors[index] = libc::iovec {
-                iov_base: self.data[start..start + self.datagram_bytes].as_mut_ptr().cast(),
-                iov_len: self.datagram_bytes,
-            };
-            let header = &mut self.headers[index].msg_hdr;
-            header.msg_name = std::ptr::from_mut(&mut self.names[index]).cast();
-            header.msg_namelen = std::mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            header.msg_iov = &mut self.vectors[index];
-            header.msg_iovlen = 1;
-            header.msg_control = self.control[index].0.as_mut_ptr().cast();
+        for header in &mut self.headers[..self.touched] {
+            let header = &mut header.msg_hdr;
+            header.msg_namelen = std::mem::size_of::<InternetName>() as libc::socklen_t;
             header.msg_controllen = CONTROL_BYTES as _;
             header.msg_flags = 0;
         }
-        // SAFETY: every pointer set above is into a live vector of ours; the count is the headers' own.
+        self.touched = 0;
+        // SAFETY: every pointer in the headers is into a live vector of ours, set by `new`; the lengths were set above wherever a call had
+        // changed them; the count is the headers' own.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_fd().as_raw_fd(),
@@ -126,10 +157,20 @@ impl ReceiveBatch {
                 std::ptr::null_mut(),
             )
         };
+        // Where the call ended, a header may have been begun.
+        self.touched = (usize::try_from(count).unwrap_or(0) + 1).min(self.headers.len());
         let count = crate::check(count)?;
         self.received = usize::try_from(count).unwrap_or(0);
-        self.take_descriptors();
+        if !self.internet {
+            self.take_descriptors();
+        }
         Ok(self.received)
+    }
+
+    /// The sender's internet address of the datagram `index` of the last [`Self::receive`].
+    pub fn source(&self, index: usize) -> Option<SocketAddr> {
+        let header = self.headers[..self.received].get(index)?;
+        if header.msg_hdr.msg_namelen == 0 { None } else { self.names[index].get() }
     }
 
     /// The datagram `index` of the last [`Self::receive`].
@@ -139,11 +180,11 @@ impl ReceiveBatch {
         }
         let header = &self.headers[index];
         let length = (header.msg_len as usize).min(self.datagram_bytes);
-        let start = index * self.datagram_bytes;
+        let start = index * self.stride;
         let mut datagram = Datagram {
             data: &self.data[start..start + length],
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-            source: if header.msg_hdr.msg_namelen == 0 { None } else { from_storage(&self.names[index]) },
+            source: self.source(index),
             credentials: None,
             received_ns: None,
             card: None,

@@ -4,11 +4,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-use super::{option, set_option, to_storage};
+use super::{InternetName, option, set_option};
 
 /// Room for the control messages of one datagram: the address that it leaves from, IPv4 or IPv6, and a request for its
-/// transmit time. As small as can be: the kernel keeps up to 36 bytes on its stack and allocates for more.
-const CONTROL_BYTES: usize = 72;
+/// transmit time. What is used is as little as can be: the kernel keeps up to 36 bytes on its stack and allocates for more.
+const CONTROL_BYTES: usize = 96;
 
 /// Datagrams that go through the kernel as one, at most (`UDP_MAX_SEGMENTS`), and their bytes (an IP packet's, less its headers).
 const SEGMENTS_MAX: usize = 64;
@@ -50,10 +50,12 @@ pub struct SendBatch {
     data: Vec<u8>,
     used: usize,
     control: Vec<ControlBuffer>,
-    names: Vec<libc::sockaddr_storage>,
+    names: Vec<InternetName>,
     vectors: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
     runs: Vec<Run>,
+    /// Of the last run.
+    departure: Departure,
     datagrams: usize,
     /// `sendmmsg(2)` does not work here: a simulator of the C library does not know it.
     one_by_one: bool,
@@ -64,16 +66,13 @@ pub struct SendBatch {
 /// What is sent with one header.
 #[derive(Debug, Clone, Copy)]
 struct Run {
-    destination: Option<SocketAddr>,
-    source: Option<IpAddr>,
-    stamped: bool,
     /// Bytes of each datagram.
-    length: usize,
-    datagrams: usize,
+    length: u32,
+    datagrams: u32,
 }
 
-/// Aligned as `struct cmsghdr` must be.
-#[repr(C, align(8))]
+/// Aligned as `struct cmsghdr` must be, and so that an address stands in one line of the processor's cache.
+#[repr(C, align(32))]
 #[derive(Clone, Copy)]
 struct ControlBuffer([u8; CONTROL_BYTES]);
 
@@ -84,17 +83,18 @@ unsafe impl Send for SendBatch {}
 impl SendBatch {
     /// Room for `count` datagrams of at most `datagram_bytes` each.
     pub fn new(count: usize, datagram_bytes: usize) -> Self {
-        // SAFETY: the three are plain C structures of integers and pointers, for which zeroes are valid.
-        let (name, vector, header) = unsafe { (std::mem::zeroed(), std::mem::zeroed(), std::mem::zeroed()) };
+        // SAFETY: plain C structures of integers and pointers, for which zeroes are valid.
+        let (vector, header) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
         Self {
             datagram_bytes,
             data: vec![0; count * datagram_bytes],
             used: 0,
             control: vec![ControlBuffer([0; CONTROL_BYTES]); count],
-            names: vec![name; count],
+            names: vec![InternetName::NONE; count],
             vectors: vec![vector; count],
             headers: vec![header; count],
             runs: Vec::with_capacity(count),
+            departure: Departure { destination: None, source: None, stamped: false },
             datagrams: 0,
             one_by_one: false,
             unsegmented: true,
@@ -138,14 +138,16 @@ impl SendBatch {
         let start = self.used;
         self.used += length;
         self.datagrams += 1;
-        if let Some(run) = self.runs.last_mut()
-            && !self.unsegmented
-            && (run.destination, run.source, run.length) == (departure.destination, departure.source, length)
-            && !run.stamped
+        if !self.unsegmented
+            && let Some(run) = self.runs.last_mut()
+            && run.length as usize == length
+            && (self.departure.destination, self.departure.source)
+                == (departure.destination, departure.source)
+            && !self.departure.stamped
             && !departure.stamped
             && length > 0
-            && run.datagrams < SEGMENTS_MAX
-            && (run.datagrams + 1) * length <= RUN_BYTES_MAX
+            && (run.datagrams as usize) < SEGMENTS_MAX
+            && (run.datagrams as usize + 1) * length <= RUN_BYTES_MAX
         {
             run.datagrams += 1;
             let second = run.datagrams == 2;
@@ -157,17 +159,16 @@ impl SendBatch {
             return;
         }
         let index = self.runs.len();
-        let Departure { destination, source, stamped } = *departure;
-        self.runs.push(Run { destination, source, stamped, length, datagrams: 1 });
+        self.departure = *departure;
+        self.runs.push(Run { length: length as u32, datagrams: 1 });
         self.vectors[index] =
             libc::iovec { iov_base: self.data[start..].as_mut_ptr().cast(), iov_len: length };
         let header = &mut self.headers[index].msg_hdr;
         header.msg_iov = &mut self.vectors[index];
         header.msg_iovlen = 1;
-        match destination {
+        match departure.destination {
             Some(destination) => {
-                let (storage, length) = to_storage(&destination);
-                self.names[index] = storage;
+                let length = self.names[index].set(&destination);
                 header.msg_name = std::ptr::from_mut(&mut self.names[index]).cast();
                 header.msg_namelen = length;
             }
@@ -221,7 +222,7 @@ impl SendBatch {
             };
             match usize::try_from(count) {
                 Ok(count) => {
-                    went += self.runs[at..at + count].iter().map(|run| run.datagrams).sum::<usize>();
+                    went += self.runs[at..at + count].iter().map(|run| run.datagrams as usize).sum::<usize>();
                     at += count;
                 }
                 Err(_) => match io::Error::last_os_error().raw_os_error() {
@@ -245,7 +246,7 @@ impl SendBatch {
     fn send_run(&mut self, socket: RawFd, index: usize) -> usize {
         let run = self.runs[index];
         if self.send_header(socket, index) {
-            return run.datagrams;
+            return run.datagrams as usize;
         }
         if run.datagrams == 1 {
             return 0;
@@ -255,20 +256,20 @@ impl SendBatch {
         if matches!(error, Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP | libc::EMSGSIZE)) {
             self.unsegmented = true;
         }
-        let departure = Departure { destination: run.destination, source: run.source, stamped: run.stamped };
+        // The length of the run's datagrams is the last control message.
         let header = &mut self.headers[index].msg_hdr;
-        header.msg_control = self.control[index].0.as_mut_ptr().cast();
-        header.msg_controllen = CONTROL_BYTES as _;
-        let used = fill_control(header, &departure);
-        header.msg_controllen = used as _;
-        if used == 0 {
+        // SAFETY: computes a length.
+        let asked = unsafe { libc::CMSG_SPACE(std::mem::size_of::<u16>() as u32) } as usize;
+        header.msg_controllen = header.msg_controllen.saturating_sub(asked);
+        if header.msg_controllen == 0 {
             header.msg_control = std::ptr::null_mut();
         }
-        self.vectors[index].iov_len = run.length;
+        let length = run.length as usize;
+        self.vectors[index].iov_len = length;
         let mut went = 0;
         for _ in 0..run.datagrams {
             went += usize::from(self.send_header(socket, index));
-            let next = self.vectors[index].iov_base.cast::<u8>().wrapping_add(run.length);
+            let next = self.vectors[index].iov_base.cast::<u8>().wrapping_add(length);
             self.vectors[index].iov_base = next.cast();
         }
         went

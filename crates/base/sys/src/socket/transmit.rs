@@ -85,16 +85,91 @@ pub struct TransmitStamp {
     pub sent_ns: i64,
 }
 
-/// Takes what stands in the socket's error queue without waiting, at most `limit` entries, and gives every transmit time to `take`.
-pub fn take_transmit_stamps(socket: impl AsFd, limit: usize, mut take: impl FnMut(TransmitStamp)) {
-    let socket = socket.as_fd();
-    for _ in 0..limit {
-        match take_entry(socket.as_raw_fd()) {
-            Some(Entry { sent_ns: Some(sent_ns), number: Some(number), .. }) => {
+/// Entries that are taken from an error queue in one system call.
+const ENTRIES: usize = 64;
+
+/// Takes transmit times from error queues, many in one system call, into buffers that are used again and again.
+pub struct StampBatch {
+    control: Vec<Control>,
+    headers: Vec<libc::mmsghdr>,
+    /// `recvmmsg(2)` does not work here: a simulator of the C library does not know it.
+    one_by_one: bool,
+}
+
+// SAFETY: the raw pointers in `headers` point into `control` of the same value only, whose heap block never moves or grows after `new`;
+// moving the value to another thread leaves the heap block in place.
+unsafe impl Send for StampBatch {}
+
+impl Default for StampBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl StampBatch {
+    /// Buffers.
+    pub fn new() -> Self {
+        // SAFETY: a plain C structure of integers and pointers, for which zeroes are valid.
+        let header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        let mut batch = Self {
+            control: vec![Control([0; CONTROL_BYTES]); ENTRIES],
+            headers: vec![header; ENTRIES],
+            one_by_one: false,
+        };
+        for (header, control) in batch.headers.iter_mut().zip(&mut batch.control) {
+            header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+        }
+        batch
+    }
+
+    /// Takes what stands in the socket's error queue without waiting, about `limit` entries at most, and gives every transmit time to
+    /// `take`.
+    pub fn take(&mut self, socket: impl AsFd, limit: usize, mut take: impl FnMut(TransmitStamp)) {
+        let socket = socket.as_fd().as_raw_fd();
+        let mut give = |entry: Entry| {
+            if let Entry { sent_ns: Some(sent_ns), number: Some(number), .. } = entry {
                 take(TransmitStamp { number, sent_ns });
             }
-            Some(_) => {}
-            None => return,
+        };
+        let mut taken = 0;
+        while taken < limit {
+            if self.one_by_one {
+                let Some(entry) = take_entry(socket) else { return };
+                give(entry);
+                taken += 1;
+                continue;
+            }
+            for header in &mut self.headers {
+                header.msg_hdr.msg_controllen = CONTROL_BYTES as _;
+                header.msg_hdr.msg_flags = 0;
+            }
+            // SAFETY: the control pointers are into a live vector of ours with the length stated; there are neither names nor data, of
+            // which such entries have none.
+            let count = unsafe {
+                libc::recvmmsg(
+                    socket,
+                    self.headers.as_mut_ptr(),
+                    self.headers.len() as libc::c_uint,
+                    libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
+                    std::ptr::null_mut(),
+                )
+            };
+            let Ok(count) = usize::try_from(count) else {
+                match io::Error::last_os_error().raw_os_error() {
+                    // The descriptor is good for recvmsg(2) only.
+                    Some(libc::ENOSYS | libc::EBADF | libc::ENOTSOCK) => self.one_by_one = true,
+                    Some(libc::EINTR) => {}
+                    _ => return,
+                }
+                continue;
+            };
+            for header in self.headers.iter().take(count) {
+                give(read_entry(&header.msg_hdr));
+            }
+            taken += count;
+            if count < self.headers.len() {
+                return;
+            }
         }
     }
 }
@@ -119,10 +194,12 @@ struct Entry {
     number: Option<u32>,
 }
 
+/// Aligned as `struct cmsghdr` must be.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; CONTROL_BYTES]);
+
 fn take_entry(socket: RawFd) -> Option<Entry> {
-    /// Aligned as `struct cmsghdr` must be.
-    #[repr(C, align(8))]
-    struct Control([u8; CONTROL_BYTES]);
     let mut control = Control([0; CONTROL_BYTES]);
     let mut data = [0u8; FRAME_BYTES];
     let mut vector = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
@@ -136,12 +213,18 @@ fn take_entry(socket: RawFd) -> Option<Entry> {
     // SAFETY: every pointer in the header is to a live buffer of ours with the length stated.
     let result = unsafe { libc::recvmsg(socket, &mut header, flags) };
     crate::check(i32::try_from(result).unwrap_or(0)).ok()?;
-    let bytes = usize::try_from(result).unwrap_or(0);
-    let mut entry = Entry { sent_ns: None, card_ns: None, interface: None, bytes, number: None };
+    let mut entry = read_entry(&header);
+    entry.bytes = usize::try_from(result).unwrap_or(0);
+    Some(entry)
+}
+
+/// What the control messages of a header say; the kernel has filled its control buffer, which is live, and set its length.
+fn read_entry(header: &libc::msghdr) -> Entry {
+    let mut entry = Entry { sent_ns: None, card_ns: None, interface: None, bytes: 0, number: None };
     // SAFETY: the kernel filled the control buffer and set its length; the macros stay within it; unaligned reads are used, and
     // a structure is read only where the message is long enough for one.
     unsafe {
-        let mut message = libc::CMSG_FIRSTHDR(&header);
+        let mut message = libc::CMSG_FIRSTHDR(header);
         while !message.is_null() {
             let head = message.read_unaligned();
             let length = (head.cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
@@ -166,10 +249,10 @@ fn take_entry(socket: RawFd) -> Option<Entry> {
                 }
                 _ => {}
             }
-            message = libc::CMSG_NXTHDR(&header, message);
+            message = libc::CMSG_NXTHDR(header, message);
         }
     }
-    Some(entry)
+    entry
 }
 
 #[cfg(test)]
@@ -219,6 +302,30 @@ mod tests {
         assert!(stamped);
     }
 
+    /// Goal: more stamps than one system call takes are all given once, in order, by one system call for many or one for each.
+    #[test]
+    fn many_stamps_come_in_batches() {
+        use crate::socket::{Departure, SendBatch};
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        transmit_stamps_on_request(&client).unwrap();
+        let count = ENTRIES + 20;
+        for (one_by_one, first) in [(false, 0), (true, count as u32)] {
+            let mut batch = SendBatch::new(count, 8);
+            for _ in 0..count {
+                batch.push(
+                    8,
+                    &Departure { destination: server.local_addr().ok(), source: None, stamped: true },
+                );
+            }
+            assert_eq!(batch.send(&client), count);
+            let mut stamps = StampBatch { one_by_one, ..StampBatch::new() };
+            let mut numbers = Vec::new();
+            stamps.take(&client, 1000, |stamp| numbers.push(stamp.number));
+            assert_eq!(numbers, (first..first + count as u32).collect::<Vec<_>>());
+        }
+    }
+
     /// Goal: of several datagrams only those sent with a request are stamped, and the numbers tell which.
     #[test]
     fn stamps_come_for_those_that_asked() {
@@ -234,7 +341,7 @@ mod tests {
         let before = crate::clock::realtime_ns();
         assert_eq!(batch.send(&client), 4);
         let mut stamps = Vec::new();
-        take_transmit_stamps(&client, 10, |stamp| stamps.push(stamp));
+        StampBatch::new().take(&client, 10, |stamp| stamps.push(stamp));
         assert_eq!(stamps.iter().map(|stamp| stamp.number).collect::<Vec<_>>(), [0, 1]);
         assert!(stamps.iter().all(|stamp| stamp.sent_ns >= before));
     }

@@ -3,7 +3,8 @@
 
 use aes_gcm_siv::aead::{Aead, Payload};
 use aes_gcm_siv::{Aes128GcmSiv, KeyInit, Nonce};
-use aes_siv::siv::Aes128Siv;
+
+use super::siv::Siv;
 
 /// The longest nonce that a cipher here wants, in bytes.
 pub const NONCE_BYTES_MAX: usize = 16;
@@ -66,9 +67,9 @@ pub struct AeadKey {
 }
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a server makes two for each packet, on the stack")]
 enum Cipher {
-    /// As bytes: the crate's cipher changes while it is used, and a server's key is shared by its threads.
-    Siv([u8; 32]),
+    Siv(Siv),
     GcmSiv(Box<Aes128GcmSiv>),
 }
 
@@ -83,7 +84,7 @@ impl AeadKey {
     /// A key; none when its length is not the algorithm's.
     pub fn new(algorithm: AeadAlgorithm, key: &[u8]) -> Option<Self> {
         let cipher = match algorithm {
-            AeadAlgorithm::AesSivCmac256 => Cipher::Siv(key.try_into().ok()?),
+            AeadAlgorithm::AesSivCmac256 => Cipher::Siv(Siv::new(key.try_into().ok()?)),
             AeadAlgorithm::Aes128GcmSiv => Cipher::GcmSiv(Box::new(Aes128GcmSiv::new_from_slice(key).ok()?)),
         };
         Some(Self { algorithm, cipher })
@@ -98,7 +99,11 @@ impl AeadKey {
     /// the nonce has another length.
     pub fn seal(&self, nonce: &[u8], beside: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
         match &self.cipher {
-            Cipher::Siv(key) => Aes128Siv::new(key.into()).encrypt([beside, nonce], plain).ok(),
+            Cipher::Siv(siv) => {
+                let mut sealed = Vec::with_capacity(TAG_BYTES + plain.len());
+                siv.seal([beside, nonce], plain, &mut sealed);
+                Some(sealed)
+            }
             Cipher::GcmSiv(cipher) if nonce.len() == self.algorithm.nonce_bytes() => {
                 cipher.encrypt(Nonce::from_slice(nonce), Payload { msg: plain, aad: beside }).ok()
             }
@@ -112,7 +117,7 @@ impl AeadKey {
             return None;
         }
         match &self.cipher {
-            Cipher::Siv(key) => Aes128Siv::new(key.into()).decrypt([beside, nonce], sealed).ok(),
+            Cipher::Siv(siv) => siv.open([beside, nonce], sealed),
             Cipher::GcmSiv(cipher) if nonce.len() == self.algorithm.nonce_bytes() => {
                 cipher.decrypt(Nonce::from_slice(nonce), Payload { msg: sealed, aad: beside }).ok()
             }

@@ -2,9 +2,11 @@
 //! for each other. All of it together stays below `clientloglimit`.
 
 use super::held;
-use ntp_proto::{ClientRecord, ClientTable, NtpTimestamp, RateLimit, Service, StampTable, Treatment};
+use ntp_proto::{
+    ClientKey, ClientRecord, ClientTable, Moment, NtpTimestamp, RateLimit, Service, StampTable, Treatment,
+};
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Parts of each table.
@@ -41,11 +43,12 @@ impl Memory {
         now: Duration,
         limit: Option<&RateLimit>,
     ) -> Treatment {
-        let part = (ClientTable::hash(self.seed, address) >> 56) as usize % PARTS;
-        match self.clients.get(part) {
-            Some(table) => held(table).hit(address, service, now, limit),
-            None => Treatment::Answer,
-        }
+        self.hits().hit(address, service, Moment::of(now), limit)
+    }
+
+    /// For requests that are counted one after the other.
+    pub(crate) fn hits(&self) -> Hits<'_> {
+        Hits { memory: self, table: None }
     }
 
     fn part(&self, received: NtpTimestamp) -> Option<&Mutex<StampTable>> {
@@ -101,6 +104,35 @@ impl Memory {
             table.reset(place / PARTS);
         }
         found
+    }
+}
+
+/// Counts requests that follow each other; a table that several of them in a row belong to is locked once.
+pub(crate) struct Hits<'a> {
+    memory: &'a Memory,
+    table: Option<(usize, MutexGuard<'a, ClientTable>)>,
+}
+
+impl Hits<'_> {
+    /// Counts a request, and says how to treat it.
+    pub(crate) fn hit(
+        &mut self,
+        address: IpAddr,
+        service: Service,
+        now: Moment,
+        limit: Option<&RateLimit>,
+    ) -> Treatment {
+        let client = ClientKey::new(self.memory.seed, address);
+        let part = client.part(PARTS);
+        if self.table.as_ref().is_none_or(|(locked, _)| *locked != part) {
+            // No two are held at once: another thread may want them the other way round.
+            self.table = None;
+            self.table = self.memory.clients.get(part).map(|table| (part, held(table)));
+        }
+        match &mut self.table {
+            Some((_, table)) => table.hit(&client, service, now, limit),
+            None => Treatment::Answer,
+        }
     }
 }
 

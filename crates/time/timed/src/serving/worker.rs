@@ -1,28 +1,30 @@
 //! A worker: takes what waits at a socket in one system call, answers it over the view in force, and sends the answers in another.
 
 use super::signing::Unsigned;
-use super::{Shared, Totals, View, held};
+use super::{Memory, Shared, Totals, View, held};
 use ntp_proto::{
-    HEADER_BYTES, KissCode, Manner, NtpTimestamp, PACKET_BYTES_MAX, PTP_PREFIX_BYTES, Server, Service,
-    Treatment, interleaved_origin, signing_account,
+    HEADER_BYTES, KissCode, Manner, Moment, NtpTimestamp, PACKET_BYTES_MAX, PTP_PREFIX_BYTES, Server,
+    Service, Treatment, interleaved_origin, signing_account,
 };
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use sys::socket::{Departure, ReceiveBatch, SendBatch};
+use sys::socket::{Departure, ReceiveBatch, SendBatch, StampBatch};
 
 /// Datagrams in one system call.
 const BATCH: usize = 64;
 /// Turns after each other at one socket before the others are looked at.
-pub(crate) const TURNS_MAX: usize = 16;
+const TURNS_MAX: usize = 16;
 /// From so many datagrams on their replies' times are foretold: reading the clock for each would tell when it was written, not when it
 /// leaves.
 const FORETOLD_MIN: usize = 3;
 /// The part of a new measurement in what a datagram costs, and the most that counts, nanoseconds: more is an interruption.
 const COST_GAIN: f32 = 0.1;
 const COST_MAX_NS: f32 = 20_000.0;
+/// Random bytes that are taken from the kernel at once.
+const RANDOM_BYTES: usize = 1024;
 /// Replies whose transmit time the kernel still owes us, at most.
 const OWED_MAX: usize = 256;
 
@@ -107,6 +109,14 @@ impl Port {
     }
 }
 
+/// What becomes of a request, as far as its address says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Answer,
+    Kiss,
+    Silence,
+}
+
 /// A worker.
 pub(crate) struct Worker {
     shared: Arc<Shared>,
@@ -116,7 +126,10 @@ pub(crate) struct Worker {
     server: Server,
     ports: Vec<Port>,
     requests: ReceiveBatch,
+    verdicts: [Verdict; BATCH],
     replies: SendBatch,
+    stamps: StampBatch,
+    random: Random,
     /// What writing and sending one reply take, nanoseconds.
     write_ns: f32,
     send_ns: f32,
@@ -131,8 +144,11 @@ impl Worker {
             server: Server::clone(&view.server),
             view,
             ports: Vec::new(),
-            requests: ReceiveBatch::new(BATCH, PACKET_BYTES_MAX + 4),
+            requests: ReceiveBatch::new(BATCH, PACKET_BYTES_MAX + 4).for_internet(),
+            verdicts: [Verdict::Silence; BATCH],
             replies: SendBatch::new(BATCH, PACKET_BYTES_MAX),
+            stamps: StampBatch::new(),
+            random: Random { bytes: [0; RANDOM_BYTES], used: RANDOM_BYTES },
             write_ns: 0.0,
             send_ns: 0.0,
             shared,
@@ -146,7 +162,6 @@ impl Worker {
 
     /// Takes a socket.
     pub(crate) fn add(&mut self, port: Port) {
-        self.replies.join_runs(&port.socket);
         self.ports.push(port);
     }
 
@@ -155,11 +170,19 @@ impl Worker {
         self.ports.iter().map(|port| port.socket.as_fd())
     }
 
-    /// Serves what waits at a socket, one batch; true when more may wait.
-    pub(crate) fn turn(&mut self, index: usize) -> bool {
+    /// Serves what waits at a socket. While batches are full there is no need to ask poll(2), up to a limit.
+    pub(crate) fn turns(&mut self, index: usize) {
+        let mut turns = 0;
+        while self.turn(index) && turns < TURNS_MAX {
+            turns += 1;
+        }
+    }
+
+    /// Serves one batch; true when more may wait.
+    fn turn(&mut self, index: usize) -> bool {
         let Some(port) = self.ports.get_mut(index) else { return false };
         let mut totals = Totals::default();
-        take_owed(port, &self.shared, &self.view, &mut totals);
+        take_owed(&mut self.stamps, port, &self.shared, &self.view, &mut totals);
         let Ok(count) = self.requests.receive(&port.socket) else { return false };
         let version = self.shared.version.load(Ordering::Acquire);
         if version != self.version {
@@ -170,41 +193,39 @@ impl Worker {
             (self.view, self.version) = (view, version);
         }
         let began = sys::clock::realtime_ns();
-        let now = Duration::from_nanos(u64::try_from(sys::clock::monotonic_ns()).unwrap_or(0));
+        let ptp = port.ptp;
+        self.judge(count, ptp, &mut totals);
+        let port = match self.ports.get_mut(index) {
+            Some(port) => port,
+            None => return false,
+        };
         for number in 0..count {
+            let verdict = self.verdicts.get(number).copied().unwrap_or(Verdict::Silence);
+            if verdict == Verdict::Silence {
+                continue;
+            }
             let Some(request) = self.requests.datagram(number) else { continue };
             let Some(from) = request.source.filter(|_| !request.truncated) else {
                 totals.server.received += 1;
                 totals.server.malformed += 1;
                 continue;
             };
-            if !self.server.admits(from.ip()) {
-                continue;
-            }
             let data = match port.ptp {
                 None => request.data,
-                Some(domain) => match ntp_proto::ptp_unwrap(request.data, domain) {
-                    Some(inside) => inside,
-                    // PTP's own messages, most likely.
-                    None => continue,
-                },
+                Some(domain) => ntp_proto::ptp_unwrap(request.data, domain).unwrap_or_default(),
             };
             let mut manner = Manner::Basic;
-            if let Some(memory) = &self.shared.memory {
-                match memory.hit(from.ip(), Service::Ntp, now, self.view.rate_limit.as_ref()) {
-                    Treatment::Answer => {
-                        if let Some(previous) =
-                            interleaved_origin(data).and_then(|origin| memory.left(origin))
-                        {
-                            manner = Manner::Interleaved { previous };
-                        }
-                    }
-                    Treatment::Kiss => manner = Manner::Kiss(KissCode::Rate),
-                    Treatment::Drop => {
-                        totals.limited += 1;
-                        totals.server.received += 1;
-                        continue;
-                    }
+            // Whether the client brings back a receive timestamp of ours, or of another server: only for those it is worth to
+            // remember when the reply left.
+            let mut speaks_interleaved = false;
+            if verdict == Verdict::Kiss {
+                manner = Manner::Kiss(KissCode::Rate);
+            } else if let Some(memory) = &self.shared.memory
+                && let Some(origin) = interleaved_origin(data)
+            {
+                speaks_interleaved = true;
+                if let Some(previous) = memory.left(origin) {
+                    manner = Manner::Interleaved { previous };
                 }
             }
             let is_kernels = request.received_ns.is_some();
@@ -221,7 +242,7 @@ impl Worker {
             let mut transmit = NtpTimestamp::from_unix_nanos(self.view.clock.at(leaves).max(arrived));
             let out = self.replies.buffer();
             let interleaved = matches!(manner, Manner::Interleaved { .. });
-            if let Some(memory) = self.shared.memory.as_ref().filter(|_| !matches!(manner, Manner::Kiss(_))) {
+            if let Some(memory) = self.shared.memory.as_ref().filter(|_| speaks_interleaved) {
                 received = memory.remember(received, transmit);
                 // Made different from all others, it may have become later than the departure, which no client believes.
                 if transmit.since(received) < 0.0 {
@@ -260,7 +281,7 @@ impl Worker {
                 transmit,
                 manner,
                 &self.view.snapshot,
-                &mut |bytes| sys::random::fill(bytes),
+                &mut |bytes| self.random.fill(bytes),
             );
             let length = match nts {
                 None => self.server.reply(data, received, transmit, manner, &self.view.snapshot, out),
@@ -304,10 +325,70 @@ impl Worker {
                 learn(&mut self.send_ns, sent - written, replies);
             }
         }
-        take_owed(port, &self.shared, &self.view, &mut totals);
+        take_owed(&mut self.stamps, port, &self.shared, &self.view, &mut totals);
         totals.server = totals.server.plus(self.server.take_counters());
         held(&self.shared.totals).add(&totals);
         count == BATCH
+    }
+
+    /// What becomes of the requests of a batch by their addresses. By itself, so that the places of all clients are on their way from
+    /// memory at once.
+    fn judge(&mut self, count: usize, ptp: Option<u8>, totals: &mut Totals) {
+        let now = Duration::from_nanos(u64::try_from(sys::clock::monotonic_ns()).unwrap_or(0));
+        let now = Moment::of(now);
+        let limit = self.view.rate_limit.as_ref();
+        let mut hits = self.shared.memory.as_ref().map(Memory::hits);
+        for (number, verdict) in self.verdicts.iter_mut().enumerate().take(count) {
+            *verdict = Verdict::Answer;
+            // What has no address is counted where its bytes are looked at.
+            let Some(from) = self.requests.source(number) else { continue };
+            if !self.server.admits(from.ip()) {
+                *verdict = Verdict::Silence;
+                continue;
+            }
+            if let Some(domain) = ptp
+                && let Some(datagram) = self.requests.datagram(number).filter(|one| !one.truncated)
+                && ntp_proto::ptp_unwrap(datagram.data, domain).is_none()
+            {
+                // PTP's own messages, most likely.
+                *verdict = Verdict::Silence;
+                continue;
+            }
+            let Some(hits) = &mut hits else { continue };
+            match hits.hit(from.ip(), Service::Ntp, now, limit) {
+                Treatment::Answer => {}
+                Treatment::Kiss => *verdict = Verdict::Kiss,
+                Treatment::Drop => {
+                    totals.limited += 1;
+                    totals.server.received += 1;
+                    *verdict = Verdict::Silence;
+                }
+            }
+        }
+    }
+}
+
+/// Random bytes of the kernel, many at a time: a reply with NTS takes two nonces, and a system call for each is a tenth of its cost.
+/// Each byte is given once.
+struct Random {
+    bytes: [u8; RANDOM_BYTES],
+    used: usize,
+}
+
+impl Random {
+    fn fill(&mut self, out: &mut [u8]) {
+        if self.used + out.len() > self.bytes.len() {
+            sys::random::fill(&mut self.bytes);
+            self.used = 0;
+        }
+        match self.bytes.get(self.used..self.used + out.len()) {
+            Some(bytes) => {
+                out.copy_from_slice(bytes);
+                self.used += out.len();
+            }
+            // More than the store holds.
+            None => sys::random::fill(out),
+        }
     }
 }
 
@@ -327,10 +408,10 @@ fn wrap(out: &mut [u8], length: usize, domain: u8, request: &[u8]) -> usize {
 }
 
 /// Takes the transmit times that the kernel has to tell.
-fn take_owed(port: &mut Port, shared: &Shared, view: &View, totals: &mut Totals) {
+fn take_owed(stamps: &mut StampBatch, port: &mut Port, shared: &Shared, view: &View, totals: &mut Totals) {
     let Some(memory) = shared.memory.as_ref().filter(|_| port.untold > 0) else { return };
     let (owed, untold) = (&mut port.owed, &mut port.untold);
-    sys::socket::take_transmit_stamps(&port.socket, *untold, |stamp| {
+    stamps.take(&port.socket, *untold, |stamp| {
         *untold = untold.saturating_sub(1);
         let Some(place) = owed.get_mut(stamp.number as usize % OWED_MAX) else { return };
         let received = std::mem::take(place);

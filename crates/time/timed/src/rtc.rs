@@ -37,14 +37,14 @@ impl KernelRtc {
     /// Opens it, and looks whether it has such interrupts.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let mut device = Self(File::open(path).map_err(named)?);
+        let mut device = Self(sys::rtc::open(path).map_err(named)?);
         device.interrupts(true).and_then(|()| device.interrupts(false)).map_err(named)?;
         Ok(device)
     }
 
     /// Opens one that need not have them.
     pub(crate) fn open_any(path: &Path) -> io::Result<Self> {
-        File::open(path)
+        sys::rtc::open(path)
             .map(Self)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }

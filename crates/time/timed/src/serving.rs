@@ -168,6 +168,17 @@ impl Serving {
         Ok(())
     }
 
+    /// Sends a packet that nobody asked for from a socket of its family; none where threads have the sockets, or there is none.
+    pub(crate) fn send_unasked(
+        &self,
+        packet: &[u8],
+        to: std::net::SocketAddr,
+    ) -> Option<std::io::Result<usize>> {
+        let mut ports = self.workers.iter().flat_map(Worker::ports);
+        let port = ports.find(|port| port.local().is_some_and(|local| local.is_ipv4() == to.is_ipv4()))?;
+        Some(port.send_unasked(packet, to))
+    }
+
     /// What the log has to be told of signatures.
     pub(crate) fn said(&self) -> Vec<String> {
         self.shared.signer.get().map(signing::Signer::said).unwrap_or_default()

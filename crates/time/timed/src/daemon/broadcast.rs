@@ -50,9 +50,11 @@ impl Daemon {
         if !wanted || self.broadcast_sockets.iter().any(is_known) {
             return;
         }
-        let copy = socket.set_broadcast(true).and_then(|()| socket.try_clone());
+        // Threads take the sockets with them; then a copy is needed.
+        let threads = self.serving.threads() > 1;
+        let copy = socket.set_broadcast(true).and_then(|()| threads.then(|| socket.try_clone()).transpose());
         match copy {
-            Ok(copy) => self.broadcast_sockets.push(copy),
+            Ok(copy) => self.broadcast_sockets.extend(copy),
             Err(error) => self.trouble(format!("Could not prepare to broadcast from {local}: {error}")),
         }
     }
@@ -64,12 +66,16 @@ impl Daemon {
             one.due = monotonic().max(now) + one.interval;
             let (to, poll) = (one.to, one.poll);
             let of_family = |one: &&UdpSocket| one.local_addr().is_ok_and(|at| at.is_ipv4() == to.is_ipv4());
-            // With `port 0` there is no server that could broadcast, as for chronyd.
-            let Some(socket) = self.broadcast_sockets.iter().find(of_family) else { continue };
             let snapshot = self.make_snapshot();
             let leaves = self.served_clock().at(sys::clock::realtime_ns());
             let packet = broadcast_packet(&snapshot, poll, NtpTimestamp::from_unix_nanos(leaves));
-            let sent = socket.send_to(&packet, to);
+            let copy = self.broadcast_sockets.iter().find(of_family);
+            let sent = match copy {
+                Some(copy) => Some(copy.send_to(&packet, to)),
+                None => self.serving.send_unasked(&packet, to),
+            };
+            // With `port 0` there is no server that could broadcast, as for chronyd.
+            let Some(sent) = sent else { continue };
             let Some(one) = self.broadcasts.get_mut(index) else { continue };
             let first = !std::mem::replace(&mut one.complained, sent.is_err());
             if let Err(error) = sent

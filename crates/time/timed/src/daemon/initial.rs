@@ -9,8 +9,8 @@ use chrony_conf::{Source, SourceKind, SourceOptions};
 use std::time::Duration;
 use time_core::{Event, MakeStep, SourceId};
 
-/// Good replies with which a server has said enough: a burst's.
-const SAMPLES: u64 = 4;
+/// Good replies with which a server has said enough: the least with which one that is off shows.
+const SAMPLES: u64 = 3;
 /// Between the end and the usual sources: a server that is one of both is not asked twice in a burst's interval.
 const PAUSE: Duration = Duration::from_secs(2);
 

@@ -83,6 +83,11 @@ impl Port {
         self.copy.clone()
     }
 
+    /// Sends a packet that nobody asked for.
+    pub(super) fn send_unasked(&self, packet: &[u8], to: SocketAddr) -> std::io::Result<usize> {
+        self.socket.send_to(packet, to)
+    }
+
     /// Where it is bound.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.local
@@ -163,6 +168,11 @@ impl Worker {
     /// Takes a socket.
     pub(crate) fn add(&mut self, port: Port) {
         self.ports.push(port);
+    }
+
+    /// Its sockets and what is owed to them.
+    pub(super) fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.iter()
     }
 
     /// Its sockets, in the order of their numbers.

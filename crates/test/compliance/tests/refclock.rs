@@ -260,3 +260,42 @@ fn sockets_are_read() {
 
 /// What our clock shows beyond the second at a pulse of [`sockets_are_read`]: chrony's sign, the opposite of a whole sample's.
 const PULSE: f64 = 0.75;
+
+/// Goal: the options that change what a sample means give the offset that chrony gives them: the second of another clock at another
+/// rate, old locks, filters, TAI.
+#[test]
+fn options_mean_what_chrony_means() {
+    let Some(_) = stock_or_skip("chronyd") else { return };
+    if under_test() == Side::Stock {
+        return compliance::skip("ours is compared with the stock daemon here");
+    }
+    let full = "refclock SOCK {dir}/full.sock poll 0 refid NMEA";
+    let pulses = "refclock SOCK {dir}/pulses.sock poll 0 refid PPS";
+    std::thread::scope(|scope| {
+        for lines in [
+            vec![format!("{full} offset 0.125 delay 0.01 stratum 3 filter 4 maxdispersion 1 precision 1e-6")],
+            vec![format!("{full} tai"), "leapsectz right/UTC".to_owned()],
+            vec![format!("{full} noselect"), format!("{pulses} lock NMEA rate 5 maxlockage 100")],
+            vec![format!("{full} noselect"), format!("{pulses} lock NMEA width 0.2 filter 8")],
+        ] {
+            scope.spawn(move || {
+                let found = [Side::Ours, Side::Stock].map(|side| {
+                    let folder = TempDir::new();
+                    let dir = folder.path().display().to_string();
+                    let lines: Vec<String> = lines.iter().map(|line| line.replace("{dir}", &dir)).collect();
+                    let socket = UnixDatagram::unbound().expect("a socket can be made");
+                    let (full, pulses) = (folder.join("full.sock"), folder.join("pulses.sock"));
+                    let mut offset = 0.0;
+                    let write = || {
+                        let now = sys::clock::realtime_ns();
+                        send(&socket, &full, &datagram(now, 3.26, 0));
+                        send(&socket, &pulses, &datagram(now + 1, PULSE, 1));
+                    };
+                    while_writing(write, || offset = measure(side, &folder, &lines));
+                    offset
+                });
+                near(found[0], found[1]);
+            });
+        }
+    });
+}

@@ -96,6 +96,27 @@ pub fn share_port(socket: impl AsFd) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)
 }
 
+/// Sends a datagram on a connected socket by `send(2)`: `std` writes to Unix sockets like to files, which simulators of the C library
+/// do not take for sending.
+pub fn send_connected(socket: impl AsFd, datagram: &[u8]) -> io::Result<usize> {
+    // SAFETY: pointer and length describe the live bytes.
+    let sent = unsafe {
+        let start = datagram.as_ptr().cast();
+        libc::send(socket.as_fd().as_raw_fd(), start, datagram.len(), libc::MSG_NOSIGNAL)
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Receives a datagram on a connected socket by `recv(2)`; see [`send_connected`].
+pub fn receive_connected(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: pointer and length describe the live buffer.
+    let received = unsafe {
+        let start = buffer.as_mut_ptr().cast();
+        libc::recv(socket.as_fd().as_raw_fd(), start, buffer.len(), 0)
+    };
+    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+}
+
 /// Other sockets of this kind may bind the same address from now on (`SO_REUSEADDR`).
 pub fn let_reuse(socket: impl AsFd) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)

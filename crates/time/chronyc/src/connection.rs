@@ -128,14 +128,14 @@ impl Socket {
 
     fn send(&self, datagram: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Unix(socket, _) => socket.send(datagram),
+            Self::Unix(socket, _) => sys::socket::send_connected(socket, datagram),
             Self::Udp(socket) => socket.send(datagram),
         }
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Unix(socket, _) => socket.recv(buffer),
+            Self::Unix(socket, _) => sys::socket::receive_connected(socket, buffer),
             Self::Udp(socket) => socket.recv(buffer),
         }
     }

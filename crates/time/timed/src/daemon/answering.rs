@@ -11,6 +11,7 @@ use chrony_cmd::Status;
 use ntp_proto::{AccessList, Leap, NtpTimestamp, ReferenceId, ServerSnapshot, Service, Subnet, Treatment};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 use time_core::LeapStatus;
@@ -235,7 +236,10 @@ impl Daemon {
         let mut buffer = [0; COMMAND_BYTES];
         let Some(command) = &self.command_unix else { return };
         let Ok((length, from)) = command.socket.recv_from(&mut buffer) else { return };
-        let Some(path) = from.as_pathname().map(std::path::Path::to_path_buf) else { return };
+        // A name of full length ends with its first zero byte (`unix(7)`); the kernel cuts it there, simulators do not.
+        let Some(path) = from.as_pathname() else { return };
+        let name = path.as_os_str().as_bytes().split(|byte| *byte == 0).next().unwrap_or_default();
+        let path = std::path::PathBuf::from(std::ffi::OsStr::from_bytes(name));
         let request = buffer.get(..length).unwrap_or_default();
         if let Some(reply) = self.command(request, chrony_cmd::Peer::UnixSocket)
             && let Some(command) = &self.command_unix

@@ -59,12 +59,13 @@ impl Daemon {
             };
             let Some(with) = usable.iter().find(is_free).copied() else { return };
             let Some(place) = self.peers.iter().position(|peer| peer.id == id) else { continue };
-            let source = self.peers.get(place).map_or_else(String::new, crate::peers::Peer::label);
+            let Some(peer) = self.peers.get(place) else { continue };
+            let (source, name) = (peer.address.ip().to_string(), peer.name.clone());
             self.remove_peer(place);
             if let Some(wanted) = self.wanted.get_mut(index) {
                 wanted.missing += 1;
             }
-            self.log.say(&Happened::Replaced { source, with: with.to_string() });
+            self.log.say(&Happened::Replaced { source, with: format!("{with} ({name})") });
             self.add_server(index, with, now);
         }
     }

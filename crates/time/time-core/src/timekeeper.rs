@@ -627,6 +627,21 @@ impl Timekeeper {
     ) -> Vec<Event> {
         /// One sigma of what a hand can do, in seconds.
         const HAND_SIGMA: f64 = 0.5;
+        self.set_by(offset, HAND_SIGMA, frequency, clock)
+    }
+
+    /// Another clock says that this one is `offset` seconds slow, with one `sigma` of that, in seconds.
+    pub fn set_by_clock(&mut self, offset: f64, sigma: f64, clock: &mut impl Clock) -> Vec<Event> {
+        self.set_by(offset, sigma, None, clock)
+    }
+
+    fn set_by(
+        &mut self,
+        offset: f64,
+        offset_sigma: f64,
+        frequency: Option<(f64, f64)>,
+        clock: &mut impl Clock,
+    ) -> Vec<Event> {
         let now = clock.now();
         let timeline = &self.discipline.timeline;
         let (at, correction) = (timeline.uncorrected(now), timeline.correction(now));
@@ -637,7 +652,7 @@ impl Timekeeper {
         let estimate = Estimate {
             offset: offset + correction,
             frequency: known,
-            offset_variance: HAND_SIGMA * HAND_SIGMA,
+            offset_variance: offset_sigma * offset_sigma,
             covariance: 0.0,
             frequency_variance: sigma * sigma,
             wander: 0.0,

@@ -142,11 +142,11 @@ impl DaemonClock {
         }
     }
 
-    /// Sets the real-time clock; none where this daemon sets no clock.
+    /// Has the real-time clock set by the process that holds the clock; none where there is no such process.
     pub(crate) fn set_rtc(&mut self, time: sys::rtc::RtcTime) -> Option<std::io::Result<()>> {
         match self {
-            Self::Kernel { holder, .. } => Some(holder.set_rtc(time)),
-            Self::Virtual(_) => None,
+            Self::Kernel { holder, .. } if holder.lifeline().is_some() => Some(holder.set_rtc(time)),
+            Self::Kernel { .. } | Self::Virtual(_) => None,
         }
     }
 

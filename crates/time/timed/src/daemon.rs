@@ -206,7 +206,7 @@ impl Daemon {
         }
         process::take_resources(&options, &config.settings, &mut log);
         let mut real_time_clock = match options.once {
-            Once::No => rtc::open(&config.settings, monotonic(), &mut log),
+            Once::No => rtc::open(&config.settings, !may_not_set, monotonic(), &mut log),
             _ => None,
         };
         let mut clock = process::take_clock(

@@ -25,19 +25,22 @@ pub(crate) trait RtcDevice: std::fmt::Debug + Send {
     fn take_interrupt(&mut self) -> io::Result<bool>;
     /// What it shows, and the kernel's realtime clock then, nanoseconds since the Unix epoch.
     fn read(&mut self) -> io::Result<(RtcTime, i64)>;
-    /// Sets it, where the daemon's clock is not the kernel's: a real one stays as it is.
+    /// Sets it, where no other process does: without the right to set clocks it refuses.
     fn set(&mut self, time: RtcTime) -> io::Result<()>;
 }
 
 /// The kernel's device.
 #[derive(Debug)]
-pub(crate) struct KernelRtc(File);
+pub(crate) struct KernelRtc {
+    file: File,
+    may_set: bool,
+}
 
 impl KernelRtc {
     /// Opens it, and looks whether it has such interrupts.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, may_set: bool) -> io::Result<Self> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let mut device = Self(sys::rtc::open(path).map_err(named)?);
+        let mut device = Self { file: sys::rtc::open(path).map_err(named)?, may_set };
         device.interrupts(true).and_then(|()| device.interrupts(false)).map_err(named)?;
         Ok(device)
     }
@@ -45,31 +48,34 @@ impl KernelRtc {
     /// Opens one that need not have them.
     pub(crate) fn open_any(path: &Path) -> io::Result<Self> {
         sys::rtc::open(path)
-            .map(Self)
+            .map(|file| Self { file, may_set: false })
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }
 }
 
 impl RtcDevice for KernelRtc {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.file.as_fd()
     }
 
     fn interrupts(&mut self, on: bool) -> io::Result<()> {
-        sys::rtc::interrupts(&self.0, on)
+        sys::rtc::interrupts(&self.file, on)
     }
 
     fn take_interrupt(&mut self) -> io::Result<bool> {
-        sys::rtc::take_interrupt(&self.0)
+        sys::rtc::take_interrupt(&self.file)
     }
 
     fn read(&mut self) -> io::Result<(RtcTime, i64)> {
         // The interrupt has just come: what is later than that is the reading itself.
         let at = sys::clock::realtime_ns();
-        Ok((sys::rtc::read_open(&self.0)?, at))
+        Ok((sys::rtc::read_open(&self.file)?, at))
     }
 
-    fn set(&mut self, _time: RtcTime) -> io::Result<()> {
+    fn set(&mut self, time: RtcTime) -> io::Result<()> {
+        if self.may_set {
+            return sys::rtc::set(&self.file, time);
+        }
         Err(io::Error::new(io::ErrorKind::PermissionDenied, "this daemon sets no clock (-x)"))
     }
 }
@@ -128,9 +134,9 @@ pub(crate) struct Rtc {
 
 impl Rtc {
     /// Opens the device for `rtcfile`; none without the directive.
-    pub(crate) fn open(settings: &Settings, now: Duration) -> io::Result<Option<Self>> {
+    pub(crate) fn open(settings: &Settings, may_set: bool, now: Duration) -> io::Result<Option<Self>> {
         let Some(file) = settings.rtc.file.clone() else { return Ok(None) };
-        let device = KernelRtc::open(&settings.rtc.device)?;
+        let device = KernelRtc::open(&settings.rtc.device, may_set)?;
         Ok(Some(Self::new(Box::new(device), file, settings, now)))
     }
 
@@ -370,7 +376,7 @@ mod tests {
     /// Goal: what is no real-time clock is an error that names it; a real one is only read.
     #[test]
     fn devices_are_opened() {
-        let error = KernelRtc::open(Path::new("/dev/null")).expect_err("no clock");
+        let error = KernelRtc::open(Path::new("/dev/null"), false).expect_err("no clock");
         assert!(error.to_string().contains("/dev/null"), "{error}");
         if let Ok(mut device) = KernelRtc::open_any(Path::new("/dev/rtc0")) {
             let (time, _) = device.read().expect("it can be read");

@@ -15,7 +15,7 @@ use sys::user::User;
 use time_core::Clock;
 
 /// A clock that is off by less is left to the sources, in seconds: the real-time clock is read to the second.
-const RTC_STEP_MIN: i64 = 1;
+const RTC_STEP_MIN: i64 = 1_000_000_000;
 
 /// System calls that this daemon has no use for and an intruder has, at `-F 1` and `-F 2`: other programs, other processes.
 const FORBIDDEN: &[i64] = &[
@@ -139,8 +139,7 @@ pub(super) fn take_clock(
         sys::clock::may_set().map_err(|error| not_ours(&format!("the clock cannot be changed: {error}")))?;
         split()?
     } else {
-        let rtc = rtc.map(|rtc| rtc.device().try_clone_to_owned()).transpose();
-        Box::new(Machine { rtc: rtc.map_err(|error| error.to_string())? })
+        Box::new(Machine::default())
     };
     DaemonClock::kernel(holder).map_err(|error| not_ours(&error.to_string()))
 }
@@ -159,7 +158,7 @@ pub(super) fn set_from_rtc(
     clock: &mut DaemonClock,
     log: &mut Log,
 ) -> bool {
-    let now = clock.now().0.div_euclid(1_000_000_000);
+    let now = clock.now().0;
     let shown = match rtc {
         Some(rtc) => rtc.shows(),
         None => sys::rtc::read(&settings.rtc.device)
@@ -177,17 +176,17 @@ pub(super) fn set_from_rtc(
     let known = crate::rtc::stored(settings);
     let rtc = rtc.map(|shown| {
         let fast = known.map_or(0.0, |stored| stored.fast_at(shown));
-        (shown as f64 + 0.5 - fast).floor() as i64
+        shown.saturating_mul(1_000_000_000).saturating_add(((0.5 - fast) * 1e9) as i64)
     });
     let modified =
         settings.drift_file.as_ref().and_then(|path| std::fs::metadata(path).ok()?.modified().ok());
     let drift = modified
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-        .and_then(|since| i64::try_from(since.as_secs()).ok());
+        .and_then(|since| i64::try_from(since.as_nanos()).ok());
     let believed = rtc.is_some_and(|rtc| drift.is_none_or(|drift| drift <= rtc));
     let Some(wanted) = wanted(now, rtc, drift) else { return believed };
-    match clock.step((wanted - now).saturating_mul(1_000_000_000)) {
-        Ok(()) => log.say(&Happened::RtcRead { seconds: (wanted - now) as f64 }),
+    match clock.step(wanted - now) {
+        Ok(()) => log.say(&Happened::RtcRead { seconds: (wanted - now) as f64 * 1e-9 }),
         Err(error) => log.say(&Happened::ClockFailed { why: error.to_string() }),
     }
     believed
@@ -219,7 +218,12 @@ mod tests {
             (100, None, Some(50), None),
             (100, None, None, None),
         ] {
-            assert_eq!(wanted(now, rtc, drift), expected, "{now} {rtc:?} {drift:?}");
+            let nanos = |seconds: Option<i64>| seconds.map(|seconds: i64| seconds * 1_000_000_000);
+            assert_eq!(
+                wanted(now * 1_000_000_000, nanos(rtc), nanos(drift)),
+                nanos(expected),
+                "{now} {rtc:?} {drift:?}"
+            );
         }
     }
 }

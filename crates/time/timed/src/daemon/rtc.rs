@@ -10,6 +10,8 @@ use time_core::{LocalTime, RtcLine, RtcStep};
 
 /// How long readings of the start are waited for: eight seconds, and some.
 const START_PATIENCE: Duration = Duration::from_secs(20);
+/// One sigma of what eight readings say, in seconds: whoever reads them is woken up a little late.
+const START_SIGMA: f64 = 1e-3;
 /// What is below this is not set: the clock counts whole seconds.
 const TRIM_MIN: f64 = 1.0;
 
@@ -114,7 +116,7 @@ impl Daemon {
         // It is slewed, and no update that `makestep` or `maxchange` counts.
         self.keeper.set_make_step(None);
         self.keeper.discipline_mut().set_max_change(None);
-        let events = self.keeper.set_by_hand(-seconds, None, &mut self.clock);
+        let events = self.keeper.set_by_clock(-seconds, START_SIGMA, &mut self.clock);
         for event in events {
             if let time_core::Event::Failed(error) = event {
                 self.log.say(&Happened::ClockFailed { why: error.to_string() });
@@ -214,8 +216,13 @@ impl Daemon {
 }
 
 /// Opens what `rtcfile` asks for. A machine without such a clock keeps time all the same.
-pub(super) fn open(settings: &chrony_conf::Settings, now: Duration, log: &mut Log) -> Option<Rtc> {
-    match Rtc::open(settings, now) {
+pub(super) fn open(
+    settings: &chrony_conf::Settings,
+    may_set: bool,
+    now: Duration,
+    log: &mut Log,
+) -> Option<Rtc> {
+    match Rtc::open(settings, may_set, now) {
         Ok(rtc) => rtc,
         Err(error) => {
             let what = format!("RTC driver could not be initialised: {error}");

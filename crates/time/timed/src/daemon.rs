@@ -580,12 +580,16 @@ impl Daemon {
         self.tell_kernel();
         self.forget_requests();
         let now = monotonic();
-        // Only those that may be asked in bursts: the others are asked when it is their turn.
         self.peers.iter_mut().for_each(|peer| peer.client.set_poll(peer.line.treatment.poll_min));
+        self.ask_in_bursts(now);
+        self.retry_securing(now);
+    }
+
+    /// The sources that may be asked in bursts are; the others are asked when it is their turn.
+    fn ask_in_bursts(&mut self, now: Duration) {
         for peer in self.peers.iter_mut().filter(|peer| peer.line.initial_burst) {
             peer.client.burst(now, AFTER_JUMP.0, AFTER_JUMP.1);
         }
-        self.retry_securing(now);
     }
 
     /// Requests on their way were stamped by the clock as it was.

@@ -10,6 +10,10 @@ use std::io;
 use std::process::ExitCode;
 use time_core::{Event, SourceId, Verdict};
 
+/// An offset against all that was known is asked about at once from here on, in seconds: no path that is near enough to be followed makes
+/// one up, so the clock was stopped with its machine (a paused virtual one notices nothing else), or its source is wrong.
+const DOUBT_ASKED_MIN: f64 = 1.0;
+
 impl Daemon {
     pub(super) fn handle(&mut self, events: Vec<Event>) {
         let something_happened = !events.is_empty();
@@ -45,6 +49,9 @@ impl Daemon {
                 Event::Doubted { offset } => {
                     if offset.abs() > self.config.log_change && self.options.once == Once::No {
                         self.log.say(&Happened::Wrong { seconds: offset, how: " (not confirmed yet)" });
+                    }
+                    if offset.abs() >= DOUBT_ASKED_MIN {
+                        self.ask_in_bursts(monotonic());
                     }
                 }
                 Event::Stepped(seconds) => {

@@ -9,6 +9,8 @@
 //! Never: it passes silently where a stock program is missing: [`skip`] says so, and the test run counts it.
 #![forbid(unsafe_code)]
 
+pub mod time_server;
+
 mod chronyd;
 
 pub use chronyd::{Chronyd, chronyc, chronyd};

@@ -1,18 +1,19 @@
 //! Servers and strangers that mean harm, against the running daemon: forged, replayed and malformed replies, kisses of death, time
 //! shifted by few, by most and slowly, commands of every kind, links in the places of files.
 //!
-//! The servers are the tests' own ([`Server`]), so that each datagram is what the test wants. The daemon runs with `-x`, at several
+//! The servers are the tests' own ([`compliance::time_server::TimeServer`]), so that each datagram is what the test wants. The daemon runs with `-x`, at several
 //! requests a second, on loopback. What each attack comes to is in `docs/cve.md`.
 
+use compliance::time_server::{Ask, TimeServer};
 use compliance::{Running, Side, TempDir, eventually, free_port, ours, stock, stock_or_skip, under_test};
 use std::fs::File;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Longer than anything here takes, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,110 +22,15 @@ const FAST: &str = "minpoll -3 maxpoll -3";
 /// How far from true time a server of the tests is that lies, in seconds.
 const LIE: f64 = 5.0;
 
-/// One request, as the server sees it.
-struct Ask<'a> {
-    request: &'a [u8],
-    from: SocketAddr,
-    socket: &'a UdpSocket,
-    /// It is the how manieth, from 0.
-    number: usize,
-    /// Seconds since the server began.
-    age: f64,
-}
-
-impl Ask<'_> {
-    /// A good reply of stratum 1 whose clock is `ahead` seconds before true time.
-    fn reply(&self, ahead: f64) -> Vec<u8> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64() + ahead;
-        // RFC 5905 section 6: seconds since 1900 and a binary fraction.
-        let seconds = (now as u64 + 2_208_988_800) as u32;
-        let stamp = [seconds.to_be_bytes(), ((now.fract() * 2_f64.powi(32)) as u32).to_be_bytes()].concat();
-        // Leap 0, version 4, mode 4; stratum 1; the client's poll; precision 2^-20; no root delay or dispersion.
-        let mut reply = vec![0x24, 1, self.request[2], 0xEC, 0, 0, 0, 0, 0, 0, 0, 0];
-        reply.extend(b"TEST");
-        reply.extend(&stamp);
-        reply.extend(&self.request[40..48]);
-        reply.extend(&stamp);
-        reply.extend(&stamp);
-        reply
-    }
-
-    /// A kiss of death (RFC 5905 section 7.4).
-    fn kiss(&self, code: &[u8; 4]) -> Vec<u8> {
-        let mut kiss = self.reply(0.0);
-        (kiss[0], kiss[1]) = (0xE4, 0);
-        kiss[12..16].copy_from_slice(code);
-        kiss
-    }
-
-    fn send(&self, bytes: &[u8]) {
-        self.socket.send_to(bytes, self.from).expect("loopback takes datagrams");
-    }
+/// The line of the configuration for one of the tests' servers.
+fn line(server: &TimeServer, options: &str) -> String {
+    server.line(&format!("{FAST} {options}"))
 }
 
 /// What a stranger makes of a reply who did not see the request.
 fn forged(mut reply: Vec<u8>, origin: [u8; 8]) -> Vec<u8> {
     reply[24..32].copy_from_slice(&origin);
     reply
-}
-
-/// A time server that does what the test says.
-struct Server {
-    address: SocketAddr,
-    /// When requests came.
-    asked: Arc<Mutex<Vec<Instant>>>,
-    ends: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Server {
-    /// One at `ip` that gives each request to `answer`.
-    fn start(ip: &str, mut answer: impl FnMut(&Ask) + Send + 'static) -> Self {
-        let socket = UdpSocket::bind((ip, free_port())).expect("a free port");
-        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket option");
-        let address = socket.local_addr().expect("it is bound");
-        let (asked, ends) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let thread = std::thread::spawn({
-            let (asked, ends) = (asked.clone(), ends.clone());
-            move || {
-                let begin = Instant::now();
-                let mut buffer = [0; 2048];
-                while !ends.load(Ordering::Relaxed) {
-                    let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
-                    assert!(length >= 48, "a request of {length} bytes");
-                    let number = {
-                        let mut asked = asked.lock().expect("no test panics with it");
-                        asked.push(Instant::now());
-                        asked.len() - 1
-                    };
-                    let age = begin.elapsed().as_secs_f64();
-                    answer(&Ask { request: &buffer[..length], from, socket: &socket, number, age });
-                }
-            }
-        });
-        Self { address, asked, ends, thread: Some(thread) }
-    }
-
-    /// One whose clock is always `ahead` seconds before true time.
-    fn ahead(ip: &str, ahead: f64) -> Self {
-        Self::start(ip, move |ask| ask.send(&ask.reply(ahead)))
-    }
-
-    /// The line of the configuration.
-    fn line(&self, options: &str) -> String {
-        format!("server {} port {} {FAST} {options}\n", self.address.ip(), self.address.port())
-    }
-
-    fn requests(&self) -> Vec<Instant> {
-        self.asked.lock().expect("no test panics with it").clone()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
-        let _ = self.thread.take().map(std::thread::JoinHandle::join);
-    }
 }
 
 /// A running daemon.
@@ -180,7 +86,7 @@ impl Daemon {
     }
 
     /// The number in a line of `chronyc ntpdata` for a server.
-    fn number(&self, server: &Server, what: &str) -> f64 {
+    fn number(&self, server: &TimeServer, what: &str) -> f64 {
         let text = self.chronyc(&["ntpdata", &server.address.ip().to_string()]);
         let line = text.lines().find_map(|line| line.strip_prefix(what)?.trim().strip_prefix(':'));
         line.and_then(|rest| rest.trim().split(' ').next()?.parse().ok())
@@ -188,7 +94,7 @@ impl Daemon {
     }
 
     /// How many good answers of a server counted.
-    fn good(&self, server: &Server) -> f64 {
+    fn good(&self, server: &TimeServer) -> f64 {
         self.number(server, "Total valid RX")
     }
 
@@ -197,14 +103,14 @@ impl Daemon {
     }
 
     /// `*`, `+`, `x`... of a server.
-    fn state(&self, server: &Server) -> char {
+    fn state(&self, server: &TimeServer) -> char {
         let address = format!(",{},", server.address.ip());
         let text = self.chronyc(&["-c", "sources"]);
         let line = text.lines().find(|line| line.contains(&address));
         line.and_then(|line| line.chars().nth(2)).unwrap_or('-')
     }
 
-    fn follows(&self, server: &Server) -> bool {
+    fn follows(&self, server: &TimeServer) -> bool {
         matches!(self.state(server), '*' | '+')
     }
 
@@ -242,14 +148,14 @@ fn strangers() -> Vec<UdpSocket> {
 #[test]
 fn spoofed_replies_count_for_nothing() {
     let others = strangers();
-    let mixed = Server::start("127.0.0.1", move |ask| {
+    let mixed = TimeServer::start("127.0.0.1", move |ask| {
         forge(ask, &others);
         (0..10_u64).for_each(|guess| ask.send(&forged(ask.reply(LIE), guess.to_be_bytes())));
         ask.send(&ask.reply(0.0));
     });
     let others = strangers();
-    let false_only = Server::start("127.0.0.2", move |ask| forge(ask, &others));
-    let daemon = Daemon::client(&(mixed.line("iburst") + &false_only.line("iburst")));
+    let false_only = TimeServer::start("127.0.0.2", move |ask| forge(ask, &others));
+    let daemon = Daemon::client(&(line(&mixed, "iburst") + &line(&false_only, "iburst")));
     daemon.wait("the true replies count", || daemon.good(&mixed) >= 20.0 && daemon.follows(&mixed));
     assert!(daemon.number(&mixed, "Offset").abs() < 0.1 && daemon.error().abs() < 0.1);
     assert!(daemon.number(&mixed, "Total RX") > 100.0, "the forged ones arrived");
@@ -264,7 +170,7 @@ fn spoofed_replies_count_for_nothing() {
 #[test]
 fn replayed_replies_count_once() {
     let mut kept: Vec<Vec<u8>> = Vec::new();
-    let server = Server::start("127.0.0.1", move |ask| {
+    let server = TimeServer::start("127.0.0.1", move |ask| {
         // The times of the old ones are wrong by their age.
         kept.iter().for_each(|old| ask.send(old));
         let reply = ask.reply(0.0);
@@ -274,7 +180,7 @@ fn replayed_replies_count_once() {
             kept.remove(0);
         }
     });
-    let daemon = Daemon::client(&server.line("iburst"));
+    let daemon = Daemon::client(&line(&server, "iburst"));
     daemon.wait("it is followed", || daemon.good(&server) >= 30.0);
     let (good, asked) = (daemon.good(&server), server.requests().len());
     assert!(good <= asked as f64, "{good} good replies to {asked} requests");
@@ -290,7 +196,7 @@ fn replies_of_a_wrong_length_count_for_nothing() {
     let wrong = |length: &usize| *length < 48 || *length > 120 || !length.is_multiple_of(4);
     let lengths: Vec<usize> = (0..=1500).filter(wrong).collect();
     let rounds = lengths.len().div_ceil(40);
-    let server = Server::start("127.0.0.1", move |ask| {
+    let server = TimeServer::start("127.0.0.1", move |ask| {
         for length in lengths.iter().skip(ask.number % rounds * 40).take(40) {
             let mut bytes = ask.reply(LIE);
             bytes.resize(*length, 0xff);
@@ -298,7 +204,7 @@ fn replies_of_a_wrong_length_count_for_nothing() {
         }
         ask.send(&ask.reply(0.0));
     });
-    let daemon = Daemon::client(&server.line("iburst"));
+    let daemon = Daemon::client(&line(&server, "iburst"));
     daemon.wait("all were sent", || server.requests().len() > rounds);
     daemon.wait("the whole ones count", || daemon.good(&server) >= rounds as f64 / 2.0);
     assert!(daemon.number(&server, "Offset").abs() < 0.1 && daemon.error().abs() < 0.1);
@@ -316,19 +222,19 @@ fn kisses_are_obeyed_and_forged_ones_are_not() {
         return;
     }
     let kissing = |ip: &str, code: &'static [u8; 4]| {
-        Server::start(ip, move |ask| (0..20).for_each(|_| ask.send(&ask.kiss(code))))
+        TimeServer::start(ip, move |ask| (0..20).for_each(|_| ask.send(&ask.kiss(code))))
     };
     let (rate, deny) = (kissing("127.0.0.1", b"RATE"), kissing("127.0.0.2", b"DENY"));
     let restrict = kissing("127.0.0.3", b"RSTR");
-    let honest = Server::start("127.0.0.4", |ask| {
+    let honest = TimeServer::start("127.0.0.4", |ask| {
         for code in [b"DENY", b"RSTR", b"RATE"] {
             ask.send(&forged(ask.kiss(code), [0; 8]));
             ask.send(&forged(ask.kiss(code), [7; 8]));
         }
         ask.send(&ask.reply(0.0));
     });
-    let others = [&deny, &restrict, &honest].map(|server| server.line("iburst")).concat();
-    let daemon = Daemon::client(&(others + &rate.line("iburst maxpoll 6")));
+    let others = [&deny, &restrict, &honest].map(|server| line(server, "iburst")).concat();
+    let daemon = Daemon::client(&(others + &line(&rate, "iburst maxpoll 6")));
     daemon.wait("the one that is well goes on", || daemon.good(&honest) > 40.0 && daemon.follows(&honest));
     daemon.wait("RATE was heard", || rate.requests().len() >= 5);
     for server in [&deny, &restrict] {
@@ -354,16 +260,16 @@ fn kisses_are_obeyed_and_forged_ones_are_not() {
 #[test]
 fn time_shifted_by_one_of_four_is_refused() {
     let late = Arc::new(AtomicBool::new(false));
-    let honest: Vec<Server> = (1..=3).map(|n| Server::ahead(&format!("127.0.0.{n}"), 0.0)).collect();
+    let honest: Vec<TimeServer> = (1..=3).map(|n| TimeServer::ahead(&format!("127.0.0.{n}"), 0.0)).collect();
     let liars = [
-        Server::ahead("127.0.0.4", LIE),
-        Server::start("127.0.0.5", {
+        TimeServer::ahead("127.0.0.4", LIE),
+        TimeServer::start("127.0.0.5", {
             let late = late.clone();
             move |ask| ask.send(&ask.reply(if late.load(Ordering::Relaxed) { LIE } else { 0.0 }))
         }),
     ];
-    let start = |liar: &Server| {
-        let lines: String = honest.iter().chain([liar]).map(|one| one.line("iburst")).collect();
+    let start = |liar: &TimeServer| {
+        let lines: String = honest.iter().chain([liar]).map(|one| line(one, "iburst")).collect();
         Daemon::client(&lines)
     };
     let daemons = liars.each_ref().map(start);
@@ -386,8 +292,8 @@ fn time_shifted_by_one_of_four_is_refused() {
 fn a_bare_majority_leads_only_those_without_a_witness() {
     let keys = TempDir::new();
     let keyfile = format!("keyfile {}\n", keys.write("keys", "1 SHA1 ASCII:secret\n").display());
-    let liars: Vec<Server> = (3..=5).map(|n| Server::ahead(&format!("127.0.0.{n}"), LIE)).collect();
-    let lies: String = liars.iter().map(|one| one.line("iburst")).collect();
+    let liars: Vec<TimeServer> = (3..=5).map(|n| TimeServer::ahead(&format!("127.0.0.{n}"), LIE)).collect();
+    let lies: String = liars.iter().map(|one| line(one, "iburst")).collect();
     let port = free_port();
     let honest = Daemon::start(&format!(
         "port {port}\nlocal stratum 1\nallow 127.0.0.0/8\ncmdport 0\n{keyfile}bindaddress 127.0.0.1"
@@ -450,12 +356,12 @@ fn a_bare_majority_leads_only_those_without_a_witness() {
 /// followed, for nobody can tell it from an oscillator that is off by as much the other way, and the frequency shows it.
 #[test]
 fn a_server_that_drifts_away_is_found_out() {
-    let drifting = |ip: &str| Server::start(ip, |ask| ask.send(&ask.reply(1e-4 * ask.age)));
+    let drifting = |ip: &str| TimeServer::start(ip, |ask| ask.send(&ask.reply(1e-4 * ask.age)));
     let (one, alone) = (drifting("127.0.0.1"), drifting("127.0.0.2"));
-    let honest = [Server::ahead("127.0.0.3", 0.0), Server::ahead("127.0.0.4", 0.0)];
-    let lines: String = honest.iter().chain([&one]).map(|server| server.line("iburst")).collect();
+    let honest = [TimeServer::ahead("127.0.0.3", 0.0), TimeServer::ahead("127.0.0.4", 0.0)];
+    let lines: String = honest.iter().chain([&one]).map(|server| line(server, "iburst")).collect();
     let watched = Daemon::client(&lines);
-    let led = Daemon::client(&alone.line("iburst"));
+    let led = Daemon::client(&line(&alone, "iburst"));
     watched.wait("the drifting one is found", || watched.state(&one) == 'x');
     watched.wait("an honest one is followed", || honest.iter().any(|server| watched.follows(server)));
     assert!(watched.error().abs() < 2e-3, "{}", watched.chronyc(&["tracking"]));
@@ -522,7 +428,7 @@ fn commands_of_every_length_and_code_are_survived() {
 /// points to stays as it is. (pid file and socket: `a_link_in_the_place_of_a_file_is_not_followed`.)
 #[test]
 fn links_in_the_places_of_files_are_not_followed() {
-    let server = Server::ahead("127.0.0.1", 0.0);
+    let server = TimeServer::ahead("127.0.0.1", 0.0);
     let folder = TempDir::new();
     let victim = folder.write("victim", "precious\n");
     std::fs::set_permissions(&victim, PermissionsExt::from_mode(0o600)).expect("it is ours");
@@ -534,7 +440,7 @@ fn links_in_the_places_of_files_are_not_followed() {
     let lines = format!(
         "{}port 0\ncmdport 0\ndriftfile {{dir}}/drift\ndumpdir {{dir}}/dump\nlogdir {{dir}}/logs\nlog measurements \
          statistics tracking",
-        server.line("iburst")
+        line(&server, "iburst")
     );
     let mut daemon = Daemon::start_in(folder, &lines);
     daemon.wait("it is followed", || daemon.follows(&server));

@@ -185,10 +185,13 @@ impl Daemon {
         self.keeper.source(id).map(|source| *source.settings()).unwrap_or_default()
     }
 
-    /// `local orphan`: servers of the local stratum do not have the real time. They are followed only while nobody else can be,
-    /// and only the one with the smallest reference id, if that is smaller than ours.
+    /// `local orphan`: servers of the local stratum do not have the real time, and those of a larger one have it from such a server. They
+    /// are followed only while nobody else can be, and only the one of the local stratum with the smallest reference id, if that is smaller
+    /// than ours.
     pub(super) fn settle_orphans(&mut self, index: usize, exchange: &Exchange) {
         let Some(local) = self.config.local.filter(|local| local.orphan) else { return };
+        // Who was an orphan may have found a better source since.
+        self.choose_selection_options();
         let now = self.local_now();
         let stratum_of =
             |id: SourceId| self.keeper.source(id).and_then(|source| source.last()).map(|last| last.stratum);
@@ -199,7 +202,7 @@ impl Daemon {
         let mut orphans = Vec::new();
         for (place, peer) in self.peers.iter().enumerate() {
             let stratum = if place == index { Some(exchange.stratum) } else { stratum_of(peer.id) };
-            if stratum != Some(local.stratum) {
+            if stratum.is_none_or(|stratum| stratum < local.stratum) {
                 let good = self.keeper.interval(peer.id, now).is_some() && peer.client.reach() != 0;
                 others_count |= good && !peer.line.treatment.noselect;
                 continue;
@@ -207,7 +210,8 @@ impl Daemon {
             orphans.push(peer.id);
             let own = peer.local.map(|ip| ReferenceId::of_address(ip).0);
             let theirs = peer.reference_id().0;
-            if peer.client.reach() != 0
+            if stratum == Some(local.stratum)
+                && peer.client.reach() != 0
                 && own.is_some_and(|own| theirs < own)
                 && least.is_none_or(|(id, _)| theirs < id)
             {
@@ -216,10 +220,8 @@ impl Daemon {
         }
         for id in orphans {
             let follows = !others_count && least.is_some_and(|(_, chosen)| chosen == id);
-            let configured =
-                self.peers.iter().find(|peer| peer.id == id).is_some_and(|peer| peer.line.treatment.noselect);
             if let Some(settings) = self.keeper.source_settings_mut(id) {
-                settings.noselect = configured || !follows;
+                settings.noselect |= !follows;
             }
         }
     }

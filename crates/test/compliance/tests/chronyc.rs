@@ -386,7 +386,8 @@ fn complains_as_the_stock_client_does() {
     for command in commands {
         let mut args = vec!["-n", "-h", follower.socket.as_str()];
         args.extend(command.split_whitespace());
-        check_same(&args, exactly);
+        // After `settime` by the time of day the root dispersion of `tracking` grows from one call to the next.
+        check_same(&args, if command.starts_with("tracking") { masked } else { exactly });
         // The stock client says nothing where a number is missing in these two.
         if !command.starts_with("maxupdateskew") && !command.starts_with("reselectdist") {
             assert_eq!(complaint(under_test(), &args), complaint(Side::Stock, &args), "{command}");

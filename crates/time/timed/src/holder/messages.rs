@@ -23,6 +23,8 @@ const UNITS_MAX: i64 = (FREQUENCY_WORD_PPM_MAX * FREQUENCY_WORD_UNITS) as i64;
 const TIME: std::ops::Range<i64> = 0..7_258_118_400;
 /// TAI minus UTC that is believed, seconds: 37 since 2017, and it changes by one in years.
 const TAI_OFFSET: std::ops::RangeInclusive<i64> = 0..=255;
+/// What `tempcomp` may take off beneath the rest, parts per million: its own sanity limit.
+const COMPENSATION_PPM_MAX: f64 = time_core::COMPENSATION_MAX * 1e6;
 /// What a word's rounding adds, parts per million.
 const ROUNDING_PPM: f64 = 0.001;
 
@@ -53,7 +55,7 @@ impl Limits {
         takes(words)
             && takes(rest)
             // A daemon without a drift file keeps what it finds, as long as that can be an oscillator's.
-            && rest.ppm().abs() <= self.drift_ppm.max(FREQUENCY_WORD_PPM_MAX) + ROUNDING_PPM
+            && rest.ppm().abs() <= self.drift_ppm.max(FREQUENCY_WORD_PPM_MAX) + COMPENSATION_PPM_MAX + ROUNDING_PPM
             && (words.ppm() - rest.ppm()).abs() <= self.slew_ppm + ROUNDING_PPM
     }
 }

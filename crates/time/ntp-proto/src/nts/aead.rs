@@ -90,6 +90,13 @@ impl AeadKey {
         Some(Self { algorithm, cipher })
     }
 
+    /// Makes ready what texts beside nothing need, for a key that is used for many of them.
+    pub(super) fn prepare(&mut self) {
+        if let Cipher::Siv(siv) = &mut self.cipher {
+            siv.prepare();
+        }
+    }
+
     /// The algorithm.
     pub fn algorithm(&self) -> AeadAlgorithm {
         self.algorithm

@@ -92,7 +92,8 @@ impl CookieKeys {
         }
         let mut keys = Vec::with_capacity(KEYS);
         for one in secrets {
-            let key = AeadKey::new(one.algorithm, &one.secret)?;
+            let mut key = AeadKey::new(one.algorithm, &one.secret)?;
+            key.prepare();
             keys.push(Sealing { id: one.id, secret: one.secret.clone(), key });
         }
         keys.sort_by_key(|key| place(key.id));
@@ -169,7 +170,8 @@ fn new_key(index: usize, random: &mut dyn FnMut(&mut [u8])) -> Sealing {
         let mut secret = vec![0; ALGORITHM.key_bytes()];
         random(&mut secret);
         // The length is the algorithm's own: the first round ends it.
-        if let Some(key) = AeadKey::new(ALGORITHM, &secret) {
+        if let Some(mut key) = AeadKey::new(ALGORITHM, &secret) {
+            key.prepare();
             return Sealing { id: u32::from_be_bytes(id) & !INDEX_MASK | index as u32, secret, key };
         }
     }

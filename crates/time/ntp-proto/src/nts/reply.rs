@@ -30,7 +30,6 @@ pub enum NtsRefusal {
 pub struct NtsRequest<'a> {
     identifier: &'a [u8],
     keys: SessionKeys,
-    to_client: AeadKey,
     /// Cookies asked for.
     cookies: usize,
     length: usize,
@@ -60,10 +59,9 @@ impl<'a> NtsRequest<'a> {
         let nak = || NtsRefusal::Nak { identifier: identifier.to_vec() };
         let keys = server.open(cookie).map_err(|_| nak())?;
         let to_server = AeadKey::new(keys.algorithm, &keys.to_server).ok_or_else(nak)?;
-        let to_client = AeadKey::new(keys.algorithm, &keys.to_client).ok_or_else(nak)?;
         open_authenticator(&to_server, covered, authenticator).ok_or_else(nak)?;
         let cookies = (1 + fields.placeholders).min(COOKIES);
-        Ok(Self { identifier, keys, to_client, cookies, length })
+        Ok(Self { identifier, keys, cookies, length })
     }
 
     /// The reply with this header: never longer than the request, and with as many new cookies as were asked for and fit. None
@@ -75,10 +73,11 @@ impl<'a> NtsRequest<'a> {
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Option<Vec<u8>> {
         let cookie_field = field_bytes(server.cookie_bytes(self.keys.algorithm));
+        let to_client = AeadKey::new(self.keys.algorithm, &self.keys.to_client)?;
         let frame = HEADER_BYTES + field_bytes(self.identifier.len());
-        let count = (1..=self.cookies).rev().find(|count| {
-            frame + authenticator_bytes(&self.to_client, count * cookie_field) <= self.length
-        })?;
+        let count = (1..=self.cookies)
+            .rev()
+            .find(|count| frame + authenticator_bytes(&to_client, count * cookie_field) <= self.length)?;
         let mut plain = Vec::with_capacity(count * cookie_field);
         for _ in 0..count {
             push_field(&mut plain, FIELD_COOKIE, &server.seal(&self.keys, random)?);
@@ -88,7 +87,7 @@ impl<'a> NtsRequest<'a> {
         push_field(&mut packet, FIELD_UNIQUE_IDENTIFIER, self.identifier);
         let mut nonce = vec![0; self.keys.algorithm.nonce_bytes()];
         random(&mut nonce);
-        push_authenticator(&mut packet, &self.to_client, &nonce, &plain, 0).then_some(packet)
+        push_authenticator(&mut packet, &to_client, &nonce, &plain, 0).then_some(packet)
     }
 
     /// As if the request had been so long.

@@ -7,6 +7,7 @@
 use aes::cipher::generic_array::typenum::U16;
 use aes::cipher::{BlockBackend, BlockClosure, BlockEncrypt, BlockSizeUser, KeyInit};
 use aes::{Aes128Enc, Block};
+use std::sync::OnceLock;
 
 /// A block of AES, in bytes; also the tag's length.
 const BLOCK_BYTES: usize = 16;
@@ -17,25 +18,36 @@ const STREAM_BLOCKS: usize = 8;
 #[derive(Clone)]
 pub(super) struct Siv {
     mac: Aes128Enc,
-    stream: Aes128Enc,
+    /// Made when there is something to encrypt: a request's authenticator holds nothing.
+    stream: OnceLock<Aes128Enc>,
+    stream_key: [u8; BLOCK_BYTES],
     /// What CMAC adds to a last block that is full, and to one that is not (RFC 4493 section 2.3).
     full: u128,
     padded: u128,
-    /// The CMAC of a block of zeroes, where S2V begins.
+    /// The CMAC of a block of zeroes, where S2V begins, and of nothing, which cookies are beside.
     zero: u128,
+    empty: u128,
 }
 
 impl Siv {
     /// The first half of a key is for the tag, the second for the stream (RFC 5297 section 2.6).
     pub(super) fn new(key: &[u8; 2 * BLOCK_BYTES]) -> Self {
         let (mac, stream) = key.split_at(BLOCK_BYTES);
-        let (mac, stream) = (Aes128Enc::new(mac.into()), Aes128Enc::new(stream.into()));
+        let mac = Aes128Enc::new(mac.into());
+        let mut stream_key = [0; BLOCK_BYTES];
+        stream_key.copy_from_slice(stream);
         let mut block = Block::default();
         mac.encrypt_block(&mut block);
         let full = doubled(number(&block));
-        let mut key = Self { mac, stream, full, padded: doubled(full), zero: 0 };
+        let padded = doubled(full);
+        let mut key = Self { mac, stream: OnceLock::new(), stream_key, full, padded, zero: 0, empty: 0 };
         key.zero = key.cmac(&[0; BLOCK_BYTES]);
         key
+    }
+
+    /// For many texts beside nothing.
+    pub(super) fn prepare(&mut self) {
+        self.empty = self.cmac(&[]);
     }
 
     /// Appends tag and ciphertext of `plain` to `out`; `strings` are covered in their order.
@@ -62,7 +74,10 @@ impl Siv {
 
     /// S2V (RFC 5297 section 2.4). `text` is as before when it returns.
     fn vector(&self, strings: [&[u8]; 2], text: &mut [u8]) -> u128 {
-        let sum = strings.iter().fold(self.zero, |sum, string| doubled(sum) ^ self.cmac(string));
+        let sum = strings.iter().fold(self.zero, |sum, string| {
+            let known = string.is_empty() && self.empty != 0;
+            doubled(sum) ^ if known { self.empty } else { self.cmac(string) }
+        });
         match text.last_chunk_mut::<BLOCK_BYTES>() {
             Some(last) => {
                 let was = u128::from_be_bytes(*last);
@@ -91,22 +106,37 @@ impl Siv {
 
     /// Adds the key stream that begins at `vector` to `text`.
     fn add_stream(&self, vector: u128, text: &mut [u8]) {
+        if text.is_empty() {
+            return;
+        }
+        let cipher = self.stream.get_or_init(|| Aes128Enc::new(&self.stream_key.into()));
         // RFC 5297 section 2.5: these two bits are cleared, so that a counter of 32 bits does not run over.
         let mut counter = vector & !(1 << 63 | 1 << 31);
         for chunk in text.chunks_mut(STREAM_BLOCKS * BLOCK_BYTES) {
             let mut blocks = [Block::default(); STREAM_BLOCKS];
-            let count = chunk.len().div_ceil(BLOCK_BYTES);
-            for block in blocks.iter_mut().take(count) {
+            for block in &mut blocks {
                 *block = counter.to_be_bytes().into();
                 counter = counter.wrapping_add(1);
             }
-            if let Some(blocks) = blocks.get_mut(..count) {
-                self.stream.encrypt_blocks(blocks);
+            // All of them side by side, also where the text ends before: that costs no more than one.
+            cipher.encrypt_blocks(&mut blocks);
+            let (full, rest) = chunk.as_chunks_mut::<BLOCK_BYTES>();
+            let mut stream = blocks.iter();
+            for (text, stream) in full.iter_mut().zip(&mut stream) {
+                add(text, stream);
             }
-            for (byte, stream) in chunk.iter_mut().zip(blocks.iter().flatten()) {
+            for (byte, stream) in rest.iter_mut().zip(stream.flatten()) {
                 *byte ^= stream;
             }
         }
+    }
+}
+
+/// Adds a block to another, as the processor adds vectors.
+#[inline(always)]
+fn add(to: &mut [u8], block: &[u8]) {
+    for (to, from) in to.iter_mut().zip(block) {
+        *to ^= from;
     }
 }
 
@@ -126,7 +156,7 @@ impl BlockClosure for Chain<'_> {
     #[inline(always)]
     fn call<B: BlockBackend<BlockSize = U16>>(self, backend: &mut B) {
         for block in self.head.as_chunks::<BLOCK_BYTES>().0.iter().chain(std::iter::once(&self.last)) {
-            *self.state = (number(self.state) ^ u128::from_be_bytes(*block)).to_be_bytes().into();
+            add(self.state, block);
             backend.proc_block(self.state.into());
         }
     }

@@ -19,6 +19,9 @@ const INTERVAL_MAX: f32 = 1e6;
 
 /// A client that asks this many times as often when it is not answered gets most answers all the same.
 const LOUDER: f32 = 2.0;
+/// Mean intervals below this many seconds are a flood, in which none is told from a shorter one (chronyd's clock of clients goes by
+/// 1/16 s, and what is within one tick of it counts as half a tick): a machine's hiccups are no client's impatience.
+const FLOOD: f32 = 1.0 / 32.0;
 /// Shorter ones count as this, in seconds: 0 means that there is none.
 const INTERVAL_MIN: f32 = 1e-6;
 
@@ -86,7 +89,7 @@ impl ClientAccount {
 
     /// It asks more often when it gets no answer: silence makes more traffic than answers do.
     fn asks_louder(&self) -> bool {
-        self.dropped_mean > 0.0 && self.dropped_mean * LOUDER < self.mean
+        self.dropped_mean > 0.0 && self.dropped_mean.max(FLOOD) * LOUDER < self.mean
     }
 
     /// Seconds since the last request; none without one.
@@ -483,6 +486,8 @@ mod tests {
         assert!(answered(slow, quick, Service::Ntp) > 800);
         assert!(answered(slow, quick, Service::Command) < 300);
         assert!(answered(quick, quick, Service::Ntp) < 300);
+        // A flood whose pace trembles is not answered for that.
+        assert!(answered(Duration::from_millis(20), Duration::from_millis(1), Service::Ntp) < 300);
     }
 
     /// Goal: a million addresses cost no more memory than the limit, and who asks again and again stays in the table among

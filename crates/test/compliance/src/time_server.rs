@@ -1,5 +1,6 @@
 //! A time server of a test's own: each datagram that it sends is what the test wants.
 
+use crate::Chronyd;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -69,8 +70,17 @@ impl TimeServer {
     }
 
     /// The same at a port; 0: at a free one.
-    pub fn at(ip: &str, port: u16, mut answer: impl FnMut(&Ask) + Send + 'static) -> Self {
-        let socket = UdpSocket::bind((ip, port)).expect("a free port");
+    pub fn at(ip: &str, port: u16, answer: impl FnMut(&Ask) + Send + 'static) -> Self {
+        Self::try_at(ip, port, answer).expect("a free port")
+    }
+
+    /// The same at a port which this user may not have, or which another program has.
+    pub fn try_at(
+        ip: &str,
+        port: u16,
+        mut answer: impl FnMut(&Ask) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let socket = UdpSocket::bind((ip, port))?;
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket option");
         let address = socket.local_addr().expect("it is bound");
         let (asked, ends) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
@@ -92,7 +102,7 @@ impl TimeServer {
                 }
             }
         });
-        Self { address, asked, ends, thread: Some(thread) }
+        Ok(Self { address, asked, ends, thread: Some(thread) })
     }
 
     /// One whose clock is always `ahead` seconds before true time.
@@ -108,6 +118,34 @@ impl TimeServer {
     /// When requests came.
     pub fn requests(&self) -> Vec<Instant> {
         self.asked.lock().expect("no test panics with it").clone()
+    }
+}
+
+/// What a daemon says of a test's server.
+impl Chronyd {
+    /// The number in a line of `ntpdata`.
+    pub fn ntpdata(&self, server: &TimeServer, what: &str) -> f64 {
+        let text = self.chronyc(&["ntpdata", &server.address.ip().to_string()]);
+        let line = text.lines().find_map(|line| line.strip_prefix(what)?.trim().strip_prefix(':'));
+        line.and_then(|rest| rest.trim().split(' ').next()?.parse().ok())
+            .unwrap_or_else(|| panic!("no {what}: {text}{}", self.log()))
+    }
+
+    /// How many of its answers counted.
+    pub fn good(&self, server: &TimeServer) -> f64 {
+        self.ntpdata(server, "Total valid RX")
+    }
+
+    /// `*`, `+`, `x`... of it; `-` too where it is no source.
+    pub fn state(&self, server: &TimeServer) -> char {
+        let address = server.address.ip().to_string();
+        let row = self.rows(&["sources"]).into_iter().find(|row| row.get(2) == Some(&address));
+        row.and_then(|row| row[1].chars().next()).unwrap_or('-')
+    }
+
+    /// Its time is taken, alone or combined with others'.
+    pub fn follows(&self, server: &TimeServer) -> bool {
+        matches!(self.state(server), '*' | '+')
     }
 }
 

@@ -3,15 +3,14 @@
 //!
 //! Every daemon runs with `-x`; the stock ones also without `CAP_SYS_TIME`. Certificates are made by the `openssl` command.
 
-use compliance::{
-    Running, Side, TempDir, eventually, free_port, stock, stock_or_skip, stock_without_clock, under_test,
-};
+use compliance::{Chronyd, Running, Side, TempDir, eventually, free_port, stock_or_skip, under_test};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Longer than anything here takes, on a busy machine too.
@@ -80,116 +79,60 @@ impl Certificates {
     }
 }
 
-/// A running daemon in a folder that outlives it.
-struct Daemon<'a> {
-    process: Running,
-    folder: &'a TempDir,
+/// A daemon in a folder that outlives it, where its keys and cookies stand.
+fn start(side: Side, folder: &Arc<TempDir>, lines: &str) -> Chronyd {
+    let lines = format!("{lines}\ncmdport 0\nntsdumpdir {{dir}}/nts");
+    Chronyd::start_in(folder.clone(), side, &lines).waited_for(PATIENCE)
 }
 
-impl<'a> Daemon<'a> {
-    fn start(side: Side, folder: &'a TempDir, lines: &str) -> Self {
-        let sockets = folder.join("cmd");
-        std::fs::create_dir_all(&sockets).expect("a folder can be made");
-        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
-        let text = format!(
-            "{lines}\nuser root\ncmdport 0\npidfile {{dir}}/pid\nbindcmdaddress {{dir}}/cmd/sock\nntsdumpdir {{dir}}/nts\n"
-        )
-        .replace("{dir}", &folder.path().display().to_string());
-        let conf = folder.write("chrony.conf", text);
-        let log = File::options()
-            .append(true)
-            .create(true)
-            .open(folder.join("stderr"))
-            .expect("a file can be made");
-        let mut command = match side {
-            Side::Ours => {
-                let mut command = Command::new(compliance::banto());
-                command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder.path()).arg("chronyd");
-                command
-            }
-            Side::Stock => stock_without_clock(&stock("chronyd").expect("checked by the test")),
-        };
-        command.args(["-x", "-d", "-f"]).arg(conf);
-        command.stdout(log.try_clone().expect("it is open")).stderr(log);
-        let process = Running::start(&mut command);
-        let daemon = Self { process, folder };
-        assert!(eventually(PATIENCE, || folder.join("cmd/sock").exists()), "{}", daemon.log());
-        daemon
-    }
+/// One that gives keys and time to this host.
+fn start_server(
+    side: Side,
+    folder: &Arc<TempDir>,
+    ports: (u16, u16),
+    certificates: &Certificates,
+    more: &str,
+) -> Chronyd {
+    let (cert, key) = (certificates.path("crt"), certificates.path("key"));
+    let lines = format!(
+        "port {}\nntsport {}\nbindaddress 127.0.0.1\nlocal stratum 3\nallow 127.0.0.1\nntsservercert {cert}\n\
+         ntsserverkey {key}\n{more}",
+        ports.0, ports.1,
+    );
+    start(side, folder, &lines)
+}
 
-    fn server(
-        side: Side,
-        folder: &'a TempDir,
-        ports: (u16, u16),
-        certificates: &Certificates,
-        more: &str,
-    ) -> Self {
-        let lines = format!(
-            "port {}\nntsport {}\nbindaddress 127.0.0.1\nlocal stratum 3\nallow 127.0.0.1\nntsservercert {}\nntsserverkey {}\n{more}",
-            ports.0,
-            ports.1,
-            certificates.path("crt"),
-            certificates.path("key"),
-        );
-        Self::start(side, folder, &lines)
-    }
+/// One that trusts the certificates' authority alone.
+fn start_client(
+    side: Side,
+    folder: &Arc<TempDir>,
+    ports: (u16, u16),
+    certificates: &Certificates,
+    more: &str,
+) -> Chronyd {
+    let lines = format!("{}\n{more}", source("127.0.0.1", ports, "", certificates));
+    start(side, folder, &lines)
+}
 
-    /// It trusts the certificates' authority alone.
-    fn client(
-        side: Side,
-        folder: &'a TempDir,
-        ports: (u16, u16),
-        certificates: &Certificates,
-        more: &str,
-    ) -> Self {
-        let lines = format!(
-            "server 127.0.0.1 port {} ntsport {} nts iburst minpoll 0 maxpoll 0\nport 0\nnosystemcert\nntstrustedcerts {}\n{more}",
-            ports.0,
-            ports.1,
-            certificates.path("ca.crt"),
-        );
-        Self::start(side, folder, &lines)
-    }
+/// The lines of a client alone: whom it asks for keys, and that it trusts the certificates' authority alone.
+fn source(host: &str, ports: (u16, u16), options: &str, certificates: &Certificates) -> String {
+    format!(
+        "server {host} port {} ntsport {} nts {options} iburst minpoll 0 maxpoll 0\nport 0\nnosystemcert\n\
+         ntstrustedcerts {}",
+        ports.0,
+        ports.1,
+        certificates.path("ca.crt"),
+    )
+}
 
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
-    }
+/// A folder which daemons start in one after the other.
+fn folder() -> Arc<TempDir> {
+    Arc::new(TempDir::new())
+}
 
-    fn chronyc(&self, words: &[&str]) -> String {
-        let program = stock("chronyc").expect("it is packaged with chronyd");
-        let socket = self.folder.join("cmd/sock");
-        let output = Command::new(program).args(["-n", "-c", "-h"]).arg(socket).args(words).output();
-        String::from_utf8_lossy(&output.expect("chronyc can be started").stdout).into_owned()
-    }
-
-    /// A column of the first line of a report.
-    fn value(&self, report: &str, column: usize) -> String {
-        self.chronyc(&[report])
-            .lines()
-            .next()
-            .and_then(|line| line.split(',').nth(column))
-            .unwrap_or("")
-            .to_owned()
-    }
-
-    fn number(&self, report: &str, column: usize) -> u64 {
-        self.value(report, column).parse().unwrap_or(0)
-    }
-
-    fn follows(&self) -> bool {
-        self.value("sources", 1) == "*"
-    }
-
-    /// Waits until it follows its source.
-    fn synchronised(&self) {
-        assert!(eventually(PATIENCE, || self.follows()), "{}\n{}", self.chronyc(&["authdata"]), self.log());
-    }
-
-    /// Ends it in order, so that it keeps what it keeps.
-    fn end(mut self) {
-        assert_eq!(self.process.end(), Some(0), "{}", self.log());
-        let _ = std::fs::remove_file(self.folder.join("cmd/sock"));
-    }
+/// Ends one in order, so that it keeps what it keeps.
+fn end(mut daemon: Chronyd) {
+    assert_eq!(daemon.process_mut().end(), Some(0), "{}", daemon.log());
 }
 
 /// Columns of chronyc's CSV reports.
@@ -218,19 +161,19 @@ fn pairs() -> Vec<(Side, Side)> {
 fn time_is_authentic_in_both_directions() {
     let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
     for (server, client) in pairs() {
-        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
-        let server = Daemon::server(server, &there, ports, &certificates, "");
-        let client = Daemon::client(client, &here, ports, &certificates, "");
+        let (there, here, ports) = (folder(), folder(), ports());
+        let server = start_server(server, &there, ports, &certificates, "");
+        let client = start_client(client, &here, ports, &certificates, "");
         client.synchronised();
-        assert_eq!(client.value("authdata", AUTH_MODE), "NTS");
-        assert!(["15", "30"].contains(&client.value("authdata", AUTH_ALGORITHM).as_str()));
+        assert_eq!(client.cell("authdata", AUTH_MODE), "NTS");
+        assert!(["15", "30"].contains(&client.cell("authdata", AUTH_ALGORITHM).as_str()));
         assert!(
-            eventually(PATIENCE, || client.number("authdata", AUTH_COOKIES) == 8),
+            eventually(PATIENCE, || client.count("authdata", AUTH_COOKIES) == 8),
             "{}",
             client.chronyc(&["authdata"])
         );
-        assert_eq!(server.number("serverstats", STATS_ACCEPTED), 1);
-        assert!(server.number("serverstats", STATS_AUTHENTICATED) >= 3);
+        assert_eq!(server.count("serverstats", STATS_ACCEPTED), 1);
+        assert!(server.count("serverstats", STATS_AUTHENTICATED) >= 3);
     }
 }
 
@@ -240,32 +183,20 @@ fn time_is_authentic_in_both_directions() {
 fn interleaved_mode_is_authentic_too() {
     let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
     for (server, client) in pairs() {
-        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
-        let server = Daemon::server(server, &there, ports, &certificates, "");
-        let lines = format!(
-            "server 127.0.0.1 port {} ntsport {} nts xleave iburst minpoll 0 maxpoll 0\nport 0\nnosystemcert\n\
-             ntstrustedcerts {}\nlogdir {{dir}}\nlog rawmeasurements",
-            ports.0,
-            ports.1,
-            certificates.path("ca.crt"),
-        );
-        let client = Daemon::start(client, &here, &lines);
+        let (there, here, ports) = (folder(), folder(), ports());
+        let server = start_server(server, &there, ports, &certificates, "");
+        let source = source("127.0.0.1", ports, "xleave", &certificates);
+        let lines = format!("{source}\nlogdir {{dir}}\nlog rawmeasurements");
+        let client = start(client, &here, &lines);
         client.synchronised();
-        assert_eq!(client.value("authdata", AUTH_MODE), "NTS");
-        let interleaved = || {
-            let log = std::fs::read_to_string(here.join("measurements.log")).unwrap_or_default();
-            log.lines().filter(|line| line.contains(" 111 111 1111 ") && line.contains(" 4I ")).count()
-        };
-        assert!(eventually(PATIENCE, || interleaved() >= 5), "{}", client.log());
-        let program = stock("chronyc").expect("it is packaged with chronyd");
-        let data =
-            Command::new(program).args(["-n", "-h"]).arg(here.join("cmd/sock")).arg("ntpdata").output();
-        let data = String::from_utf8_lossy(&data.expect("chronyc can be started").stdout).into_owned();
+        assert_eq!(client.cell("authdata", AUTH_MODE), "NTS");
+        client.wait("exchanges are interleaved", || client.measured(&[" 4I "]) >= 5);
+        let data = client.chronyc(&["ntpdata"]);
         for wanted in ["Interleaved     : Yes", "Authenticated   : Yes", "NTP tests       : 111 111 1111"] {
             assert!(data.contains(wanted), "{wanted}\n{data}");
         }
-        assert!(server.number("serverstats", STATS_AUTHENTICATED) >= 5);
-        assert!(eventually(PATIENCE, || client.number("authdata", AUTH_COOKIES) == 8));
+        assert!(server.count("serverstats", STATS_AUTHENTICATED) >= 5);
+        assert!(eventually(PATIENCE, || client.count("authdata", AUTH_COOKIES) == 8));
     }
 }
 
@@ -299,25 +230,25 @@ fn certificates_that_are_no_good_give_no_time() {
         for (certificates, own, more, why) in &cases {
             let good = &good;
             scope.spawn(move || {
-                let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
-                let server = Daemon::server(under_test(), &there, ports, certificates, "");
+                let (there, here, ports) = (folder(), folder(), ports());
+                let server = start_server(under_test(), &there, ports, certificates, "");
                 let trusted = if *own { certificates } else { good };
-                let client = Daemon::client(under_test(), &here, ports, trusted, more);
+                let client = start_client(under_test(), &here, ports, trusted, more);
                 if under_test() == Side::Stock {
                     // It believes what ours does not, and words its log otherwise.
                     if more.is_empty() {
-                        assert!(eventually(PATIENCE, || client.number("authdata", AUTH_ATTEMPTS) >= 1));
-                        assert!(!client.follows());
+                        assert!(eventually(PATIENCE, || client.count("authdata", AUTH_ATTEMPTS) >= 1));
+                        assert!(!client.is_synchronised());
                     }
                     return;
                 }
                 assert!(eventually(PATIENCE, || client.log().contains(why)), "{why}: {}", client.log());
                 std::thread::sleep(Duration::from_secs(3));
-                assert!(!client.follows(), "{why}");
+                assert!(!client.is_synchronised(), "{why}");
                 assert_eq!(client.log().matches(why).count(), 1, "{}", client.log());
                 if more.is_empty() {
-                    assert_eq!(server.number("serverstats", STATS_AUTHENTICATED), 0);
-                    assert_eq!(client.number("authdata", AUTH_COOKIES), 0);
+                    assert_eq!(server.count("serverstats", STATS_AUTHENTICATED), 0);
+                    assert_eq!(client.count("authdata", AUTH_COOKIES), 0);
                 }
             });
         }
@@ -337,9 +268,9 @@ fn a_clock_that_is_years_behind_finds_its_way_in() {
         // It has one of the ways, and its clock under -x is not moved.
         return;
     }
-    let there = TempDir::new();
+    let there = folder();
     let ports = ports();
-    let server = Daemon::server(Side::Ours, &there, ports, &certificates, "manual");
+    let server = start_server(Side::Ours, &there, ports, &certificates, "manual");
     server.chronyc(&["settime", "Jun 1, 2030 12:00:00"]);
     assert!(server.log().contains("wrong by 1"), "{}", server.log());
     std::thread::scope(|scope| {
@@ -352,7 +283,7 @@ fn a_clock_that_is_years_behind_finds_its_way_in() {
         ] {
             let certificates = &certificates;
             scope.spawn(move || {
-                let here = TempDir::new();
+                let here = folder();
                 if !written.is_empty() {
                     let file = File::create(here.write("drift", "1.5 0.5\n")).expect("it can be written");
                     let years = if written == "drift" { 60 } else { 59 };
@@ -361,7 +292,7 @@ fn a_clock_that_is_years_behind_finds_its_way_in() {
                     (&file).write_all(b"1.5 0.5\n").expect("a drift file");
                     file.set_modified(std::time::UNIX_EPOCH + since).expect("a date");
                 }
-                let client = Daemon::client(Side::Ours, &here, ports, certificates, more);
+                let client = start_client(Side::Ours, &here, ports, certificates, more);
                 if !way_in {
                     assert!(
                         eventually(PATIENCE, || client.log().contains("not valid yet")),
@@ -369,7 +300,7 @@ fn a_clock_that_is_years_behind_finds_its_way_in() {
                         client.log()
                     );
                     std::thread::sleep(Duration::from_secs(3));
-                    assert!(!client.follows(), "{more} {written}");
+                    assert!(!client.is_synchronised(), "{more} {written}");
                     return;
                 }
                 client.synchronised();
@@ -382,7 +313,7 @@ fn a_clock_that_is_years_behind_finds_its_way_in() {
                 let log = client.log();
                 // Its own clock's seconds behind 2030-06-01 are many.
                 assert!(log.contains("wrong by 1") || log.contains("wrong by -1"), "{log}");
-                client.end();
+                end(client);
                 let kept = std::fs::read_dir(here.join("nts")).map_or(0, |folder| {
                     folder
                         .filter_map(Result::ok)
@@ -418,9 +349,9 @@ fn a_self_signed_certificate_is_trusted_by_name() {
     assert!(status.is_ok_and(|status| status.success()));
     std::fs::copy(good.path("crt"), good.path("ca.crt")).expect("a file can be copied");
     for (server, client) in pairs() {
-        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
-        let _server = Daemon::server(server, &there, ports, &good, "");
-        Daemon::client(client, &here, ports, &good, "").synchronised();
+        let (there, here, ports) = (folder(), folder(), ports());
+        let _server = start_server(server, &there, ports, &good, "");
+        start_client(client, &here, ports, &good, "").synchronised();
     }
 }
 
@@ -429,19 +360,19 @@ fn a_self_signed_certificate_is_trusted_by_name() {
 fn lost_keys_bring_a_nak_and_new_keys() {
     let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
     for (server_side, client) in pairs() {
-        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
-        let server = Daemon::server(server_side, &there, ports, &certificates, "");
-        let client = Daemon::client(client, &here, ports, &certificates, "");
+        let (there, here, ports) = (folder(), folder(), ports());
+        let server = start_server(server_side, &there, ports, &certificates, "");
+        let client = start_client(client, &here, ports, &certificates, "");
         client.synchronised();
-        server.end();
+        end(server);
         std::fs::remove_dir_all(there.join("nts")).expect("the keys are there");
-        let server = Daemon::server(server_side, &there, ports, &certificates, "");
+        let server = start_server(server_side, &there, ports, &certificates, "");
         let comes_back = eventually(PATIENCE, || {
-            server.number("serverstats", STATS_ACCEPTED) >= 1
-                && server.number("serverstats", STATS_AUTHENTICATED) >= 2
+            server.count("serverstats", STATS_ACCEPTED) >= 1
+                && server.count("serverstats", STATS_AUTHENTICATED) >= 2
         });
         assert!(comes_back, "{}\n{}", client.chronyc(&["authdata"]), client.log());
-        assert_eq!(client.number("authdata", AUTH_COOKIES), 8);
+        assert_eq!(client.count("authdata", AUTH_COOKIES), 8);
     }
 }
 
@@ -456,24 +387,24 @@ fn keys_and_cookies_outlive_a_restart_and_a_change_of_daemon() {
         Side::Ours => both.iter().flat_map(|one| both.map(|other| (*one, other))).collect(),
     };
     for (first, second) in turns {
-        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
+        let (there, here, ports) = (folder(), folder(), ports());
         // Newer chronyds choose an algorithm that 4.3 does not know.
         let more = "ntsaeads 15";
         let more = |side: Side| if side == Side::Ours { more } else { "" };
-        let server = Daemon::server(first, &there, ports, &certificates, more(first));
-        let client = Daemon::client(first, &here, ports, &certificates, more(first));
+        let server = start_server(first, &there, ports, &certificates, more(first));
+        let client = start_client(first, &here, ports, &certificates, more(first));
         client.synchronised();
-        client.end();
-        server.end();
+        end(client);
+        end(server);
         for kept in [there.join("nts/ntskeys"), here.join("nts/127.0.0.1.nts")] {
             let mode = std::fs::metadata(&kept).unwrap_or_else(|error| panic!("{}: {error}", kept.display()));
             assert_eq!(mode.permissions().mode() & 0o777, 0o600, "{}", kept.display());
         }
-        let server = Daemon::server(second, &there, ports, &certificates, more(second));
-        let client = Daemon::client(second, &here, ports, &certificates, more(second));
+        let server = start_server(second, &there, ports, &certificates, more(second));
+        let client = start_client(second, &here, ports, &certificates, more(second));
         client.synchronised();
-        assert_eq!(server.number("serverstats", STATS_ACCEPTED), 0, "{first:?} {second:?}: {}", client.log());
-        assert!(server.number("serverstats", STATS_AUTHENTICATED) >= 1);
+        assert_eq!(server.count("serverstats", STATS_ACCEPTED), 0, "{first:?} {second:?}: {}", client.log());
+        assert!(server.count("serverstats", STATS_AUTHENTICATED) >= 1);
         assert!(!here.join("nts/127.0.0.1.nts").exists(), "cookies that are used are no longer kept");
     }
 }
@@ -494,8 +425,8 @@ fn keys_and_time_may_come_from_two_servers() {
         ],
     };
     for [keys, time, client] in turns {
-        let (there, here, other, ports) = (TempDir::new(), TempDir::new(), TempDir::new(), ports());
-        let time = Daemon::server(time, &there, ports, &certificates, "");
+        let (there, here, other, ports) = (folder(), folder(), folder(), ports());
+        let time = start_server(time, &there, ports, &certificates, "");
         let file = there.join("nts/ntskeys");
         assert!(eventually(PATIENCE, || file.exists()), "keys are written at the start: {}", time.log());
         let kept = std::fs::read(file).expect("it is there");
@@ -505,18 +436,13 @@ fn keys_and_time_may_come_from_two_servers() {
             // chronyd 4.3 knows no other algorithm.
             more += "\nntsaeads 15";
         }
-        let keys = Daemon::server(keys, &other, ports, &certificates, &more);
-        let lines = format!(
-            "server 127.0.0.3 port {} ntsport {} nts iburst minpoll 0 maxpoll 0\nport 0\nnosystemcert\nntstrustedcerts {}",
-            free_port(),
-            ports.1,
-            certificates.path("ca.crt"),
-        );
-        let client = Daemon::start(client, &here, &lines);
+        let keys = start_server(keys, &other, ports, &certificates, &more);
+        let lines = source("127.0.0.3", (free_port(), ports.1), "", &certificates);
+        let client = start(client, &here, &lines);
         client.synchronised();
-        assert_eq!(client.value("sources", 2), "127.0.0.1");
-        assert!(time.number("serverstats", STATS_AUTHENTICATED) >= 1);
-        assert_eq!(keys.number("serverstats", STATS_ACCEPTED), 1);
+        assert_eq!(client.cell("sources", 2), "127.0.0.1");
+        assert!(time.count("serverstats", STATS_AUTHENTICATED) >= 1);
+        assert_eq!(keys.count("serverstats", STATS_ACCEPTED), 1);
     }
 }
 
@@ -527,17 +453,17 @@ fn a_server_that_hangs_costs_its_own_association_only() {
     let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
     let silent = TcpListener::bind("127.0.0.2:0").expect("a port is free");
     let silent_port = silent.local_addr().expect("it is bound").port();
-    let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
-    let _server = Daemon::server(under_test(), &there, ports, &certificates, "");
+    let (there, here, ports) = (folder(), folder(), ports());
+    let _server = start_server(under_test(), &there, ports, &certificates, "");
     let hangs = format!("server 127.0.0.2 port {} ntsport {silent_port} nts iburst", free_port());
-    let client = Daemon::client(under_test(), &here, ports, &certificates, &hangs);
+    let client = start_client(under_test(), &here, ports, &certificates, &hangs);
     client.synchronised();
-    assert!(client.number("authdata", AUTH_COOKIES) > 0);
+    assert!(client.count("authdata", AUTH_COOKIES) > 0);
     if under_test() == Side::Ours {
         assert!(eventually(HANG, || client.log().contains("took too long")), "{}", client.log());
         assert_eq!(client.log().matches("not established").count(), 1, "{}", client.log());
     }
-    assert!(client.follows());
+    assert!(client.is_synchronised());
 }
 
 /// Somebody listens on the port. A connection would be somebody's only one, so the kernel's table is asked.
@@ -567,7 +493,7 @@ fn huge_cookies_are_refused() {
     let endless: Vec<u8> = start.into_iter().chain(record(5, &[7; 100]).repeat(400_000)).collect();
     for (answer, why) in [(one_huge, "no usable cookie"), (longest, "longer than"), (endless, "longer than")]
     {
-        let (here, ports) = (TempDir::new(), ports());
+        let (here, ports) = (folder(), ports());
         let mut command = Command::new("openssl");
         command.args(["s_server", "-quiet", "-tls1_3", "-alpn", "ntske/1", "-accept", &ports.1.to_string()]);
         command.args(["-cert", &certificates.path("crt"), "-key", &certificates.path("key")]);
@@ -577,18 +503,18 @@ fn huge_cookies_are_refused() {
         // It is read as the client reads; the rest of it ends with the server.
         let feeder = std::thread::spawn(move || drop(input.write_all(&answer)));
         assert!(eventually(PATIENCE, || listens(ports.1)), "openssl does not listen");
-        let client = Daemon::client(under_test(), &here, ports, &certificates, "");
+        let client = start_client(under_test(), &here, ports, &certificates, "");
         if under_test() == Side::Ours {
             assert!(eventually(PATIENCE, || client.log().contains("not established")), "{}", client.log());
             assert!(client.log().contains(why), "{why}: {}", client.log());
-            let status = std::fs::read_to_string(format!("/proc/{}/status", client.process.id()));
+            let status = std::fs::read_to_string(format!("/proc/{}/status", client.process().id()));
             let peak = status
                 .expect("it runs")
                 .lines()
                 .find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse::<u64>().ok());
             assert!(peak.is_some_and(|kilobytes| kilobytes < 64 * 1024), "{peak:?}");
         }
-        assert_eq!(client.number("authdata", AUTH_COOKIES), 0);
+        assert_eq!(client.count("authdata", AUTH_COOKIES), 0);
         drop(harm);
         let _ = feeder.join();
     }
@@ -612,7 +538,7 @@ fn a_chain_made_to_be_slow_costs_little() {
         .collect();
     assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 80);
     other.0.write("chain", chain);
-    let (here, ports) = (TempDir::new(), ports());
+    let (here, ports) = (folder(), ports());
     let mut command = Command::new("openssl");
     command.args(["s_server", "-quiet", "-tls1_3", "-alpn", "ntske/1", "-accept", &ports.1.to_string()]);
     command.args(["-cert", &other.path("crt"), "-key", &other.path("key")]);
@@ -620,14 +546,14 @@ fn a_chain_made_to_be_slow_costs_little() {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let harm = Running::start(&mut command);
     assert!(eventually(PATIENCE, || listens(ports.1)), "openssl does not listen");
-    let client = Daemon::client(under_test(), &here, ports, &trusted, "");
+    let client = start_client(under_test(), &here, ports, &trusted, "");
     if under_test() == Side::Ours {
         assert!(eventually(PATIENCE, || client.log().contains("not established")), "{}", client.log());
         assert!(client.log().contains("certificate"), "{}", client.log());
     }
-    assert_eq!(client.number("authdata", AUTH_COOKIES), 0);
+    assert_eq!(client.count("authdata", AUTH_COOKIES), 0);
     // Ticks of 10 ms, in the fourteenth and fifteenth word; a build without optimisation takes a hundred times as long as another.
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", client.process.id())).expect("it runs");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", client.process().id())).expect("it runs");
     let words = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
     let ticks: u64 = words.filter_map(|word| word.parse::<u64>().ok()).sum();
     assert!(ticks < 300, "{ticks} ticks: {}", client.log());
@@ -640,9 +566,9 @@ fn a_chain_made_to_be_slow_costs_little() {
 fn clients_that_hang_cost_the_key_server_nothing() {
     let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
     for processes in ["0", "1", "2"] {
-        let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
+        let (there, here, ports) = (folder(), folder(), ports());
         let more = format!("ntsprocesses {processes}\nmaxntsconnections 4");
-        let server = Daemon::server(under_test(), &there, ports, &certificates, &more);
+        let server = start_server(under_test(), &there, ports, &certificates, &more);
         let connect = || TcpStream::connect(("127.0.0.1", ports.1)).expect("it listens");
         let _hanging: Vec<TcpStream> = (0..20).map(|_| connect()).collect();
         for rubbish in [
@@ -654,14 +580,14 @@ fn clients_that_hang_cost_the_key_server_nothing() {
             let mut stream = connect();
             let _ = stream.write_all(&rubbish);
         }
-        let client = Daemon::client(under_test(), &here, ports, &certificates, "");
+        let client = start_client(under_test(), &here, ports, &certificates, "");
         client.synchronised();
         // One that hung was hung up on.
         let mut stream = connect();
         stream.set_read_timeout(Some(HANG)).expect("a time limit can be set");
         let mut byte = [0];
         assert!(matches!(stream.read(&mut byte), Ok(0)) || stream.read(&mut byte).is_err());
-        assert!(server.number("serverstats", STATS_ACCEPTED) >= 1);
+        assert!(server.count("serverstats", STATS_ACCEPTED) >= 1);
     }
 }
 
@@ -669,15 +595,15 @@ fn clients_that_hang_cost_the_key_server_nothing() {
 #[test]
 fn connections_for_keys_are_limited_by_rate() {
     let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
-    let (there, ports) = (TempDir::new(), ports());
+    let (there, ports) = (folder(), ports());
     let more = "ntsratelimit interval 12 burst 3 leak 4";
-    let server = Daemon::server(under_test(), &there, ports, &certificates, more);
+    let server = start_server(under_test(), &there, ports, &certificates, more);
     // Every sixteenth is let in all the same, at random: of forty some are not.
     let streams: Vec<_> = (0..40).map(|_| TcpStream::connect(("127.0.0.1", ports.1))).collect();
     assert!(streams.iter().all(Result::is_ok));
-    let counted = || server.number("serverstats", STATS_ACCEPTED) == 40;
+    let counted = || server.count("serverstats", STATS_ACCEPTED) == 40;
     assert!(eventually(PATIENCE, counted), "{}", server.chronyc(&["serverstats"]));
-    let dropped = server.number("serverstats", STATS_DROPPED);
+    let dropped = server.count("serverstats", STATS_DROPPED);
     assert!((10..=37).contains(&dropped), "{dropped}");
 }
 
@@ -686,8 +612,8 @@ fn connections_for_keys_are_limited_by_rate() {
 #[test]
 fn odd_fields_change_nothing() {
     let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
-    let (there, here, ports) = (TempDir::new(), TempDir::new(), ports());
-    let server = Daemon::server(under_test(), &there, ports, &certificates, "");
+    let (there, here, ports) = (folder(), folder(), ports());
+    let server = start_server(under_test(), &there, ports, &certificates, "");
     let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/corpus/ntp_nts_server/request");
     let request = std::fs::read(seed).expect("the seed stands");
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
@@ -712,6 +638,6 @@ fn odd_fields_change_nothing() {
         longest_reply(&[request.as_slice(), &vec![0; more]].concat());
         longest_reply(&[request.as_slice(), &request[48..]].concat());
     }
-    Daemon::client(under_test(), &here, ports, &certificates, "").synchronised();
-    server.end();
+    start_client(under_test(), &here, ports, &certificates, "").synchronised();
+    end(server);
 }

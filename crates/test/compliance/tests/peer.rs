@@ -1,13 +1,8 @@
 //! Symmetric associations (`peer`) beside stock chronyd, in both directions and between two of ours, and what attackers try with
 //! them. Every daemon here runs with `-x`.
 
-use compliance::{
-    Running, Side, TempDir, eventually, free_port, stock, stock_or_skip, stock_without_clock, under_test,
-};
-use std::fs::File;
+use compliance::{Chronyd, Side, TempDir, free_port, stock_or_skip, under_test};
 use std::net::UdpSocket;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -17,69 +12,12 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const KEYS: &str =
     "1 SHA1 HEX:00112233445566778899aabbccddeeff00112233\n2 AES128 HEX:000102030405060708090a0b0c0d0e0f\n";
 
-/// A running daemon that is a peer.
-struct Peer {
-    _process: Running,
-    folder: TempDir,
-}
-
-impl Peer {
-    fn start(side: Side, port: u16, lines: &str, keys: &str) -> Self {
-        let folder = TempDir::new();
-        let sockets = folder.join("cmd");
-        std::fs::create_dir(&sockets).expect("a folder can be made");
-        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
-        let key_file = folder.write("keys", keys);
-        let conf = folder.write(
-            "chrony.conf",
-            format!(
-                "{lines}\nport {port}\nbindaddress 127.0.0.1\ncmdport 0\nuser root\nkeyfile {}\npidfile {}\n\
-                 bindcmdaddress {}\n",
-                key_file.display(),
-                folder.join("pid").display(),
-                folder.join("cmd/sock").display()
-            ),
-        );
-        let log = File::create(folder.join("stderr")).expect("a file can be made");
-        let mut command = match side {
-            Side::Ours => {
-                let mut command = Command::new(compliance::banto());
-                command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder.path()).arg("chronyd");
-                command
-            }
-            Side::Stock => stock_without_clock(&stock("chronyd").expect("checked by the test")),
-        };
-        command.args(["-x", "-d", "-f"]).arg(conf).stdout(log.try_clone().expect("it is open")).stderr(log);
-        let process = Running::start(&mut command);
-        let peer = Self { _process: process, folder };
-        assert!(eventually(PATIENCE, || peer.folder.join("cmd/sock").exists()), "{}", peer.log());
-        peer
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
-    }
-
-    fn chronyc(&self, words: &[&str]) -> String {
-        let socket = self.folder.join("cmd/sock").display().to_string();
-        let program = stock("chronyc").expect("it is packaged with chronyd");
-        let output = Command::new(program)
-            .args(["-n", "-h", &socket])
-            .args(words)
-            .output()
-            .expect("chronyc can be started");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn wait_for(&self, words: &[&str], what: &str, holds: impl Fn(&str) -> bool) -> String {
-        let mut last = String::new();
-        let came = eventually(PATIENCE, || {
-            last = self.chronyc(words);
-            holds(&last)
-        });
-        assert!(came, "{what}\n{words:?}: {last}\n{}", self.log());
-        last
-    }
+/// A daemon that is a peer, with these keys.
+fn start(side: Side, port: u16, lines: &str, keys: &str) -> Chronyd {
+    let folder = TempDir::new();
+    folder.write("keys", keys);
+    let lines = format!("{lines}\nport {port}\nbindaddress 127.0.0.1\ncmdport 0\nkeyfile {{dir}}/keys");
+    Chronyd::start_in(folder, side, &lines).waited_for(PATIENCE)
 }
 
 /// A field of `ntpdata`.
@@ -112,8 +50,8 @@ fn peers_of_both_kinds_take_time_from_each_other() {
                 let case = format!("{having:?} {taking:?} {options}");
                 let (port, other) = (free_port(), free_port());
                 let peer = |port: u16| format!("peer 127.0.0.1 port {port} minpoll 0 maxpoll 0 {options}");
-                let has = Peer::start(having, port, &format!("local stratum 3\n{}", peer(other)), KEYS);
-                let takes = Peer::start(taking, other, &format!("{} offset 2.5", peer(port)), KEYS);
+                let has = start(having, port, &format!("local stratum 3\n{}", peer(other)), KEYS);
+                let takes = start(taking, other, &format!("{} offset 2.5", peer(port)), KEYS);
                 let sources =
                     takes.wait_for(&["-c", "sources"], &case, |text| text.starts_with("=,*,127.0.0.1,3,"));
                 let tracking = takes.wait_for(&["-c", "tracking"], &case, |text| {
@@ -152,8 +90,8 @@ fn an_unknown_peer_is_answered_passively() {
                 let (port, other) = (free_port(), free_port());
                 let peer = format!("peer 127.0.0.1 port {port} minpoll 0 maxpoll 0 key 1");
                 let _answers =
-                    Peer::start(answering, port, "local stratum 3\nallow 127.0.0.0/8\ndeny 127.0.0.2", KEYS);
-                let asks = Peer::start(asking, other, &peer, KEYS);
+                    start(answering, port, "local stratum 3\nallow 127.0.0.0/8\ndeny 127.0.0.2", KEYS);
+                let asks = start(asking, other, &peer, KEYS);
                 asks.wait_for(&["-c", "sources"], &case, |text| text.starts_with("=,*,127.0.0.1,3,"));
                 let data = asks.chronyc(&["ntpdata"]);
                 assert_eq!(field(&data, "Mode"), "Symmetric passive", "{case}: {data}");
@@ -179,8 +117,8 @@ fn a_peer_with_another_key_is_not_heard() {
             scope.spawn(move || {
                 let (port, other) = (free_port(), free_port());
                 let peer = |port: u16| format!("peer 127.0.0.1 port {port} minpoll 0 maxpoll 0 key {key}");
-                let _has = Peer::start(other_side, port, &format!("local stratum 3\n{}", peer(other)), KEYS);
-                let takes = Peer::start(under_test(), other, &peer(port), wrong);
+                let _has = start(other_side, port, &format!("local stratum 3\n{}", peer(other)), KEYS);
+                let takes = start(under_test(), other, &peer(port), wrong);
                 let data = takes.wait_for(&["ntpdata"], "six packets came", |text| {
                     number(text, "Total TX") >= 6 && number(text, "Total RX") >= 6
                 });
@@ -233,8 +171,8 @@ fn replayed_and_forged_packets_change_nothing() {
         scope.spawn(|| attack(&towards_having, &towards_taking, taking));
         scope.spawn(|| attack(&towards_taking, &towards_having, having));
         let lines = format!("local stratum 3\n{}", peer(place(&towards_having)));
-        let _has = Peer::start(under_test(), having, &lines, KEYS);
-        let takes = Peer::start(under_test(), taking, &peer(place(&towards_taking)), KEYS);
+        let _has = start(under_test(), having, &lines, KEYS);
+        let takes = start(under_test(), taking, &peer(place(&towards_taking)), KEYS);
         takes.wait_for(&["-c", "sources"], "it is followed", |text| text.starts_with("=,*,127.0.0.1,3,"));
         let data =
             takes.wait_for(&["ntpdata"], "ten good packets came", |text| number(text, "Total good RX") >= 10);

@@ -4,58 +4,35 @@
 //! clock behind it.
 #![forbid(unsafe_code)]
 
-use compliance::{Running, TempDir, eventually, skip};
-use std::fs::File;
+use compliance::{Chronyd, Side, TempDir, eventually, skip};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Somebody whom every system has and who may nothing.
 const USER: &str = "nobody";
 
-struct Daemon {
-    process: Running,
-    folder: TempDir,
-    clock: u32,
-}
-
-impl Daemon {
-    /// Starts one that becomes [`USER`]; none without root, who alone can become somebody.
-    fn start() -> Option<Self> {
-        if sys::process::effective_uid() != 0 {
-            skip("becoming another user takes root");
-            return None;
-        }
-        let folder = TempDir::new();
-        let user = sys::user::by_name(USER).expect("the users can be asked").expect("every system has it");
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
-        chown(folder.path(), Some(user.uid), Some(user.gid)).expect("root may");
-        let own = folder.path().display();
-        let conf = folder.write(
-            "chrony.conf",
-            format!("local stratum 3\nport 0\ncmdport 0\nuser {USER}\npidfile {own}/pid\nbindcmdaddress {own}/cmd/sock\n"),
-        );
-        let log = File::create(folder.join("log")).expect("a file can be made");
-        let mut command = Command::new(compliance::banto());
-        command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder.path());
-        command.args(["chronyd", "-x", "-d", "--split", "-f"]).arg(conf);
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("it is open")).stderr(log);
-        let process = Running::start(&mut command);
-        let mut daemon = Self { process, folder, clock: 0 };
-        let ready = eventually(PATIENCE, || daemon.folder.join("cmd/sock").exists());
-        assert!(ready, "{}", daemon.log());
-        let log = daemon.log();
-        let told =
-            log.split("The clock is held by process ").nth(1).and_then(|rest| rest.split_whitespace().next());
-        daemon.clock =
-            told.and_then(|pid| pid.parse().ok()).unwrap_or_else(|| panic!("no clock process: {log}"));
-        Some(daemon)
+/// Starts a daemon that becomes [`USER`], and finds the process that holds its clock; none without root, who alone can become
+/// somebody.
+fn start() -> Option<(Chronyd, u32)> {
+    if sys::process::effective_uid() != 0 {
+        skip("becoming another user takes root");
+        return None;
     }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
-    }
+    let folder = TempDir::new();
+    let user = sys::user::by_name(USER).expect("the users can be asked").expect("every system has it");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    chown(folder.path(), Some(user.uid), Some(user.gid)).expect("root may");
+    let lines = format!("local stratum 3\nport 0\ncmdport 0\nuser {USER}");
+    let daemon = Chronyd::start_as(folder, Side::Ours, &lines, |mut command| {
+        command.arg("--split");
+        command
+    });
+    let log = daemon.log();
+    let told =
+        log.split("The clock is held by process ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let clock = told.and_then(|pid| pid.parse().ok()).unwrap_or_else(|| panic!("no clock process: {log}"));
+    Some((daemon, clock))
 }
 
 /// A line of `/proc/PID/status`; none when there is no such process, or it has ended and waits to be noticed.
@@ -77,10 +54,10 @@ fn is_alive(pid: u32) -> bool {
 /// and has no way to the network; neither can get one back.
 #[test]
 fn no_process_holds_more_than_it_needs() {
-    let Some(daemon) = Daemon::start() else { return };
+    let Some((daemon, clock)) = start() else { return };
     let uid = sys::user::by_name(USER).expect("the users can be asked").expect("every system has it").uid;
     let all = format!("{uid} {uid} {uid} {uid}");
-    let (net, clock) = (daemon.process.id(), daemon.clock);
+    let net = daemon.process().id();
     // The last rights go right before the loop.
     let settled = eventually(PATIENCE, || status(net, "NoNewPrivs").as_deref() == Some("1"));
     assert!(settled, "{}", daemon.log());
@@ -103,30 +80,30 @@ fn no_process_holds_more_than_it_needs() {
 /// Goal: a daemon whose clock process was killed ends with an error and says why, so that it is started again.
 #[test]
 fn the_daemon_ends_with_its_clock_process() {
-    let Some(mut daemon) = Daemon::start() else { return };
-    sys::signal::send(daemon.clock, sys::signal::KILL).expect("it runs");
+    let Some((mut daemon, clock)) = start() else { return };
+    sys::signal::send(clock, sys::signal::KILL).expect("it runs");
     let mut code = None;
     let ended = eventually(PATIENCE, || {
-        code = daemon.process.0.try_wait().expect("it is ours").map(|status| status.code());
+        code = daemon.process_mut().0.try_wait().expect("it is ours").map(|status| status.code());
         code.is_some()
     });
     assert!(ended && code == Some(Some(1)), "{code:?}: {}", daemon.log());
     assert!(daemon.log().contains("The process that holds the clock has ended"), "{}", daemon.log());
-    assert!(!daemon.folder.join("pid").exists());
+    assert!(!daemon.folder().join("pid").exists());
 }
 
 /// Goal: a clock process does not outlive its daemon, however that ends, and does not go before it when both are told to.
 #[test]
 fn the_clock_process_ends_with_its_daemon() {
-    let Some(mut killed) = Daemon::start() else { return };
-    killed.process.kill();
-    assert!(eventually(PATIENCE, || !is_alive(killed.clock)));
-    let Some(mut ended) = Daemon::start() else { return };
+    let Some((mut killed, clock)) = start() else { return };
+    killed.process_mut().kill();
+    assert!(eventually(PATIENCE, || !is_alive(clock)));
+    let Some((mut ended, clock)) = start() else { return };
     for signal in [sys::signal::TERM, sys::signal::INT, sys::signal::HUP] {
-        sys::signal::send(ended.clock, signal).expect("it runs");
+        sys::signal::send(clock, signal).expect("it runs");
     }
-    assert_eq!(ended.process.end(), Some(0), "{}", ended.log());
+    assert_eq!(ended.process_mut().end(), Some(0), "{}", ended.log());
     assert!(ended.log().contains("chronyd exiting"), "{}", ended.log());
     assert!(!ended.log().contains("has ended"), "{}", ended.log());
-    assert!(!is_alive(ended.clock));
+    assert!(!is_alive(clock));
 }

@@ -5,8 +5,7 @@
 //! requests a second, on loopback. What each attack comes to is in `docs/cve.md`.
 
 use compliance::time_server::{Ask, TimeServer};
-use compliance::{Running, Side, TempDir, eventually, free_port, ours, stock, stock_or_skip, under_test};
-use std::fs::File;
+use compliance::{Chronyd, Side, TempDir, eventually, free_port, ours, stock, stock_or_skip, under_test};
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -33,92 +32,19 @@ fn forged(mut reply: Vec<u8>, origin: [u8; 8]) -> Vec<u8> {
     reply
 }
 
-/// A running daemon.
-struct Daemon {
-    process: Running,
-    folder: TempDir,
+/// The program under test with these lines, read by our chronyc.
+fn start(lines: &str) -> Chronyd {
+    start_in(TempDir::new(), lines)
 }
 
-impl Daemon {
-    fn start(lines: &str) -> Self {
-        Self::start_in(TempDir::new(), lines)
-    }
+/// `{dir}` stands for its folder.
+fn start_in(folder: TempDir, lines: &str) -> Chronyd {
+    Chronyd::start_in(folder, under_test(), lines).read_by(Side::Ours).waited_for(PATIENCE)
+}
 
-    /// `{dir}` stands for its folder.
-    fn start_in(folder: TempDir, lines: &str) -> Self {
-        let sockets = folder.join("cmd");
-        std::fs::create_dir_all(&sockets).expect("a folder can be made");
-        std::fs::set_permissions(&sockets, PermissionsExt::from_mode(0o700)).expect("it is ours");
-        let text = format!("{lines}\nuser root\npidfile {{dir}}/pid\nbindcmdaddress {{dir}}/cmd/sock\n")
-            .replace("{dir}", &folder.path().display().to_string());
-        let conf = folder.write("chrony.conf", text);
-        let log = File::create(folder.join("stderr")).expect("a file can be made");
-        let mut command = match under_test() {
-            Side::Ours => {
-                let mut command = Command::new(compliance::banto());
-                command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder.path()).arg("chronyd");
-                command
-            }
-            Side::Stock => compliance::stock_without_clock(
-                &stock("chronyd").expect("it is installed where it is under test"),
-            ),
-        };
-        command.args(["-x", "-d", "-f"]).arg(conf).stdout(log.try_clone().expect("it is open")).stderr(log);
-        let process = Running::start(&mut command);
-        let daemon = Self { process, folder };
-        assert!(eventually(PATIENCE, || daemon.folder.join("cmd/sock").exists()), "{}", daemon.log());
-        daemon
-    }
-
-    /// With these sources and nothing to serve.
-    fn client(lines: &str) -> Self {
-        Self::start(&format!("{lines}\nport 0\ncmdport 0"))
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
-    }
-
-    fn chronyc(&self, words: &[&str]) -> String {
-        let socket = self.folder.join("cmd/sock");
-        let output = ours("chronyc").arg("-n").arg("-h").arg(socket).args(words).output();
-        String::from_utf8_lossy(&output.expect("chronyc can be started").stdout).into_owned()
-    }
-
-    /// The number in a line of `chronyc ntpdata` for a server.
-    fn number(&self, server: &TimeServer, what: &str) -> f64 {
-        let text = self.chronyc(&["ntpdata", &server.address.ip().to_string()]);
-        let line = text.lines().find_map(|line| line.strip_prefix(what)?.trim().strip_prefix(':'));
-        line.and_then(|rest| rest.trim().split(' ').next()?.parse().ok())
-            .unwrap_or_else(|| panic!("no {what}: {text}{}", self.log()))
-    }
-
-    /// How many good answers of a server counted.
-    fn good(&self, server: &TimeServer) -> f64 {
-        self.number(server, "Total valid RX")
-    }
-
-    fn wait(&self, what: &str, holds: impl Fn() -> bool) {
-        assert!(eventually(PATIENCE, holds), "{what}: {}{}", self.chronyc(&["sources"]), self.log());
-    }
-
-    /// `*`, `+`, `x`... of a server.
-    fn state(&self, server: &TimeServer) -> char {
-        let address = format!(",{},", server.address.ip());
-        let text = self.chronyc(&["-c", "sources"]);
-        let line = text.lines().find(|line| line.contains(&address));
-        line.and_then(|line| line.chars().nth(2)).unwrap_or('-')
-    }
-
-    fn follows(&self, server: &TimeServer) -> bool {
-        matches!(self.state(server), '*' | '+')
-    }
-
-    /// How far `chronyc tracking` says the clock to be from true time, in seconds.
-    fn error(&self) -> f64 {
-        let text = self.chronyc(&["-c", "tracking"]);
-        text.split(',').nth(4).and_then(|number| number.parse().ok()).unwrap_or(f64::NAN)
-    }
+/// With these sources and nothing to serve.
+fn client(lines: &str) -> Chronyd {
+    start(&format!("{lines}\nport 0\ncmdport 0"))
 }
 
 /// What a stranger sends who does not see the requests, from his own port and address too.
@@ -155,10 +81,10 @@ fn spoofed_replies_count_for_nothing() {
     });
     let others = strangers();
     let false_only = TimeServer::start("127.0.0.2", move |ask| forge(ask, &others));
-    let daemon = Daemon::client(&(line(&mixed, "iburst") + &line(&false_only, "iburst")));
+    let daemon = client(&(line(&mixed, "iburst") + &line(&false_only, "iburst")));
     daemon.wait("the true replies count", || daemon.good(&mixed) >= 20.0 && daemon.follows(&mixed));
-    assert!(daemon.number(&mixed, "Offset").abs() < 0.1 && daemon.error().abs() < 0.1);
-    assert!(daemon.number(&mixed, "Total RX") > 100.0, "the forged ones arrived");
+    assert!(daemon.ntpdata(&mixed, "Offset").abs() < 0.1 && daemon.error().abs() < 0.1);
+    assert!(daemon.ntpdata(&mixed, "Total RX") > 100.0, "the forged ones arrived");
     daemon.wait("the other was asked", || false_only.requests().len() >= 5);
     assert_eq!(daemon.good(&false_only), 0.0);
     assert_eq!(daemon.state(&false_only), '?');
@@ -180,12 +106,12 @@ fn replayed_replies_count_once() {
             kept.remove(0);
         }
     });
-    let daemon = Daemon::client(&line(&server, "iburst"));
+    let daemon = client(&line(&server, "iburst"));
     daemon.wait("it is followed", || daemon.good(&server) >= 30.0);
     let (good, asked) = (daemon.good(&server), server.requests().len());
     assert!(good <= asked as f64, "{good} good replies to {asked} requests");
-    assert!(daemon.number(&server, "Offset").abs() < 0.05 && daemon.error().abs() < 0.05);
-    assert!(daemon.number(&server, "Total RX") > 2.0 * good, "the copies arrived");
+    assert!(daemon.ntpdata(&server, "Offset").abs() < 0.05 && daemon.error().abs() < 0.05);
+    assert!(daemon.ntpdata(&server, "Total RX") > 2.0 * good, "the copies arrived");
 }
 
 /// Goal: a reply that is cut anywhere, or followed by what is no field and no key's digest, of every length to 1,500 bytes, counts for
@@ -204,10 +130,10 @@ fn replies_of_a_wrong_length_count_for_nothing() {
         }
         ask.send(&ask.reply(0.0));
     });
-    let daemon = Daemon::client(&line(&server, "iburst"));
+    let daemon = client(&line(&server, "iburst"));
     daemon.wait("all were sent", || server.requests().len() > rounds);
     daemon.wait("the whole ones count", || daemon.good(&server) >= rounds as f64 / 2.0);
-    assert!(daemon.number(&server, "Offset").abs() < 0.1 && daemon.error().abs() < 0.1);
+    assert!(daemon.ntpdata(&server, "Offset").abs() < 0.1 && daemon.error().abs() < 0.1);
     let measured = daemon.chronyc(&["-c", "sourcestats"]);
     let deviation = measured.trim().split(',').next_back().and_then(|last| last.parse::<f64>().ok());
     assert!(deviation.is_some_and(|seconds| seconds < 0.1), "{measured}");
@@ -234,7 +160,7 @@ fn kisses_are_obeyed_and_forged_ones_are_not() {
         ask.send(&ask.reply(0.0));
     });
     let others = [&deny, &restrict, &honest].map(|server| line(server, "iburst")).concat();
-    let daemon = Daemon::client(&(others + &line(&rate, "iburst maxpoll 6")));
+    let daemon = client(&(others + &line(&rate, "iburst maxpoll 6")));
     daemon.wait("the one that is well goes on", || daemon.good(&honest) > 40.0 && daemon.follows(&honest));
     daemon.wait("RATE was heard", || rate.requests().len() >= 5);
     for server in [&deny, &restrict] {
@@ -270,7 +196,7 @@ fn time_shifted_by_one_of_four_is_refused() {
     ];
     let start = |liar: &TimeServer| {
         let lines: String = honest.iter().chain([liar]).map(|one| line(one, "iburst")).collect();
-        Daemon::client(&lines)
+        client(&lines)
     };
     let daemons = liars.each_ref().map(start);
     daemons[1].wait("all agree", || daemons[1].follows(&honest[0]) && daemons[1].good(&liars[1]) > 8.0);
@@ -295,18 +221,19 @@ fn a_bare_majority_leads_only_those_without_a_witness() {
     let liars: Vec<TimeServer> = (3..=5).map(|n| TimeServer::ahead(&format!("127.0.0.{n}"), LIE)).collect();
     let lies: String = liars.iter().map(|one| line(one, "iburst")).collect();
     let port = free_port();
-    let honest = Daemon::start(&format!(
+    let honest = start(&format!(
         "port {port}\nlocal stratum 1\nallow 127.0.0.0/8\ncmdport 0\n{keyfile}bindaddress 127.0.0.1"
     ));
     let with = |options: &str, more: &str| {
         let line = format!("server 127.0.0.1 port {port} {FAST} iburst {options}\n");
-        Daemon::client(&format!("{line}{lies}{keyfile}{more}"))
+        client(&format!("{line}{lies}{keyfile}{more}"))
     };
-    let state = |daemon: &Daemon| {
-        let text = daemon.chronyc(&["-c", "sources"]);
-        text.lines().find(|line| line.contains(",127.0.0.1,")).and_then(|line| line.chars().nth(2))
+    let state = |daemon: &Chronyd| {
+        let row =
+            daemon.rows(&["sources"]).into_iter().find(|row| row.get(2).is_some_and(|it| it == "127.0.0.1"));
+        row.and_then(|row| row[1].chars().next())
     };
-    let led = |daemon: &Daemon, lie: bool| {
+    let led = |daemon: &Chronyd, lie: bool| {
         let (error, state) = (daemon.error().abs(), state(daemon));
         if lie { (error - LIE).abs() < 0.2 && state == Some('x') } else { error < 0.2 && state == Some('*') }
     };
@@ -346,7 +273,11 @@ fn a_bare_majority_leads_only_those_without_a_witness() {
             let mut daemon = with("", "maxchange 1 0 0");
             let ended = || daemon.log().contains("exceeds the allowed maximum of 1.000 seconds (exiting)");
             assert!(eventually(PATIENCE, ended), "{}", daemon.log());
-            assert!(eventually(PATIENCE, || daemon.process.0.try_wait().is_ok_and(|end| end.is_some())));
+            assert!(eventually(PATIENCE, || daemon
+                .process_mut()
+                .0
+                .try_wait()
+                .is_ok_and(|end| end.is_some())));
         });
     });
     drop(honest);
@@ -360,15 +291,12 @@ fn a_server_that_drifts_away_is_found_out() {
     let (one, alone) = (drifting("127.0.0.1"), drifting("127.0.0.2"));
     let honest = [TimeServer::ahead("127.0.0.3", 0.0), TimeServer::ahead("127.0.0.4", 0.0)];
     let lines: String = honest.iter().chain([&one]).map(|server| line(server, "iburst")).collect();
-    let watched = Daemon::client(&lines);
-    let led = Daemon::client(&line(&alone, "iburst"));
+    let watched = client(&lines);
+    let led = client(&line(&alone, "iburst"));
     watched.wait("the drifting one is found", || watched.state(&one) == 'x');
     watched.wait("an honest one is followed", || honest.iter().any(|server| watched.follows(server)));
     assert!(watched.error().abs() < 2e-3, "{}", watched.chronyc(&["tracking"]));
-    let frequency = || {
-        let text = led.chronyc(&["-c", "tracking"]);
-        text.split(',').nth(7).and_then(|number| number.parse::<f64>().ok()).unwrap_or(0.0)
-    };
+    let frequency = || led.cell("tracking", 7).parse::<f64>().unwrap_or(0.0);
     // In parts per million; with -x the correction is only shown.
     led.wait("it is followed", || led.follows(&alone) && (70.0..130.0).contains(&frequency().abs()));
 }
@@ -378,7 +306,7 @@ fn a_server_that_drifts_away_is_found_out() {
 #[test]
 fn commands_of_every_length_and_code_are_survived() {
     let port = free_port();
-    let daemon = Daemon::start(&format!("port 0\nlocal stratum 3\ncmdport {port}"));
+    let daemon = start(&format!("port 0\nlocal stratum 3\ncmdport {port}"));
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     socket.set_read_timeout(Some(PATIENCE)).expect("a socket option");
     let request = |command: u16, length: usize, number: u32, body: u8| {
@@ -442,11 +370,11 @@ fn links_in_the_places_of_files_are_not_followed() {
          statistics tracking",
         line(&server, "iburst")
     );
-    let mut daemon = Daemon::start_in(folder, &lines);
+    let mut daemon = start_in(folder, &lines);
     daemon.wait("it is followed", || daemon.follows(&server));
-    daemon.wait("a log is written", || daemon.folder.join("logs/statistics.log").exists());
+    daemon.wait("a log is written", || daemon.folder().join("logs/statistics.log").exists());
     assert!(daemon.chronyc(&["dump"]).contains("200 OK"), "{}", daemon.log());
-    assert_eq!(daemon.process.end(), Some(0), "{}", daemon.log());
+    assert_eq!(daemon.process_mut().end(), Some(0), "{}", daemon.log());
     let intact = |victim: &Path| {
         let mode = std::fs::metadata(victim).expect("it is there").permissions().mode() & 0o777;
         (std::fs::read_to_string(victim).expect("it is there"), mode)
@@ -454,17 +382,17 @@ fn links_in_the_places_of_files_are_not_followed() {
     let precious = ("precious\n".to_owned(), 0o600);
     assert_eq!(intact(&victim), precious, "{}", daemon.log());
     for place in ["drift", "dump/127.0.0.1.dat"] {
-        let found = std::fs::symlink_metadata(daemon.folder.join(place)).expect("it is there");
+        let found = std::fs::symlink_metadata(daemon.folder().join(place)).expect("it is there");
         assert!(found.is_file(), "{place} is no file of its own");
     }
     // The log of `-l` is refused at the start.
-    let log = daemon.folder.join("log");
+    let log = daemon.folder().join("log");
     std::os::unix::fs::symlink(&victim, &log).expect("a link can be made");
     let mut command = match under_test() {
         Side::Ours => ours("chronyd"),
         Side::Stock => compliance::stock_without_clock(&stock("chronyd").expect("it started above")),
     };
-    let conf = daemon.folder.join("chrony.conf");
+    let conf = daemon.folder().join("chrony.conf");
     let output = command.args(["-x", "-d", "-l"]).arg(&log).arg("-f").arg(conf).output();
     assert_eq!(output.expect("it can be started").status.code(), Some(1));
     assert_eq!(intact(&victim), precious);
@@ -474,8 +402,8 @@ fn links_in_the_places_of_files_are_not_followed() {
 /// a host name that overran a buffer of ntpq).
 #[test]
 fn words_of_any_length_are_refused_by_chronyc() {
-    let daemon = Daemon::start("port 0\ncmdport 0\nlocal stratum 3");
-    let socket = daemon.folder.join("cmd/sock").display().to_string();
+    let daemon = start("port 0\ncmdport 0\nlocal stratum 3");
+    let socket = daemon.socket().display().to_string();
     for length in [63, 64, 255, 256, 4096, 100_000] {
         let long = "a".repeat(length);
         let calls = [
@@ -500,9 +428,9 @@ fn words_of_any_length_are_refused_by_chronyc() {
 #[test]
 fn sockets_are_not_opened_by_a_chmod() {
     let Some(strace) = stock_or_skip("strace") else { return };
-    let daemon = Daemon::start("port 0\ncmdport 0\nlocal stratum 3");
+    let daemon = start("port 0\ncmdport 0\nlocal stratum 3");
     let calls = |words: &[&str]| {
-        let trace = daemon.folder.join("trace");
+        let trace = daemon.folder().join("trace");
         let output = Command::new(&strace)
             .args(["-f", "-e", "trace=bind,chmod,fchmod,fchmodat", "-o"])
             .arg(&trace)
@@ -513,7 +441,7 @@ fn sockets_are_not_opened_by_a_chmod() {
         assert!(output.expect("strace can be started").status.success(), "{words:?}");
         std::fs::read_to_string(trace).expect("strace wrote it")
     };
-    let dir = daemon.folder.path().display();
+    let dir = daemon.folder().path().display();
     let client = calls(&["chronyc", "-h", &format!("{dir}/cmd/sock"), "tracking"]);
     assert!(client.contains("/cmd/chronyc."), "{client}");
     let (pid, socket) = (format!("pidfile {dir}/pid2"), format!("bindcmdaddress {dir}/cmd/other"));

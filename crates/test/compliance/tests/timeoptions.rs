@@ -3,83 +3,21 @@
 //!
 //! Every daemon runs with `-x`; the stock ones also without `CAP_SYS_TIME`.
 
-use compliance::{
-    Running, Side, TempDir, eventually, free_port, stock, stock_or_skip, stock_without_clock, under_test,
-};
-use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use compliance::{Chronyd, Side, TempDir, eventually, free_port, stock_or_skip, under_test};
 use std::time::Duration;
 
 /// Longer than anything here takes, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A running daemon.
-struct Daemon {
-    _process: Running,
-    folder: TempDir,
-}
-
-impl Daemon {
-    fn start(side: Side, lines: &str) -> Self {
-        let folder = TempDir::new();
-        let sockets = folder.join("cmd");
-        std::fs::create_dir_all(&sockets).expect("a folder can be made");
-        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
-        let text = format!(
-            "{lines}\nuser root\ncmdport 0\npidfile {{dir}}/pid\nbindcmdaddress {{dir}}/cmd/sock\nlogdir {{dir}}\n\
-             log rawmeasurements\n"
-        )
-        .replace("{dir}", &folder.path().display().to_string());
-        let conf = folder.write("chrony.conf", text);
-        let log = File::create(folder.join("stderr")).expect("a file can be made");
-        let mut command = match side {
-            Side::Ours => {
-                let mut command = Command::new(compliance::banto());
-                command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder.path()).arg("chronyd");
-                command
-            }
-            Side::Stock => stock_without_clock(&stock("chronyd").expect("checked by the test")),
-        };
-        command.args(["-x", "-d", "-f"]).arg(conf);
-        command.stdout(log.try_clone().expect("it is open")).stderr(log);
-        let _process = Running::start(&mut command);
-        let daemon = Self { _process, folder };
-        assert!(eventually(PATIENCE, || daemon.folder.join("cmd/sock").exists()), "{}", daemon.log());
-        daemon
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
-    }
-
-    fn chronyc(&self, words: &[&str]) -> String {
-        let program = stock("chronyc").expect("it is packaged with chronyd");
-        let socket = self.folder.join("cmd/sock");
-        let output = Command::new(program).args(["-n", "-h"]).arg(socket).args(words).output();
-        String::from_utf8_lossy(&output.expect("chronyc can be started").stdout).into_owned()
-    }
-
-    /// Waits until it follows its source.
-    fn synchronised(&self) {
-        let follows = || self.chronyc(&["sources"]).contains("^*");
-        assert!(eventually(PATIENCE, follows), "{}\n{}", self.chronyc(&["ntpdata"]), self.log());
-    }
-
-    /// Good exchanges in `measurements.log` with all of these words.
-    fn measured(&self, words: &[&str]) -> usize {
-        let log = std::fs::read_to_string(self.folder.join("measurements.log")).unwrap_or_default();
-        let good = log.lines().filter(|line| line.contains(" 111 111 1111 "));
-        good.filter(|line| words.iter().all(|word| line.contains(word))).count()
-    }
+/// A daemon that logs its measurements.
+fn start(side: Side, lines: &str) -> Chronyd {
+    let lines = format!("{lines}\ncmdport 0\nlogdir {{dir}}\nlog rawmeasurements");
+    Chronyd::start(side, &lines).waited_for(PATIENCE)
 }
 
 /// A server for the loopback.
-fn server(side: Side, port: u16, more: &str) -> Daemon {
-    Daemon::start(
-        side,
-        &format!("port {port}\nbindaddress 127.0.0.1\nlocal stratum 3\nallow 127.0.0.1\n{more}"),
-    )
+fn server(side: Side, port: u16, more: &str) -> Chronyd {
+    start(side, &format!("port {port}\nbindaddress 127.0.0.1\nlocal stratum 3\nallow 127.0.0.1\n{more}"))
 }
 
 /// Goal: an interface that cannot stamp is told of once, and its packets are stamped by the kernel, as `ntpdata` and the log say.
@@ -96,7 +34,7 @@ fn without_a_card_that_stamps_the_kernel_does() {
         let port = free_port();
         let _server = server(Side::Stock, port, "");
         let source = format!("server 127.0.0.1 port {port} iburst minpoll 0 maxpoll 0 xleave\nport 0");
-        let client = Daemon::start(Side::Ours, &format!("{source}\n{line}"));
+        let client = start(Side::Ours, &format!("{source}\n{line}"));
         client.synchronised();
         if client.log().contains("Enabled HW timestamping") {
             return compliance::skip("this host has a card that stamps");
@@ -133,7 +71,7 @@ fn chronys_root_field_is_understood() {
             let server = server(there, port, &key_file);
             let source =
                 format!("server 127.0.0.1 port {port} iburst minpoll 0 maxpoll 0 extfield F323 version 4");
-            let client = Daemon::start(here, &format!("{source} {options}\nport 0\n{key_file}"));
+            let client = start(here, &format!("{source} {options}\nport 0\n{key_file}"));
             client.synchronised();
             let wanted = if options.is_empty() { " 4B " } else { " 4I " };
             assert!(eventually(PATIENCE, || client.measured(&[wanted]) >= 4), "{}", client.log());
@@ -186,10 +124,10 @@ fn ntp_goes_inside_ptp() {
         let lines = |last: usize, more: &str| {
             format!("port {ntp}\nbindaddress {}\nbindacqaddress {}\n{common}\n{more}", own(last), own(last))
         };
-        let _server = Daemon::start(there, &lines(1, "local stratum 3\nallow 127.0.0.0/8"));
+        let _server = start(there, &lines(1, "local stratum 3\nallow 127.0.0.0/8"));
         for options in ["", "xleave key 1"] {
             let source = format!("server {} port {port} iburst minpoll 0 maxpoll 0 {options}", own(1));
-            let client = Daemon::start(here, &lines(2, &source));
+            let client = start(here, &lines(2, &source));
             client.synchronised();
             let wanted = if options.is_empty() { " 4B " } else { " 4I " };
             assert!(eventually(PATIENCE, || client.measured(&[wanted]) >= 4), "{}", client.log());
@@ -198,7 +136,7 @@ fn ntp_goes_inside_ptp() {
         }
         if here == Side::Ours {
             let source = format!("server {} port {port} iburst\nptpdomain 5", own(1));
-            let client = Daemon::start(here, &lines(2, &source));
+            let client = start(here, &lines(2, &source));
             std::thread::sleep(Duration::from_secs(5));
             assert_eq!(client.measured(&[]), 0);
         }

@@ -3,142 +3,29 @@
 //! Every daemon here runs with `-x`; the stock ones also without `CAP_SYS_TIME`. With `BANTO_UNDER_TEST=stock` the stock
 //! daemon stands where ours stands by default.
 
-use compliance::{Running, Side, TempDir, eventually, free_port, stock, stock_without_clock, under_test};
+use compliance::time_server::TimeServer;
+use compliance::{Chronyd, Running, Side, TempDir, chronyd, eventually, free_port, under_test};
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::{Duration, SystemTime};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-fn chronyd(side: Side, folder: &Path) -> Command {
-    let mut command = match side {
-        Side::Ours => {
-            let mut command = Command::new(compliance::banto());
-            command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder).arg("chronyd");
-            command
-        }
-        Side::Stock => {
-            stock_without_clock(&stock("chronyd").expect("it is installed where it is under test"))
-        }
-    };
-    command.arg("-x");
-    command
+/// The program under test with these lines; `{dir}` stands for its folder.
+fn start(lines: &str) -> Chronyd {
+    start_in(TempDir::new(), lines, &[])
 }
 
-struct Daemon {
-    _process: Running,
-    folder: TempDir,
-}
-
-impl Daemon {
-    /// The program under test with these lines; `{dir}` stands for its folder.
-    fn start(lines: &str) -> Self {
-        Self::start_in(TempDir::new(), lines, &[])
-    }
-
-    fn start_in(folder: TempDir, lines: &str, options: &[&str]) -> Self {
-        let sockets = folder.join("cmd");
-        std::fs::create_dir_all(&sockets).expect("a folder can be made");
-        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
-        let text =
-            format!("{lines}\nuser root\ncmdport 0\npidfile {{dir}}/pid\nbindcmdaddress {{dir}}/cmd/sock\n")
-                .replace("{dir}", &folder.path().display().to_string());
-        let conf = folder.write("chrony.conf", text);
-        let log = File::create(folder.join("stderr")).expect("a file can be made");
-        let mut command = chronyd(under_test(), folder.path());
+/// The same in a folder that is there and with more options. Our chronyc reads it: of these reports it prints what the stock one
+/// does.
+fn start_in(folder: TempDir, lines: &str, options: &[&str]) -> Chronyd {
+    let lines = format!("{lines}\ncmdport 0");
+    let daemon = Chronyd::start_as(folder, under_test(), &lines, |mut command| {
+        command.args(options);
         command
-            .arg("-d")
-            .args(options)
-            .arg("-f")
-            .arg(conf)
-            .stdout(log.try_clone().expect("it is open"))
-            .stderr(log);
-        let process = Running::start(&mut command);
-        let daemon = Self { _process: process, folder };
-        assert!(eventually(PATIENCE, || daemon.folder.join("cmd/sock").exists()), "{}", daemon.log());
-        daemon
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
-    }
-
-    /// Our chronyc over the Unix socket: of these reports it prints what the stock one does.
-    fn chronyc(&self, words: &[&str]) -> String {
-        let socket = self.folder.join("cmd/sock").display().to_string();
-        let output = compliance::ours("chronyc").args(["-n", "-h", &socket]).args(words).output();
-        String::from_utf8_lossy(&output.expect("chronyc starts").stdout).into_owned()
-    }
-
-    fn wait_for(&self, words: &[&str], what: &str, holds: impl Fn(&str) -> bool) -> String {
-        let mut last = String::new();
-        let came = eventually(PATIENCE, || {
-            last = self.chronyc(words);
-            holds(&last)
-        });
-        assert!(came, "{what}\n{words:?}: {last}\n{}", self.log());
-        last
-    }
-}
-
-/// A server of stratum 1 that is `ahead` seconds off.
-struct FakeServer {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl FakeServer {
-    fn start(address: SocketAddr, ahead: f64) -> std::io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
-        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-        let address = socket.local_addr()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let seen = stop.clone();
-        let thread = std::thread::spawn(move || {
-            let mut request = [0; 1024];
-            while !seen.load(Ordering::Relaxed) {
-                let Ok((length, from)) = socket.recv_from(&mut request) else { continue };
-                if length >= 48 && request[0] & 7 == 3 {
-                    let _ = socket.send_to(&reply(&request, ahead), from);
-                }
-            }
-        });
-        Ok(Self { address, stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for FakeServer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// A server's packet (RFC 5905 section 7.3).
-fn reply(request: &[u8], ahead: f64) -> [u8; 48] {
-    const EPOCHS_APART: u64 = 2_208_988_800;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64() + ahead;
-    let stamp = ((now.floor() as u64 + EPOCHS_APART) << 32) | (now.fract() * 4_294_967_296.0) as u64;
-    let mut packet = [0; 48];
-    packet[0] = request[0] & 0x38 | 4;
-    packet[1] = 1;
-    packet[2] = request[2];
-    packet[3] = 0xec;
-    packet[12..16].copy_from_slice(b"TEST");
-    packet[16..24].copy_from_slice(&stamp.to_be_bytes());
-    packet[24..32].copy_from_slice(&request[40..48]);
-    packet[32..40].copy_from_slice(&stamp.to_be_bytes());
-    packet[40..48].copy_from_slice(&stamp.to_be_bytes());
-    packet
+    });
+    daemon.read_by(Side::Ours).waited_for(PATIENCE)
 }
 
 /// Goal: `initstepslew` asks its servers at the start, steps by what the majority says, drops them, and goes on with the usual
@@ -147,13 +34,14 @@ fn reply(request: &[u8], ahead: f64) -> [u8; 48] {
 fn initstepslew_sets_the_clock_before_all_else() {
     let id = std::process::id();
     let own = |last: u8| Ipv4Addr::new(127, 64 + (id >> 8 & 63) as u8, id as u8, last);
-    let start = |last, ahead| FakeServer::start((own(last), 123).into(), ahead);
-    let servers = [(1, 100.0), (2, -500.0), (3, 100.0)].map(|(last, ahead)| start(last, ahead));
+    let servers = [(1, 100.0), (2, -500.0), (3, 100.0)].map(|(last, ahead)| {
+        TimeServer::try_at(&own(last).to_string(), 123, move |ask| ask.send(&ask.reply(ahead)))
+    });
     if servers.iter().any(Result::is_err) {
         compliance::skip("port 123 cannot be bound here");
         return;
     }
-    let usual = FakeServer::start((Ipv4Addr::LOCALHOST, free_port()).into(), 100.0).expect("a free port");
+    let usual = TimeServer::ahead("127.0.0.1", 100.0);
     let hosts = format!("{} {} {}", own(1), own(2), own(3));
     let port = usual.address.port();
     let lines = |threshold: &str| {
@@ -161,7 +49,7 @@ fn initstepslew_sets_the_clock_before_all_else() {
             "initstepslew {threshold} {hosts}\nserver 127.0.0.1 port {port} minpoll 0 maxpoll 0 iburst\nport 0\n"
         )
     };
-    let daemon = Daemon::start(&lines("30"));
+    let daemon = start(&lines("30"));
     let said = || daemon.log();
     assert!(eventually(PATIENCE, || said().contains("System's initial offset")), "{}", said());
     assert!(
@@ -178,12 +66,12 @@ fn initstepslew_sets_the_clock_before_all_else() {
     assert!(offset.abs() < 1.0, "{sources}");
     drop(daemon);
 
-    let slewed = Daemon::start(&lines("300"));
+    let slewed = start(&lines("300"));
     assert!(eventually(PATIENCE, || slewed.log().contains("slow of true (slew)")), "{}", slewed.log());
     drop(slewed);
 
     drop(servers);
-    let alone = Daemon::start(&lines("30"));
+    let alone = start(&lines("30"));
     assert!(
         eventually(PATIENCE, || alone.log().contains("No suitable source for initstepslew")),
         "{}",
@@ -206,7 +94,7 @@ fn a_missing_real_time_clock_is_told() {
         .expect("its age can be set");
     let lines = "rtcfile {dir}/rtc\nrtcdevice {dir}/none\nrtconutc\nhwclockfile /none\nrtcautotrim 2\nlog rtc\nlogdir {dir}\n\
                  driftfile {dir}/drift\nport 0\n";
-    let daemon = Daemon::start_in(folder, lines, &["-s"]);
+    let daemon = start_in(folder, lines, &["-s"]);
     let said = |what: &str| eventually(PATIENCE, || daemon.log().contains(what));
     assert!(said("RTC driver could not be initialised"), "{}", daemon.log());
     for words in [["rtcdata"], ["trimrtc"], ["writertc"]] {
@@ -259,12 +147,12 @@ fn a_temperature_is_compensated() {
         let folder = TempDir::new();
         folder.write("sensor", sensor);
         folder.write("points", "20000 1.0\n21000 0.64\n22000 0.36\n");
-        let daemon = Daemon::start_in(
+        let daemon = start_in(
             folder,
             &format!("tempcomp {{dir}}/sensor 0.1 {curve}\nlogdir {{dir}}\nlog tempcomp\nport 0\n"),
             &[],
         );
-        let log = || std::fs::read_to_string(daemon.folder.join("tempcomp.log")).unwrap_or_default();
+        let log = || std::fs::read_to_string(daemon.folder().join("tempcomp.log")).unwrap_or_default();
         assert!(eventually(PATIENCE, || log().lines().count() > 4), "{}\n{}", log(), daemon.log());
         let text = log();
         assert!(text.contains("   Date (UTC) Time        Temp.       Comp."), "{text}");
@@ -280,14 +168,14 @@ fn a_temperature_is_compensated() {
     check("{dir}/points", "21500", 0.5);
     let folder = TempDir::new();
     folder.write("sensor", "99000");
-    let daemon = Daemon::start_in(folder, "tempcomp {dir}/sensor 0.1 0 0 1 0\nport 0\n", &[]);
+    let daemon = start_in(folder, "tempcomp {dir}/sensor 0.1 0 0 1 0\nport 0\n", &[]);
     let said = |what: &str| eventually(PATIENCE, || daemon.log().contains(what));
     assert!(
         said("Temperature compensation of 99000.000 ppm exceeds sanity limit of 10.0"),
         "{}",
         daemon.log()
     );
-    daemon.folder.write("sensor", "");
+    daemon.folder().write("sensor", "");
     // Ours said once that it is of no use.
     if under_test() == Side::Stock {
         assert!(said("Could not read temperature from"), "{}", daemon.log());
@@ -320,7 +208,7 @@ fn time_is_broadcast_with_the_precision_that_was_set() {
     let (port, heard) = (free_port(), UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
     heard.set_read_timeout(Some(PATIENCE)).expect("a socket takes one");
     let to = heard.local_addr().expect("it is bound").port();
-    let _daemon = Daemon::start(&format!(
+    let _daemon = start(&format!(
         "port {port}\nallow 127.0.0.1\nbindaddress 127.0.0.1\nlocal stratum 5\nbroadcast 2 127.0.0.1 {to}\nclockprecision 8e-9\n"
     ));
     let mut packet = [0; 1024];
@@ -349,7 +237,7 @@ fn replies_are_signed_by_samba() {
     let folder = TempDir::new();
     let samba = folder.join("samba");
     std::fs::create_dir(&samba).expect("a folder");
-    let daemon = Daemon::start_in(
+    let daemon = start_in(
         folder,
         &format!(
             "port {port}\nallow 127.0.0.1\nbindaddress 127.0.0.1\nlocal stratum 5\nntpsigndsocket {{dir}}/samba\n"

@@ -5,8 +5,14 @@ use crate::combine::combine;
 use crate::discipline::{Discipline, DisciplineSettings, MakeStep, TimeEstimate};
 use crate::filter::{Estimate, FilterSample};
 use crate::selection::{Candidate, Interval, NoSelection, SelectionSettings, Verdict, is_open, select};
-use crate::source::{Exchange, Source, SourceSettings, SourceStatistics};
+use crate::source::{Exchange, Source, SourceSettings};
 use std::collections::BTreeMap;
+
+mod history;
+mod report;
+
+pub use history::HistorySample;
+pub use report::Tracking;
 
 /// Which of the outliers in a row are told: the first, and one in the middle of a long wait.
 const SUSPICIONS_TOLD: [u32; 2] = [1, 4];
@@ -78,55 +84,6 @@ pub enum Event {
     },
     /// The clock could not be changed.
     Failed(ClockError),
-}
-
-/// A measurement of a source as a dump file keeps it over a restart: told in the time of a clock that has always run as it
-/// does now.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HistorySample {
-    /// When.
-    pub time: LocalTime,
-    /// True time minus that clock's, in seconds.
-    pub offset: f64,
-    /// Round trip, in seconds.
-    pub delay: f64,
-    /// What reading the clocks may have cost, in seconds.
-    pub dispersion: f64,
-}
-
-/// What `tracking` shows.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Tracking {
-    /// The source followed, or the one followed last while the clock runs on by what it said.
-    pub selected: Option<SourceId>,
-    /// Our stratum: the source's plus one.
-    pub stratum: u8,
-    /// Leap warning.
-    pub leap: LeapStatus,
-    /// When the clock was last corrected.
-    pub reference: Option<LocalTime>,
-    /// What is left to correct: true minus local, in seconds.
-    pub offset: f64,
-    /// Offset at the last update, in seconds, true minus local.
-    pub last_offset: f64,
-    /// Root mean square over the last updates, in seconds.
-    pub rms_offset: f64,
-    /// The correction that the oscillator needs, s/s.
-    pub frequency: f64,
-    /// What the last update changed of it, s/s.
-    pub residual_frequency: f64,
-    /// One sigma of it, s/s.
-    pub skew: f64,
-    /// Round trip to the primary source, in seconds.
-    pub root_delay: f64,
-    /// Dispersion to the primary source, in seconds, now.
-    pub root_dispersion: f64,
-    /// How fast that grows, s/s.
-    pub dispersion_rate: f64,
-    /// Seconds between the last two updates.
-    pub update_interval: f64,
-    /// Updates so far.
-    pub updates: u32,
 }
 
 /// Until the time is given by hand again, as far as the slew goes, in seconds.
@@ -571,52 +528,6 @@ impl Timekeeper {
         self.discipline.set_make_step(rule);
     }
 
-    /// What was measured of a source, the oldest first.
-    pub fn history(&self, id: SourceId, now: LocalTime) -> Vec<HistorySample> {
-        let uncorrected = self.discipline.timeline.uncorrected(now);
-        let rate = 1.0 + self.discipline.frequency();
-        let told = |sample: &FilterSample| {
-            let time = now.plus(-uncorrected.since(sample.time) * rate);
-            HistorySample {
-                time,
-                offset: sample.offset - time.since(sample.time),
-                delay: sample.delay,
-                dispersion: sample.dispersion,
-            }
-        };
-        self.sources.get(&id).map_or_else(Vec::new, |source| source.filter.samples().map(told).collect())
-    }
-
-    /// What was measured of a source before a restart, the oldest first, and its server's last words. False when the source has
-    /// measurements of its own, or these are none of the past.
-    pub fn restore(
-        &mut self,
-        id: SourceId,
-        history: &[HistorySample],
-        last: Exchange,
-        now: LocalTime,
-    ) -> bool {
-        let timeline = &self.discipline.timeline;
-        let Some(source) = self.sources.get_mut(&id).filter(|source| source.last.is_none()) else {
-            return false;
-        };
-        if history.iter().any(|one| one.time > now) {
-            return false;
-        }
-        for one in history {
-            let time = timeline.uncorrected(one.time);
-            source.remember(time);
-            source.filter.add(FilterSample {
-                time,
-                offset: one.offset + one.time.since(time),
-                delay: one.delay,
-                dispersion: one.dispersion,
-            });
-        }
-        source.last = Some(last);
-        true
-    }
-
     /// The time was given by hand: the clock is `offset` seconds slow, and needs `frequency` s/s more, if that is known, with
     /// one sigma of it.
     pub fn set_by_hand(
@@ -703,99 +614,6 @@ impl Timekeeper {
     /// of it counts from the next exchange on.
     pub fn source_settings_mut(&mut self, id: SourceId) -> Option<&mut SourceSettings> {
         self.sources.get_mut(&id).map(|source| &mut source.settings)
-    }
-
-    /// The state of the clock at `now`.
-    pub fn tracking(&self, now: LocalTime) -> Tracking {
-        let followed = self.selected.or(self.held).filter(|id| self.sources.contains_key(id));
-        let selected = followed.and_then(|id| self.sources.get(&id));
-        let last = selected.and_then(|source| source.last);
-        let (last_offset, rms_offset) = self.discipline.offsets();
-        let (reference, update_interval) = self.discipline.last_update();
-        let skew = self.discipline.skew();
-        let rate = skew + self.settings.discipline.clock_error_max;
-        let age = last.map_or(0.0, |last| now.since(last.received).max(0.0));
-        let delay = selected.and_then(|source| source.filter.delay_min()).unwrap_or(0.0).max(0.0);
-        Tracking {
-            selected: followed,
-            stratum: last.map_or(0, |last| last.stratum.saturating_add(1)),
-            leap: last.map_or(LeapStatus::Normal, |last| last.leap),
-            reference,
-            offset: self.discipline.offset(now),
-            last_offset,
-            rms_offset,
-            frequency: self.discipline.frequency(),
-            residual_frequency: self.discipline.residual_frequency(),
-            skew,
-            root_delay: last.map_or(1.0, |last| last.root_delay + delay),
-            root_dispersion: last.map_or(1.0, |last| {
-                let sigma = self.discipline.sigma(now);
-                last.root_dispersion
-                    + last.dispersion
-                    + sigma
-                    + age * self.settings.discipline.clock_error_max
-            }),
-            dispersion_rate: rate,
-            update_interval,
-            updates: self.discipline.updates(),
-        }
-    }
-
-    /// The last measured offset of a source as it would be measured at `now`, after what was corrected since, in seconds
-    /// (true minus local).
-    pub fn adjusted_offset(&self, id: SourceId, now: LocalTime) -> Option<f64> {
-        let last = self.sources.get(&id)?.last?;
-        let timeline = &self.discipline.timeline;
-        let corrected = timeline.correction(now) - timeline.correction(last.received);
-        let elapsed = timeline.uncorrected(now).since(timeline.uncorrected(last.received));
-        Some(last.offset + self.discipline.frequency() * elapsed - corrected)
-    }
-
-    /// Where a source says that true time is at `now`.
-    pub fn interval(&self, id: SourceId, now: LocalTime) -> Option<Interval> {
-        let source = self.sources.get(&id)?;
-        self.candidate(id, source, now, self.discipline.timeline.uncorrected(now)).interval
-    }
-
-    /// The bound of the clock's error at `now`, in seconds, if the clock may be called synchronised: something is followed, the
-    /// clock was moved by it, and no slew is in force that would outrun the kernel's own growth of `maxerror` (500 ppm) if this
-    /// daemon were killed in the middle of it.
-    pub fn error_bound(&self, now: LocalTime) -> Option<f64> {
-        /// `adjtimex(2)`: how fast the kernel lets `maxerror` grow.
-        const KERNEL_GROWTH: f64 = 500e-6;
-        // When answers end, what they said goes on to bound the clock's error. When they contradict each other, nothing does.
-        let source = self.selected.or(self.held).and_then(|id| self.sources.get(&id))?;
-        if self.discipline.updates() == 0 || self.discipline.slew_rate().abs() > KERNEL_GROWTH {
-            return None;
-        }
-        let uncorrected = self.discipline.timeline.uncorrected(now);
-        let bound =
-            source.bound(self.discipline.target()?, uncorrected, self.settings.discipline.clock_error_max);
-        Some(self.discipline.offset(now).abs() + bound + source.filter.contradiction())
-    }
-
-    /// What `sourcestats` shows of a source.
-    pub fn statistics(&self, id: SourceId, now: LocalTime) -> Option<SourceStatistics> {
-        let source = self.sources.get(&id)?;
-        let uncorrected = self.discipline.timeline.uncorrected(now);
-        let (deviation, runs) = source.filter.residuals();
-        let mut statistics = SourceStatistics {
-            samples: source.filter.len() as u32,
-            runs,
-            span: source.filter.span(),
-            deviation,
-            stress: source.filter.stress(),
-            dropped: source.filter.dropped(),
-            asymmetry: source.asymmetry(),
-            ..SourceStatistics::default()
-        };
-        if let Some(estimate) = source.filter.estimate(uncorrected) {
-            statistics.residual_frequency = self.discipline.frequency() - estimate.frequency;
-            statistics.skew = estimate.frequency_variance.max(0.0).sqrt();
-            statistics.offset = estimate.offset - self.discipline.timeline.correction(now);
-            statistics.offset_sigma = estimate.offset_variance.max(0.0).sqrt();
-        }
-        Some(statistics)
     }
 }
 

@@ -9,11 +9,13 @@
 //! Never: it passes silently where a stock program is missing: [`skip`] says so, and the test run counts it.
 #![forbid(unsafe_code)]
 
+pub mod house;
 pub mod time_server;
 
 mod chronyd;
 
 pub use chronyd::{Chronyd, chronyc, chronyd};
+pub use house::House;
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};

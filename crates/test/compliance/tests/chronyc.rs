@@ -5,14 +5,13 @@
 //! repeated a bounded number of times until ours agrees with either; what never stands still is compared with its digits
 //! masked.
 
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use compliance::time_server::TimeServer;
 use compliance::{
-    Running, Side, TempDir, eventually, free_port, ours, skip, stock, stock_or_skip, stock_without_clock,
-    under_test,
+    Chronyd, Side, TempDir, chronyc, eventually, free_port, ours, skip, stock_or_skip, under_test,
 };
 
 /// What a client printed.
@@ -22,16 +21,9 @@ struct Printed {
     code: Option<i32>,
 }
 
-fn client(side: Side) -> Command {
-    match side {
-        Side::Stock => Command::new(stock("chronyc").expect("asked for before")),
-        Side::Ours => ours("chronyc"),
-    }
-}
-
 fn run_with_input(side: Side, args: &[&str], input: &str) -> Printed {
     use std::io::Write;
-    let mut child = client(side)
+    let mut child = chronyc(side)
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -48,57 +40,25 @@ fn run(side: Side, args: &[&str]) -> Printed {
     run_with_input(side, args, "")
 }
 
-/// A stock daemon that cannot set the clock.
+/// A daemon that both clients ask, over its Unix socket and over UDP.
 struct Daemon {
     socket: String,
     command_port: u16,
-    _running: Running,
-    folder: TempDir,
+    chronyd: Chronyd,
 }
 
 impl Daemon {
-    fn start(command: impl FnOnce(&Path) -> Command, lines: &str) -> Self {
-        let folder = TempDir::new();
-        let inner = folder.join("run");
-        // chronyd uses its socket only in a folder that others cannot enter.
-        std::fs::DirBuilder::new().mode(0o750).create(&inner).expect("a folder");
-        let socket = inner.join("chronyd.sock");
+    fn start(side: Side, lines: &str) -> Self {
         let command_port = free_port();
-        let text = format!(
-            "{lines}\ncmdport {command_port}\nbindcmdaddress {}\npidfile {}\nuser root\n",
-            socket.display(),
-            folder.join("pid").display()
-        );
-        let file = folder.write("chrony.conf", text);
-        let log = std::fs::File::create(folder.join("log")).expect("a log");
-        let mut command = command(&file);
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log again")).stderr(log);
-        let running = Running::start(&mut command);
-        let daemon = Self {
-            socket: socket.to_str().expect("UTF-8").to_owned(),
-            command_port,
-            _running: running,
-            folder,
-        };
-        let answers = || run(Side::Stock, &["-h", &daemon.socket, "activity"]).code == Some(0);
-        assert!(eventually(Duration::from_secs(20), answers), "no answer; log: {}", daemon.log());
-        daemon
+        let chronyd = Chronyd::start(side, &format!("{lines}\ncmdport {command_port}"));
+        let socket = chronyd.socket().to_str().expect("UTF-8").to_owned();
+        let answers = || run(Side::Stock, &["-h", &socket, "activity"]).code == Some(0);
+        assert!(eventually(Duration::from_secs(20), answers), "no answer; log: {}", chronyd.log());
+        Self { socket, command_port, chronyd }
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
-    }
-
-    fn stock(lines: &str) -> Self {
-        let program = stock("chronyd").expect("asked for before");
-        Self::start(
-            |file| {
-                let mut command = stock_without_clock(&program);
-                command.args(["-x", "-d", "-f"]).arg(file);
-                command
-            },
-            lines,
-        )
+        self.chronyd.log()
     }
 }
 
@@ -112,11 +72,14 @@ fn server_and_follower() -> Option<(Daemon, Daemon)> {
         return None;
     }
     let port = free_port();
-    let server = Daemon::stock(&format!("local stratum 5\nport {port}\nallow"));
-    let follower = Daemon::stock(&format!(
-        "server 127.0.0.1 port {port} iburst minpoll 6\nserver 127.0.0.2 port {port} offline prefer trust\n\
+    let server = Daemon::start(Side::Stock, &format!("local stratum 5\nport {port}\nallow"));
+    let follower = Daemon::start(
+        Side::Stock,
+        &format!(
+            "server 127.0.0.1 port {port} iburst minpoll 6\nserver 127.0.0.2 port {port} offline prefer trust\n\
          server no-such-name.invalid\nport 0"
-    ));
+        ),
+    );
     let synced = run(Side::Stock, &["-h", &follower.socket, "waitsync", "100", "0", "0", "0.2"]);
     assert_eq!(synced.code, Some(0), "{} log: {}", synced.out, follower.log());
     Some((server, follower))
@@ -233,7 +196,7 @@ fn prints_what_the_stock_client_prints() {
             check_same(&args, masked);
         }
     }
-    let left: Vec<PathBuf> = std::fs::read_dir(follower.folder.join("run"))
+    let left: Vec<PathBuf> = std::fs::read_dir(follower.chronyd.folder().join("cmd"))
         .expect("the folder of the socket")
         .map(|entry| entry.expect("an entry").path())
         .collect();
@@ -242,7 +205,7 @@ fn prints_what_the_stock_client_prints() {
 
 /// What a client printed on standard error, its first line: ours says what to type in further ones.
 fn complaint(side: Side, args: &[&str]) -> String {
-    let output = client(side).args(args).stdin(Stdio::null()).output().expect("the client runs");
+    let output = chronyc(side).args(args).stdin(Stdio::null()).output().expect("the client runs");
     let text = String::from_utf8(output.stderr).expect("UTF-8");
     text.lines().next().filter(|line| !line.starts_with("help: ")).unwrap_or("").to_owned()
 }
@@ -400,14 +363,7 @@ fn complains_as_the_stock_client_does() {
 #[test]
 fn a_time_given_by_hand_is_taken() {
     let Some((_server, follower)) = server_and_follower() else { return };
-    let own = Daemon::start(
-        |file| {
-            let mut command = ours("chronyd");
-            command.args(["-x", "-d", "-f"]).arg(file);
-            command
-        },
-        "manual\nport 0",
-    );
+    let own = Daemon::start(Side::Ours, "manual\nport 0");
     let say = |side, daemon: &Daemon, words: &[&str]| {
         let mut args = vec!["-n", "-h", daemon.socket.as_str()];
         args.extend_from_slice(words);
@@ -461,7 +417,7 @@ fn csv_has_the_fields_of_the_stock_client() {
 #[test]
 fn looks_for_the_daemon_as_the_stock_client_does() {
     let Some((server, follower)) = server_and_follower() else { return };
-    let absent = follower.folder.join("run/absent.sock");
+    let absent = follower.chronyd.folder().join("cmd/absent.sock");
     let absent = absent.to_str().expect("UTF-8");
     let (port, nobody) = (follower.command_port.to_string(), free_port().to_string());
     let fallback = format!("{absent},127.0.0.1,::1");
@@ -514,16 +470,10 @@ fn the_stock_client_reads_our_daemon() {
         skip("our daemon is not among banto's programs yet");
         return;
     }
-    let conf = std::fs::read_to_string(server.folder.join("chrony.conf")).expect("its configuration");
+    let conf =
+        std::fs::read_to_string(server.chronyd.folder().join("chrony.conf")).expect("its configuration");
     let port = conf.lines().find_map(|line| line.strip_prefix("port ")).expect("its port");
-    let ours = Daemon::start(
-        |file| {
-            let mut command = ours("chronyd");
-            command.args(["-x", "-d", "-f"]).arg(file);
-            command
-        },
-        &format!("server 127.0.0.1 port {port} iburst\nport 0"),
-    );
+    let ours = Daemon::start(Side::Ours, &format!("server 127.0.0.1 port {port} iburst\nport 0"));
     let synced = run(Side::Stock, &["-h", &ours.socket, "waitsync", "150", "0", "0", "0.2"]);
     assert_eq!(synced.code, Some(0), "{} log: {}", synced.out, ours.log());
     let csv = |command: &str| run(Side::Stock, &["-c", "-h", &ours.socket, command]).out;
@@ -573,70 +523,22 @@ fn the_stock_client_reads_our_daemon() {
 
 /// A time server that says of itself that it may be wrong by 300 ms: the interval of such a source stands still in three digits, where
 /// that of a server on this host grows by nanoseconds from one call to the next.
-struct VagueServer {
-    port: u16,
-    ends: std::sync::Arc<std::sync::atomic::AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl VagueServer {
-    fn start() -> Self {
-        let port = free_port();
-        let socket = std::net::UdpSocket::bind(("127.0.0.1", port)).expect("a free port");
-        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket option");
-        let ends = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let thread = std::thread::spawn({
-            let ends = ends.clone();
-            move || {
-                let mut request = [0; 256];
-                while !ends.load(std::sync::atomic::Ordering::Relaxed) {
-                    let Ok((length, from)) = socket.recv_from(&mut request) else { continue };
-                    if length < 48 {
-                        continue;
-                    }
-                    let now = std::time::SystemTime::now()
-                        .duration_since(std::time::UNIX_EPOCH)
-                        .expect("after 1970");
-                    // RFC 5905 section 6: seconds since 1900 and a binary fraction.
-                    let seconds = (now.as_secs() + 2_208_988_800) as u32;
-                    let fraction = ((u64::from(now.subsec_nanos()) << 32) / 1_000_000_000) as u32;
-                    let stamp = [seconds.to_be_bytes(), fraction.to_be_bytes()].concat();
-                    // Leap 0, version 4, mode 4; stratum 2; the client's poll; precision 2^-20.
-                    let mut reply = vec![0x24, 2, request[2], 0xEC];
-                    // Root delay 0.4 s and root dispersion 0.1 s, each in 1/65536 s.
-                    reply.extend((26_214_u32).to_be_bytes());
-                    reply.extend((6_554_u32).to_be_bytes());
-                    reply.extend([192, 0, 2, 1]);
-                    reply.extend(&stamp);
-                    reply.extend(&request[40..48]);
-                    reply.extend(&stamp);
-                    reply.extend(&stamp);
-                    let _ = socket.send_to(&reply, from);
-                }
-            }
-        });
-        Self { port, ends, thread: Some(thread) }
-    }
-}
-
-impl Drop for VagueServer {
-    fn drop(&mut self) {
-        self.ends.store(true, std::sync::atomic::Ordering::Relaxed);
-        let _ = self.thread.take().map(std::thread::JoinHandle::join);
-    }
+fn vague_server() -> TimeServer {
+    TimeServer::start("127.0.0.1", |ask| {
+        let mut reply = ask.reply(0.0);
+        // Stratum 2, of 192.0.2.1; root delay 0.4 s and root dispersion 0.1 s, each in 1/65536 s.
+        reply[1] = 2;
+        reply[4..8].copy_from_slice(&26_214_u32.to_be_bytes());
+        reply[8..12].copy_from_slice(&6_554_u32.to_be_bytes());
+        reply[12..16].copy_from_slice(&[192, 0, 2, 1]);
+        ask.send(&reply);
+    })
 }
 
 /// Our daemon with one source at a vague server, after its first burst; `more` are words for the line of the source.
-fn ours_at_a_vague_server(more: &str) -> (VagueServer, Daemon) {
-    let server = VagueServer::start();
-    let ours = Daemon::start(
-        |file| {
-            let mut command = ours("chronyd");
-            command.args(["-x", "-d", "-f"]).arg(file);
-            command
-        },
-        &format!("server 127.0.0.1 port {} iburst minpoll 6 {more}\nport 0", server.port),
-    );
+fn ours_at_a_vague_server(more: &str) -> (TimeServer, Daemon) {
+    let server = vague_server();
+    let ours = Daemon::start(Side::Ours, &(server.line(&format!("iburst minpoll 6 {more}")) + "port 0"));
     let csv = |command: &str| run(Side::Stock, &["-c", "-h", &ours.socket, command]).out;
     let measured =
         || csv("sourcestats").split(',').nth(1).and_then(|count| count.parse::<u32>().ok()) >= Some(4);

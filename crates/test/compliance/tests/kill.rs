@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use compliance::{Running, TempDir, banto, eventually, free_port, stock_or_skip, unexplained_copies};
+use compliance::house::in_house;
+use compliance::{House, Running, eventually, free_port, stock_or_skip, unexplained_copies};
 
 /// How long anything may take; a start that repairs included.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,159 +70,93 @@ enum Moment {
     Started,
 }
 
-/// A furnished house without a time source, with ports of its own.
-struct House {
-    dir: TempDir,
-    smtp: u16,
+/// A furnished house whose mail is tried again every second, and whose log takes everything and writes what `kill` says to a file.
+fn furnished(top: &str, rules: &str) -> House {
+    let house = House::furnished();
+    let toml = house.text("etc/banto.toml");
+    let web = toml.lines().find(|line| line.starts_with("listen")).expect("it listens");
+    // Keys of the top come before tables.
+    house.write("etc/banto.toml", &format!("mails_per_hour = 1000000\n{top}\n[web]\n{web}\n{rules}"));
+    let file = house.file("log/kill").display().to_string();
+    for (name, more) in [
+        (
+            "etc/rsyslog.conf",
+            format!("$template shape,\"%msg%\\n\"\n:programname, isequal, \"kill\" {file};shape\n"),
+        ),
+        (
+            "etc/main.cf",
+            "minimal_backoff_time = 1s\nmaximal_backoff_time = 1s\nqueue_run_delay = 1s\n".to_owned(),
+        ),
+    ] {
+        house.write(name, &(house.text(name) + &more));
+    }
+    let journald = house.text("etc/journald.conf").replace("RateLimitBurst=10000", "RateLimitBurst=0");
+    house.write("etc/journald.conf", &journald);
+    house
 }
 
-impl House {
-    fn furnished(top: &str, rules: &str) -> Self {
-        let mut house = Self { dir: TempDir::new(), smtp: 0 };
-        let made = house.command("up").arg("--init-only").output().expect("banto starts");
-        assert!(made.status.success(), "{made:?}");
-        for (name, ports) in [
-            ("etc/chrony.conf", &["11123", "11323"][..]),
-            ("etc/rsyslog.conf", &["5514"]),
-            ("etc/main.cf", &["2525"]),
-            ("etc/banto.toml", &["8125"]),
-        ] {
-            let mut text = house.text(name).replace("pool pool.ntp.org", "#pool pool.ntp.org");
-            for port in ports {
-                let free = free_port();
-                text = text.replace(port, &free.to_string());
-                if name == "etc/main.cf" {
-                    house.smtp = free;
-                }
-            }
-            match name {
-                "etc/banto.toml" => {
-                    let web = text.lines().find(|line| line.starts_with("listen")).expect("it listens");
-                    // Keys of the top come before tables.
-                    text = format!("mails_per_hour = 1000000\n{top}\n[web]\n{web}\n{rules}");
-                }
-                "etc/rsyslog.conf" => {
-                    text.push_str(&format!(
-                        "$template shape,\"%msg%\\n\"\n:programname, isequal, \"kill\" {};shape\n",
-                        house.file("log/kill").display()
-                    ));
-                }
-                "etc/main.cf" => {
-                    text.push_str(
-                        "minimal_backoff_time = 1s\nmaximal_backoff_time = 1s\nqueue_run_delay = 1s\n",
-                    );
-                }
-                _ => {}
-            }
-            house.dir.write(&format!("h/{name}"), text);
-        }
-        let journald = house.text("etc/journald.conf").replace("RateLimitBurst=10000", "RateLimitBurst=0");
-        house.dir.write("h/etc/journald.conf", journald);
-        house
-    }
-
-    fn root(&self) -> PathBuf {
-        self.dir.join("h")
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.root().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.file(name)).unwrap_or_default()).into_owned()
-    }
-
-    fn command(&self, name: &str) -> Command {
-        in_house(&self.root(), name)
-    }
-
-    /// Starts a daemon; it may not answer yet.
-    fn spawn(&self, name: &str) -> Running {
-        let log =
-            std::fs::File::options().create(true).append(true).open(self.dir.join("said")).expect("a file");
-        let mut command = self.command(name);
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a descriptor")).stderr(log);
-        Running::start(&mut command)
-    }
-
-    fn pid(&self, name: &str) -> Option<u32> {
-        pid(&self.root(), name)
-    }
-
-    /// Waits until the daemon `name` answers as another process than `not`.
-    fn answered(&self, name: &str, not: Option<u32>) -> u32 {
-        let mut found = None;
-        let answers = eventually(PATIENCE, || {
-            found = self.pid(name).filter(|pid| Some(*pid) != not);
-            found.is_some()
-        });
-        assert!(answers, "{name} does not come back by itself; said:\n{}", self.said());
-        found.expect("it answered")
-    }
-
-    fn said(&self) -> String {
-        std::fs::read_to_string(self.dir.join("said")).unwrap_or_default()
-    }
-
-    /// Runs the daemon `name`, kills it [`KILLS`] times and leaves it running. `look` looks on after each kill and each start that
-    /// was complete.
-    fn kill_and_restart(&self, name: &str, random: &mut Random, mut look: impl FnMut(Moment)) -> Running {
-        let mut running = self.spawn(name);
-        self.answered(name, None);
-        let (mut longest, mut in_start) = (Duration::ZERO, 0);
-        for kill in 0..KILLS {
-            std::thread::sleep(random.moment());
-            running.kill();
-            look(Moment::Killed);
-            running = self.spawn(name);
-            // Every fourth start is killed before it is known to be complete.
-            if kill % 4 == 3 && kill + 1 < KILLS {
-                in_start += 1;
-                continue;
-            }
-            let begin = Instant::now();
-            self.answered(name, None);
-            longest = longest.max(begin.elapsed());
-            look(Moment::Started);
-        }
-        println!("{name}: {KILLS} kills, {in_start} followed by one in the start; longest start {longest:?}");
-        assert!(!self.said().contains("panicked"), "{}", self.said());
-        running
-    }
-
-    /// The numbers of the journal's records of `tag`, in the journal's order, read by the stock program (ours where it is missing).
-    fn journal(&self, tag: &str) -> Vec<u64> {
-        let mut command = match stock_or_skip("journalctl") {
-            Some(stock) => Command::new(stock),
-            None => self.command("journalctl"),
-        };
-        command.arg("-D").arg(self.journal_dir()).args(["-o", "cat", "-t", tag, "--no-pager"]);
-        let output = command.output().expect("journalctl runs");
-        assert!(output.status.success(), "{output:?}");
-        numbers(&String::from_utf8_lossy(&output.stdout))
-    }
-
-    fn journal_dir(&self) -> PathBuf {
-        let base = self.file("log/journal");
-        std::fs::read_dir(&base).expect("a journal").flatten().next().expect("a machine's folder").path()
-    }
-
-    /// Stock `journalctl --verify` finds nothing wrong with any file; ours neither.
-    fn verify(&self) {
-        let stock = stock_or_skip("journalctl").map(Command::new);
-        for mut command in stock.into_iter().chain([self.command("journalctl")]) {
-            let output = command.arg("-D").arg(self.journal_dir()).arg("--verify").output();
-            let output = output.expect("journalctl runs");
-            assert!(output.status.success(), "{command:?}: {output:?}");
-        }
-    }
+/// Waits until the daemon `name` answers as another process than `not`.
+fn answered(house: &House, name: &str, not: Option<u32>) -> u32 {
+    let mut found = None;
+    let answers = eventually(PATIENCE, || {
+        found = pid(&house.root(), name).filter(|pid| Some(*pid) != not);
+        found.is_some()
+    });
+    assert!(answers, "{name} does not come back by itself; said:\n{}", house.said());
+    found.expect("it answered")
 }
 
-fn in_house(root: &Path, name: &str) -> Command {
-    let mut command = Command::new(banto());
-    command.arg("--dir").arg(root).arg(name).env("BANTO_CLOCK_READ_ONLY", "1").env("NO_COLOR", "1");
-    command
+/// Runs the daemon `name`, kills it [`KILLS`] times and leaves it running. `look` looks on after each kill and each start that
+/// was complete.
+fn kill_and_restart(house: &House, name: &str, random: &mut Random, mut look: impl FnMut(Moment)) -> Running {
+    let mut running = house.start(name, &[]);
+    answered(house, name, None);
+    let (mut longest, mut in_start) = (Duration::ZERO, 0);
+    for kill in 0..KILLS {
+        std::thread::sleep(random.moment());
+        running.kill();
+        look(Moment::Killed);
+        running = house.start(name, &[]);
+        // Every fourth start is killed before it is known to be complete.
+        if kill % 4 == 3 && kill + 1 < KILLS {
+            in_start += 1;
+            continue;
+        }
+        let begin = Instant::now();
+        answered(house, name, None);
+        longest = longest.max(begin.elapsed());
+        look(Moment::Started);
+    }
+    println!("{name}: {KILLS} kills, {in_start} followed by one in the start; longest start {longest:?}");
+    assert!(!house.said().contains("panicked"), "{}", house.said());
+    running
+}
+
+/// The numbers of the journal's records of `tag`, in the journal's order, read by the stock program (ours where it is missing).
+fn records_of(house: &House, tag: &str) -> Vec<u64> {
+    let mut command = match stock_or_skip("journalctl") {
+        Some(stock) => Command::new(stock),
+        None => house.prepared("journalctl", &[]),
+    };
+    command.arg("-D").arg(journal_dir(house)).args(["-o", "cat", "-t", tag, "--no-pager"]);
+    let output = command.output().expect("journalctl runs");
+    assert!(output.status.success(), "{output:?}");
+    numbers(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn journal_dir(house: &House) -> PathBuf {
+    let base = house.file("log/journal");
+    std::fs::read_dir(&base).expect("a journal").flatten().next().expect("a machine's folder").path()
+}
+
+/// Stock `journalctl --verify` finds nothing wrong with any file; ours neither.
+fn verify(house: &House) {
+    let stock = stock_or_skip("journalctl").map(Command::new);
+    for mut command in stock.into_iter().chain([house.prepared("journalctl", &[])]) {
+        let output = command.arg("-D").arg(journal_dir(house)).arg("--verify").output();
+        let output = output.expect("journalctl runs");
+        assert!(output.status.success(), "{command:?}: {output:?}");
+    }
 }
 
 /// The daemon's process, as itself says.
@@ -412,7 +347,7 @@ fn runs_of_repeats(found: &[u64]) -> usize {
 fn all_delivered(house: &House, user: &str, taken: &[u64]) -> Vec<u64> {
     let mailbox = || numbers(&house.text(&format!("mail/{user}")));
     let empty = || {
-        let mailq = house.command("mailq").output().map(|output| output.stdout).unwrap_or_default();
+        let mailq = house.prepared("mailq", &[]).output().map(|output| output.stdout).unwrap_or_default();
         String::from_utf8_lossy(&mailq).contains("Mail queue is empty")
     };
     let drop_empty = || {
@@ -420,7 +355,7 @@ fn all_delivered(house: &House, user: &str, taken: &[u64]) -> Vec<u64> {
         files.filter(|file| file.path().is_file()).count() == 0
     };
     assert!(eventually(PATIENCE, || empty() && drop_empty()), "the queue does not empty: {:?}", {
-        let mailq = house.command("mailq").output();
+        let mailq = house.prepared("mailq", &[]).output();
         mailq.map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
     });
     let found = mailbox();
@@ -430,7 +365,7 @@ fn all_delivered(house: &House, user: &str, taken: &[u64]) -> Vec<u64> {
 
 /// What was acknowledged of records is in the journal in order, once, and in the rules' file; the files are sound.
 fn all_logged(house: &House, synced: &[u64]) -> Vec<u64> {
-    let journal = house.journal("kill");
+    let journal = records_of(house, "kill");
     complete("journal", synced, &journal);
     assert!(journal.windows(2).all(|pair| pair[0] < pair[1]), "the journal is out of order: {journal:?}");
     let file = numbers(&house.text("log/kill"));
@@ -444,7 +379,7 @@ fn all_logged(house: &House, synced: &[u64]) -> Vec<u64> {
 #[test]
 fn maild_keeps_what_it_answered_for() {
     let mut random = Random::new("maild");
-    let house = House::furnished("", "");
+    let house = furnished("", "");
     let marks = Arc::new(AtomicU64::new(0));
     let mut clients = Clients::new();
     const SESSIONS: usize = 3;
@@ -454,7 +389,7 @@ fn maild_keeps_what_it_answered_for() {
     clients.start(sendmail_client(house.root(), "root".to_owned(), Arc::clone(&marks)));
     // How many messages the mailbox had just after each kill, and when the next start was complete.
     let mut kills: Vec<(usize, usize)> = Vec::new();
-    let _maild = house.kill_and_restart("maild", &mut random, |moment| {
+    let _maild = kill_and_restart(&house, "maild", &mut random, |moment| {
         let count = numbers(&house.text("mail/root")).len();
         match moment {
             Moment::Killed => kills.push((count, usize::MAX)),
@@ -492,18 +427,18 @@ fn maild_keeps_what_it_answered_for() {
 #[test]
 fn logd_keeps_what_was_synced() {
     let mut random = Random::new("logd");
-    let house = House::furnished("", "");
+    let house = furnished("", "");
     let mut clients = Clients::new();
     clients.start(native_client(house.root(), Duration::ZERO, u64::MAX));
-    let mut logd = house.kill_and_restart("logd", &mut random, |_| {});
+    let mut logd = kill_and_restart(&house, "logd", &mut random, |_| {});
     let synced = clients.end().concat();
     println!("logd: {} records synced", synced.len());
     assert!(synced.len() > 100, "hardly a sync was answered");
     let journal = all_logged(&house, &synced);
     println!("logd: {} records in the journal", journal.len());
     assert_eq!(logd.end(), Some(0));
-    assert_eq!(house.journal("kill"), journal);
-    house.verify();
+    assert_eq!(records_of(&house, "kill"), journal);
+    verify(&house);
 }
 
 /// Records that the alert daemon is sent, and the few of the last batch: a rule keeps 500 groups at most, and one here makes a group of
@@ -562,12 +497,12 @@ impl Told {
 #[test]
 fn alertd_tells_of_every_record() {
     let mut random = Random::new("alertd");
-    let house = House::furnished("sendmail = [\"SINK\"]\n", "");
-    let mails = house.dir.join("mails");
+    let house = furnished("sendmail = [\"SINK\"]\n", "");
+    let mails = house.dir().join("mails");
     std::fs::create_dir_all(&mails).expect("a folder");
     // A mail is there whole or not at all.
     let folder = mails.display();
-    let sink = house.dir.write(
+    let sink = house.dir().write(
         "sink",
         format!(
             "#!/bin/sh\nnew=$(mktemp {folder}/.new.XXXXXXXX) && cat >\"$new\" && test -s \"$new\" && mv \"$new\" \"{folder}/mail.${{new##*.}}\"\n"
@@ -575,12 +510,12 @@ fn alertd_tells_of_every_record() {
     );
     std::fs::set_permissions(&sink, std::fs::Permissions::from_mode(0o755)).expect("a script");
     let text = house.text("etc/banto.toml").replace("SINK", &sink.display().to_string());
-    house.dir.write("h/etc/banto.toml", format!("{text}{RULES}{EACH}"));
-    let _logd = house.spawn("logd");
-    house.answered("logd", None);
+    house.dir().write("h/etc/banto.toml", format!("{text}{RULES}{EACH}"));
+    let _logd = house.start("logd", &[]);
+    answered(&house, "logd", None);
     let mut clients = Clients::new();
     clients.start(native_client(house.root(), Duration::from_millis(200), GROUPED_RECORDS_MAX));
-    let _alertd = house.kill_and_restart("alertd", &mut random, |_| {});
+    let _alertd = kill_and_restart(&house, "alertd", &mut random, |_| {});
     let synced = clients.end().concat();
     let journal = all_logged(&house, &synced);
     let told = || {
@@ -677,18 +612,18 @@ fn receiver(
 /// Kills logd while it forwards to a receiver that is there when `open_for` says so, then lets everything arrive.
 fn forwards_through_kills(test: &str, open_for: impl FnMut() -> Option<Duration> + Send + 'static) {
     let mut random = Random::new(test);
-    let house = House::furnished("", "");
+    let house = furnished("", "");
     let port = free_port();
     let rules = format!(
         "{}$WorkDirectory {}\n$ActionResumeInterval 1\n:programname, isequal, \"kill\" @@127.0.0.1:{port};shape\n",
         house.text("etc/rsyslog.conf"),
         house.file("log/work").display()
     );
-    house.dir.write("h/etc/rsyslog.conf", rules);
+    house.dir().write("h/etc/rsyslog.conf", rules);
     let (mut senders, mut receivers) = (Clients::new(), Clients::new());
     senders.start(native_client(house.root(), Duration::ZERO, u64::MAX));
     receivers.start(receiver(port, open_for));
-    let mut logd = house.kill_and_restart("logd", &mut random, |_| {});
+    let mut logd = kill_and_restart(&house, "logd", &mut random, |_| {});
     let synced = senders.end().concat();
     let mut lines = receivers.end().concat();
     assert!(synced.len() > 100, "hardly a sync was answered");
@@ -741,17 +676,18 @@ fn a_forward_to_a_receiver_that_comes_and_goes_keeps_what_was_synced() {
 fn the_house_keeps_its_word() {
     const DAEMONS: [&str; 5] = ["timed", "logd", "maild", "alertd", "webd"];
     let mut random = Random::new("house");
-    let house = House::furnished("", RULES);
+    let house = furnished("", RULES);
     let marks = Arc::new(AtomicU64::new(0));
     let (mut mail, mut log) = (Clients::new(), Clients::new());
     for _ in 0..2 {
         mail.start(smtp_client(house.smtp, "daemon@localhost".to_owned(), Arc::clone(&marks)));
     }
     log.start(native_client(house.root(), Duration::from_millis(50), u64::MAX));
-    let mut up = house.spawn("up");
+    let mut up = house.start("up", &[]);
     let (mut kills, mut by_up) = (0, 0);
     while kills < KILLS {
-        let pids: Vec<(&str, u32)> = DAEMONS.iter().map(|name| (*name, house.answered(name, None))).collect();
+        let pids: Vec<(&str, u32)> =
+            DAEMONS.iter().map(|name| (*name, answered(&house, name, None))).collect();
         // Each daemon at most once: `up` waits longer before each further start of the same one.
         let mut order = pids.clone();
         for at in (1..order.len()).rev() {
@@ -765,11 +701,11 @@ fn the_house_keeps_its_word() {
             println!("killed {name}");
         }
         for (name, pid) in &order {
-            house.answered(name, Some(*pid));
+            answered(&house, name, Some(*pid));
         }
         std::thread::sleep(random.moment());
         // Now all at once, or `up` alone, whose daemons end by themselves then.
-        let pids: Vec<u32> = DAEMONS.iter().filter_map(|name| house.pid(name)).collect();
+        let pids: Vec<u32> = DAEMONS.iter().filter_map(|name| pid(&house.root(), name)).collect();
         if random.below(2) == 0 {
             for pid in &pids {
                 let _ = sys::signal::send(*pid, sys::signal::KILL);
@@ -781,10 +717,10 @@ fn the_house_keeps_its_word() {
         by_up += 1;
         let gone = || pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists());
         assert!(eventually(PATIENCE, gone), "daemons outlive `up`");
-        up = house.spawn("up");
+        up = house.start("up", &[]);
     }
     for name in DAEMONS {
-        house.answered(name, None);
+        answered(&house, name, None);
     }
     let (taken, synced) = (mail.end().concat(), log.end().concat());
     println!("house: {kills} kills, {by_up} of them `up`; {} mails, {} records", taken.len(), synced.len());
@@ -802,9 +738,9 @@ fn the_house_keeps_its_word() {
     println!("house: {records} records in {} alert mails, {} twice", told.counts.len(), told.twice);
     assert_eq!(told.sum(), records, "the alerts' counts");
     assert!(told.twice <= kills, "{} alert mails came twice", told.twice);
-    let doctor = house.command("doctor").output().expect("it runs");
+    let doctor = house.prepared("doctor", &[]).output().expect("it runs");
     assert!(doctor.status.success(), "{doctor:?}");
     assert_eq!(up.end(), Some(0), "{}", house.said());
     assert!(!house.said().contains("panicked"), "{}", house.said());
-    house.verify();
+    verify(&house);
 }

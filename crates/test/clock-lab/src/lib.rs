@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod figures;
+pub mod host;
 mod scenario;
 mod world;
 

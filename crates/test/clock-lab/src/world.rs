@@ -1,21 +1,14 @@
 //! The host, its servers and the packets between them.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use ntp_proto::{Client, ClientConfig, Leap, NtpTimestamp, ReferenceId, Server, ServerSnapshot};
 use std::time::Duration;
-
-use ntp_proto::{
-    AccessList, Client, ClientConfig, Keys, Leap, Measurement, NtpTimestamp, ReferenceId, Server,
-    ServerSnapshot, Subnet,
-};
 use time_core::{
-    Clock, Event, Exchange, LeapStatus, LocalTime, SimClock, SimRandom, Smoothing, SmoothingSettings,
-    SourceId, SourceSettings, Timekeeper, TimekeeperSettings,
+    Clock, Event, LocalTime, SimClock, SimRandom, Smoothing, SmoothingSettings, SourceId, SourceSettings,
+    Timekeeper, TimekeeperSettings,
 };
 
-/// 2026-11-22 00:00:00 UTC, nanoseconds.
-const START_NS: i64 = 1_795_305_600_000_000_000;
-const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+use crate::host::{HOST, Host, Packet, START_NS, Wire, elapsed, exchange, open_server};
+
 /// What the host and the servers say of their clocks, log2 s.
 const PRECISION: i8 = -24;
 /// A clock that moved by this much against the monotonic one was moved by somebody else, in seconds (the daemon's rule).
@@ -168,9 +161,7 @@ pub struct World {
     pub events: Vec<(f64, Event)>,
     random: SimRandom,
     peers: Vec<Peer>,
-    /// Packets under way: when they arrive (true time), whose they are, whether to the server, and the bytes.
-    network: BTreeMap<(i64, u64), (usize, bool, Vec<u8>)>,
-    sent: u64,
+    wire: Wire,
     /// UTC against a count of all seconds, in seconds.
     utc: f64,
 }
@@ -197,13 +188,9 @@ impl World {
                 };
                 // The daemon's distance between its first requests.
                 let first = Duration::from_millis(200 * index as u64);
-                let mut access = AccessList::new();
-                if let Some(all) = Subnet::new(HOST, 0) {
-                    access.set(all, true, true);
-                }
                 Peer {
                     client: Client::new(config, first),
-                    server: Server::new(access, Keys::new()),
+                    server: open_server(),
                     smoothing: settings.smoothing.map(|smoothing| {
                         let mut smoothing = Smoothing::new(smoothing);
                         smoothing.activate(LocalTime(START_NS));
@@ -216,7 +203,7 @@ impl World {
             })
             .collect();
         let random = SimRandom::new(seed ^ 0x6e65_7477_6f72_6b00);
-        Self { clock, keeper, events: Vec::new(), random, peers, network: BTreeMap::new(), sent: 0, utc: 0.0 }
+        Self { clock, keeper, events: Vec::new(), random, peers, wire: Wire::default(), utc: 0.0 }
     }
 
     /// True seconds since the beginning.
@@ -272,10 +259,6 @@ impl World {
         self.peers.get(index).map_or(0, |peer| peer.client.reach())
     }
 
-    fn monotonic(&self) -> Duration {
-        Duration::from_nanos(u64::try_from(self.clock.true_time() - START_NS).unwrap_or(0))
-    }
-
     /// Lets true time pass until second `end`, calling `look` at each whole second.
     pub fn run(&mut self, end: u64, mut look: impl FnMut(&mut Self, u64)) {
         let begin = self.second().floor() as u64;
@@ -285,40 +268,69 @@ impl World {
         }
     }
 
-    fn pass(&mut self, until: i64) {
-        loop {
-            self.ask();
-            let packet = self.network.first_key_value().map(|((at, _), _)| *at);
-            let request = self.peers.iter().filter_map(|peer| peer.client.deadline()).min();
-            let request = request.map(|at| START_NS + i64::try_from(at.as_nanos()).unwrap_or(i64::MAX / 2));
-            let tick = self.keeper.deadline().map(|at| {
-                let left = at.since(self.clock.now()).max(0.0);
-                self.clock.true_time() + (left * 1e9) as i64 + 1
-            });
-            let next = [packet, request, tick].into_iter().flatten().min().unwrap_or(until).min(until);
-            self.clock.advance((next - self.clock.true_time()).max(0) as f64 * 1e-9);
-            while self.network.first_key_value().is_some_and(|((at, _), _)| *at <= self.clock.true_time()) {
-                if let Some((_, (peer, to_server, bytes))) = self.network.pop_first() {
-                    if to_server { self.serve(peer, &bytes) } else { self.hear(peer, &bytes) }
-                }
-            }
-            if self.keeper.deadline().is_some_and(|at| at <= self.clock.now()) {
-                let events = self.keeper.tick(&mut self.clock);
-                self.note(events);
-            }
-            if self.clock.true_time() >= until {
-                return;
-            }
-        }
-    }
-
     fn note(&mut self, events: Vec<Event>) {
         let second = self.second();
         self.events.extend(events.into_iter().map(|event| (second, event)));
     }
 
+    fn send(&mut self, index: usize, to_server: bool, bytes: Vec<u8>) {
+        let second = self.second();
+        let Some(peer) = self.peers.get(index) else { return };
+        let Some(route) = peer.settings.routes.iter().rev().find(|route| route.from <= second) else {
+            return;
+        };
+        let path = if to_server { route.there } else { route.back };
+        let lost = self.random.uniform() < path.loss;
+        let delay = path.delay + path.jitter * self.random.exponential();
+        if lost || peer.settings.outage.is_some_and(|(from, until)| (from..until).contains(&second)) {
+            return;
+        }
+        let at = self.clock.true_time() + (delay * 1e9) as i64;
+        self.wire.send(at, Packet { server: index, to_server, bytes });
+    }
+
+    /// The clock jumps by `seconds`, as when somebody sets it or the host slept while its clock stood: the daemon notices it
+    /// against the monotonic clock.
+    pub fn jump(&mut self, seconds: f64) {
+        let nanos = (seconds * 1e9) as i64;
+        let _ = self.clock.step(nanos);
+        if seconds.abs() < JUMP_MIN {
+            return;
+        }
+        self.keeper.clock_jumped(nanos);
+        let now = elapsed(&self.clock);
+        for peer in &mut self.peers {
+            peer.client.forget_pending();
+            peer.client.burst(now, AFTER_JUMP.0, AFTER_JUMP.1);
+        }
+    }
+
+    /// The bound of the clock's error that is published now, in seconds.
+    pub fn error_bound(&mut self) -> Option<f64> {
+        let now = self.clock.now();
+        self.keeper.error_bound(now)
+    }
+}
+
+impl Host for World {
+    fn clock(&mut self) -> &mut SimClock {
+        &mut self.clock
+    }
+
+    fn keeper(&self) -> &Timekeeper {
+        &self.keeper
+    }
+
+    fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    fn next_request(&self) -> Option<Duration> {
+        self.peers.iter().filter_map(|peer| peer.client.deadline()).min()
+    }
+
     fn ask(&mut self) {
-        let now = self.monotonic();
+        let now = elapsed(&self.clock);
         for index in 0..self.peers.len() {
             let Some(peer) = self.peers.get_mut(index) else { continue };
             if peer.client.deadline().is_none_or(|at| at > now) {
@@ -337,23 +349,6 @@ impl World {
             self.note(events);
             self.send(index, true, request);
         }
-    }
-
-    fn send(&mut self, index: usize, to_server: bool, bytes: Vec<u8>) {
-        let second = self.second();
-        let Some(peer) = self.peers.get(index) else { return };
-        let Some(route) = peer.settings.routes.iter().rev().find(|route| route.from <= second) else {
-            return;
-        };
-        let path = if to_server { route.there } else { route.back };
-        let lost = self.random.uniform() < path.loss;
-        let delay = path.delay + path.jitter * self.random.exponential();
-        if lost || peer.settings.outage.is_some_and(|(from, until)| (from..until).contains(&second)) {
-            return;
-        }
-        self.sent += 1;
-        let at = self.clock.true_time() + (delay * 1e9) as i64;
-        self.network.insert((at, self.sent), (index, to_server, bytes));
     }
 
     fn serve(&mut self, index: usize, request: &[u8]) {
@@ -380,7 +375,7 @@ impl World {
     }
 
     fn hear(&mut self, index: usize, reply: &[u8]) {
-        let (now, wall) = (self.monotonic(), self.clock.now().0);
+        let (now, wall) = (elapsed(&self.clock), self.clock.now().0);
         let Some(peer) = self.peers.get_mut(index) else { return };
         let Ok(measured) = peer.client.receive(now, reply, wall) else { return };
         let (source, reach) = (peer.source, peer.client.reach());
@@ -391,43 +386,8 @@ impl World {
         }
     }
 
-    /// The clock jumps by `seconds`, as when somebody sets it or the host slept while its clock stood: the daemon notices it
-    /// against the monotonic clock.
-    pub fn jump(&mut self, seconds: f64) {
-        let nanos = (seconds * 1e9) as i64;
-        let _ = self.clock.step(nanos);
-        if seconds.abs() < JUMP_MIN {
-            return;
-        }
-        self.keeper.clock_jumped(nanos);
-        let now = self.monotonic();
-        for peer in &mut self.peers {
-            peer.client.forget_pending();
-            peer.client.burst(now, AFTER_JUMP.0, AFTER_JUMP.1);
-        }
-    }
-
-    /// The bound of the clock's error that is published now, in seconds.
-    pub fn error_bound(&mut self) -> Option<f64> {
-        let now = self.clock.now();
-        self.keeper.error_bound(now)
-    }
-}
-
-fn exchange(measured: &Measurement) -> Exchange {
-    Exchange {
-        sent: LocalTime(measured.sent),
-        received: LocalTime(measured.received),
-        offset: measured.offset,
-        delay: measured.delay,
-        dispersion: measured.dispersion,
-        root_delay: measured.header.root_delay.seconds(),
-        root_dispersion: measured.header.root_dispersion.seconds(),
-        stratum: measured.header.stratum,
-        leap: match measured.header.leap {
-            Leap::Insert => LeapStatus::Insert,
-            Leap::Delete => LeapStatus::Delete,
-            Leap::Normal | Leap::Unsynchronised => LeapStatus::Normal,
-        },
+    fn tick(&mut self) {
+        let events = self.keeper.tick(&mut self.clock);
+        self.note(events);
     }
 }

@@ -1,35 +1,26 @@
 //! The host's clock, its time servers and the network between them.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use ntp_proto::{
-    AccessList, Client, ClientConfig, Keys, Leap, Measurement, NtpTimestamp, ReferenceId, Server,
-    ServerSnapshot, Subnet,
-};
+use clock_lab::host::{self, HOST, Host, Packet, Wire, exchange, open_server};
+use ntp_proto::{Client, ClientConfig, Leap, NtpTimestamp, ReferenceId, Server, ServerSnapshot};
 use record::ClockQuality;
 use time_core::{
-    Clock, Discipline, DisciplineSettings, Exchange, LeapStatus, LocalTime, MakeStep, SelectionSettings,
-    SimClock, SimPath, SimRandom, SourceId, SourceSettings, SourceState, Timekeeper, TimekeeperSettings,
+    Clock, Discipline, DisciplineSettings, LocalTime, MakeStep, SelectionSettings, SimClock, SimPath,
+    SimRandom, SourceId, SourceSettings, SourceState, Timekeeper, TimekeeperSettings,
 };
 
-/// 2026-11-22 00:00:00 UTC, nanoseconds.
-pub(crate) const START_NS: i64 = 1_795_305_600_000_000_000;
+pub(crate) use clock_lab::host::START_NS;
 
 /// The kernel lets `maxerror` grow by 500 ppm while nobody says anything (`adjtimex(2)`).
 const MAX_ERROR_GROWTH: f64 = 500e-6;
-
-const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 pub(crate) struct Clockwork {
     pub(crate) clock: SimClock,
     random: SimRandom,
     timekeeper: Timekeeper,
     peers: Vec<Peer>,
-    /// Packets under way: when they arrive, whose they are, whether to the server, and the bytes.
-    network: BTreeMap<(i64, u64), (usize, bool, Vec<u8>)>,
-    sent: u64,
+    wire: Wire,
     /// What the daemon told the kernel last: when (true time) and the bound of the error then, in seconds.
     told: Option<(i64, f64)>,
     pub(crate) damaged_replies_believed: u64,
@@ -59,7 +50,7 @@ impl Clockwork {
                 let lie = if liar == Some(index) { 0.5 + random.uniform() } else { 0.0 };
                 Peer {
                     client: client(0.0),
-                    server: server(),
+                    server: open_server(),
                     source: timekeeper.add_source(source_settings()),
                     path: SimPath::new(
                         seed ^ (index as u64 + 1),
@@ -76,8 +67,7 @@ impl Clockwork {
             random,
             timekeeper,
             peers,
-            network: BTreeMap::new(),
-            sent: 0,
+            wire: Wire::default(),
             told: None,
             damaged_replies_believed: 0,
         }
@@ -86,56 +76,6 @@ impl Clockwork {
     /// Seconds of true time since the history began: the monotonic clock.
     pub(crate) fn elapsed(&self) -> f64 {
         (self.clock.true_time() - START_NS) as f64 * 1e-9
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_nanos(u64::try_from(self.clock.true_time() - START_NS).unwrap_or(0))
-    }
-
-    /// Lets true time pass until `until_ns`, with every packet and timer on the way.
-    pub(crate) fn pass(&mut self, until_ns: i64) {
-        loop {
-            self.ask();
-            let packet = self.network.first_key_value().map(|((at, _), _)| *at);
-            let request = self.peers.iter().filter_map(|peer| peer.client.deadline()).min();
-            let request = request.map(|at| START_NS + i64::try_from(at.as_nanos()).unwrap_or(i64::MAX / 2));
-            let tick = self.timekeeper.deadline().map(|at| {
-                let left = at.since(self.clock.now()).max(0.0);
-                self.clock.true_time() + (left * 1e9) as i64 + 1
-            });
-            let next = [packet, request, tick].into_iter().flatten().min().unwrap_or(until_ns).min(until_ns);
-            self.clock.advance((next - self.clock.true_time()).max(0) as f64 * 1e-9);
-            while self.network.first_key_value().is_some_and(|((at, _), _)| *at <= self.clock.true_time()) {
-                if let Some((_, (peer, to_server, bytes))) = self.network.pop_first() {
-                    if to_server { self.serve(peer, &bytes) } else { self.hear(peer, &bytes) }
-                }
-            }
-            if self.timekeeper.deadline().is_some_and(|at| at <= self.clock.now()) {
-                self.timekeeper.tick(&mut self.clock);
-                self.tell_kernel();
-            }
-            if self.clock.true_time() >= until_ns {
-                return;
-            }
-        }
-    }
-
-    /// Sends the requests that are due.
-    fn ask(&mut self) {
-        let now = self.monotonic();
-        for index in 0..self.peers.len() {
-            let wall = self.clock.now().0;
-            let random = [self.random.next_u64(), self.random.next_u64()];
-            let peer = &mut self.peers[index];
-            if peer.client.deadline().is_none_or(|at| at > now) {
-                continue;
-            }
-            let request = peer.client.request(now, random, wall);
-            peer.client.sent(wall);
-            let (reach, source) = (peer.client.reach(), peer.source);
-            self.timekeeper.set_reach(source, reach, &mut self.clock);
-            self.send(index, true, request);
-        }
     }
 
     /// Puts a packet on the wire, where it may be lost, doubled or damaged.
@@ -155,43 +95,8 @@ impl Clockwork {
             let (there, back) = self.peers[index].path.delays();
             let delay = if to_server { there } else { back };
             let at = self.clock.true_time() + (delay * 1e9) as i64;
-            self.sent += 1;
-            self.network.insert((at, self.sent), (index, to_server, bytes));
+            self.wire.send(at, Packet { server: index, to_server, bytes });
         }
-    }
-
-    fn serve(&mut self, index: usize, request: &[u8]) {
-        let peer = &mut self.peers[index];
-        let now = NtpTimestamp::from_unix_nanos(self.clock.true_time() + (peer.lie * 1e9) as i64);
-        let snapshot = ServerSnapshot {
-            leap: Leap::Normal,
-            stratum: 1,
-            precision: -24,
-            root_delay: 0.0,
-            root_dispersion: 1e-5,
-            dispersion_rate: 0.0,
-            reference_id: ReferenceId(*b"SIM\0"),
-            reference: now,
-        };
-        if let Ok(reply) = peer.server.respond(request, HOST, now, now, &snapshot) {
-            let bytes = reply.to_vec();
-            self.send(index, false, bytes);
-        }
-    }
-
-    fn hear(&mut self, index: usize, reply: &[u8]) {
-        let (now, wall) = (self.monotonic(), self.clock.now().0);
-        let peer = &mut self.peers[index];
-        let Ok(measured) = peer.client.receive(now, reply, wall) else { return };
-        if reply.len() < 48 {
-            self.damaged_replies_believed += 1;
-        }
-        let (source, reach) = (peer.source, peer.client.reach());
-        self.timekeeper.exchange(source, &exchange(&measured), reach, &mut self.clock);
-        if let Some(known) = self.timekeeper.source(source) {
-            self.peers[index].client.set_poll(known.poll());
-        }
-        self.tell_kernel();
     }
 
     /// What the daemon does after each update where `rtcsync` is on.
@@ -211,7 +116,7 @@ impl Clockwork {
 
     /// The time daemon was killed, or the whole host lost its power.
     pub(crate) fn restart(&mut self, power: bool) {
-        self.network.clear();
+        self.wire.clear();
         if power {
             // The kernel starts anew, without a correction. The clock itself goes on (RTC).
             let _ = self.clock.set_frequency(0.0);
@@ -263,6 +168,80 @@ impl Clockwork {
     }
 }
 
+impl Host for Clockwork {
+    fn clock(&mut self) -> &mut SimClock {
+        &mut self.clock
+    }
+
+    fn keeper(&self) -> &Timekeeper {
+        &self.timekeeper
+    }
+
+    fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    fn next_request(&self) -> Option<Duration> {
+        self.peers.iter().filter_map(|peer| peer.client.deadline()).min()
+    }
+
+    fn ask(&mut self) {
+        let now = host::elapsed(&self.clock);
+        for index in 0..self.peers.len() {
+            let wall = self.clock.now().0;
+            let random = [self.random.next_u64(), self.random.next_u64()];
+            let peer = &mut self.peers[index];
+            if peer.client.deadline().is_none_or(|at| at > now) {
+                continue;
+            }
+            let request = peer.client.request(now, random, wall);
+            peer.client.sent(wall);
+            let (reach, source) = (peer.client.reach(), peer.source);
+            self.timekeeper.set_reach(source, reach, &mut self.clock);
+            self.send(index, true, request);
+        }
+    }
+
+    fn serve(&mut self, index: usize, request: &[u8]) {
+        let peer = &mut self.peers[index];
+        let now = NtpTimestamp::from_unix_nanos(self.clock.true_time() + (peer.lie * 1e9) as i64);
+        let snapshot = ServerSnapshot {
+            leap: Leap::Normal,
+            stratum: 1,
+            precision: -24,
+            root_delay: 0.0,
+            root_dispersion: 1e-5,
+            dispersion_rate: 0.0,
+            reference_id: ReferenceId(*b"SIM\0"),
+            reference: now,
+        };
+        if let Ok(reply) = peer.server.respond(request, HOST, now, now, &snapshot) {
+            let bytes = reply.to_vec();
+            self.send(index, false, bytes);
+        }
+    }
+
+    fn hear(&mut self, index: usize, reply: &[u8]) {
+        let (now, wall) = (host::elapsed(&self.clock), self.clock.now().0);
+        let peer = &mut self.peers[index];
+        let Ok(measured) = peer.client.receive(now, reply, wall) else { return };
+        if reply.len() < 48 {
+            self.damaged_replies_believed += 1;
+        }
+        let (source, reach) = (peer.source, peer.client.reach());
+        self.timekeeper.exchange(source, &exchange(&measured), reach, &mut self.clock);
+        if let Some(known) = self.timekeeper.source(source) {
+            self.peers[index].client.set_poll(known.poll());
+        }
+        self.tell_kernel();
+    }
+
+    fn tick(&mut self) {
+        self.timekeeper.tick(&mut self.clock);
+        self.tell_kernel();
+    }
+}
+
 fn timekeeper(clock: &mut SimClock) -> Timekeeper {
     let discipline = DisciplineSettings {
         make_step: Some(MakeStep { threshold: 1.0, limit: Some(3) }),
@@ -279,28 +258,6 @@ fn client(elapsed: f64) -> Client {
     Client::new(config, Duration::from_secs_f64(elapsed))
 }
 
-fn server() -> Server {
-    let mut access = AccessList::new();
-    if let Some(all) = Subnet::new(HOST, 0) {
-        access.set(all, true, true);
-    }
-    Server::new(access, Keys::new())
-}
-
 fn source_settings() -> SourceSettings {
     SourceSettings { poll_min: 4, poll_max: 7, ..SourceSettings::default() }
-}
-
-fn exchange(measured: &Measurement) -> Exchange {
-    Exchange {
-        sent: LocalTime(measured.sent),
-        received: LocalTime(measured.received),
-        offset: measured.offset,
-        delay: measured.delay,
-        dispersion: measured.dispersion,
-        root_delay: measured.header.root_delay.seconds(),
-        root_dispersion: measured.header.root_dispersion.seconds(),
-        stratum: measured.header.stratum,
-        leap: LeapStatus::Normal,
-    }
 }

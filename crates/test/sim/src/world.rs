@@ -10,6 +10,7 @@ use crate::clockwork::{Clockwork, START_NS};
 use crate::ledger::{Dead, Ledger, number};
 use crate::post::{MAILS_PER_HOUR_MAX, Post};
 use crate::relay::Relay;
+use clock_lab::host::Host;
 
 /// True seconds with faults, and without at the end, so that everything under way can come to rest: what a budget held back is told up
 /// to an hour later, and a mail that was put off then waits some minutes.

@@ -2,7 +2,7 @@
 
 use crate::directive::DIRECTIVES;
 use crate::known::{LOCAL_NOT_ACTED_ON, LOGS_NOT_WRITTEN, NOT_ACTED_ON, OPTIONS_NOT_ACTED_ON};
-use crate::settings::{Logs, RefClock, Settings};
+use crate::settings::{Logs, Settings};
 use crate::source::{OPTIONS, Source, SourceOptions};
 
 impl Settings {
@@ -35,21 +35,6 @@ impl Settings {
                     said.push(format!("local {name} has no effect here"));
                 }
             }
-        }
-        said.extend(self.refclocks.iter().flat_map(RefClock::waiting));
-        said
-    }
-}
-
-impl RefClock {
-    /// One sentence for what has no effect here.
-    fn waiting(&self) -> Vec<String> {
-        let name = self.driver.name();
-        let mut said = Vec::new();
-        if self.local {
-            said.push(format!(
-                "refclock {name}: option local has no effect here: the clock is shown and not followed"
-            ));
         }
         said
     }

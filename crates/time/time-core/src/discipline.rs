@@ -4,6 +4,7 @@ use crate::clock::{Clock, ClockError, LocalTime};
 use crate::fallback::{FallbackDrifts, FallbackSettings};
 use crate::filter::Estimate;
 use crate::max_change::{Change, ChangeCheck, MaxChange};
+use crate::steady::{Follow, Steady};
 use crate::timeline::Timeline;
 
 /// The shortest slew, in seconds: shorter ones would end before the loop can tell the kernel in time.
@@ -136,7 +137,12 @@ pub(crate) struct Refused {
 #[derive(Debug, Clone)]
 pub struct Discipline {
     settings: DisciplineSettings,
+    /// In the time of the oscillator, or of the steadier clock that takes its place.
     pub(crate) timeline: Timeline,
+    /// In the time of the oscillator itself.
+    pub(crate) oscillator: Timeline,
+    /// Counting by a steadier clock (`refclock ... local`).
+    steady: Steady,
     /// The frequency correction without slews.
     base: f64,
     slew: Option<Slew>,
@@ -185,6 +191,8 @@ impl Discipline {
         Ok(Self {
             settings,
             timeline: Timeline::new(now, base),
+            oscillator: Timeline::new(now, base),
+            steady: Steady::default(),
             base,
             slew: None,
             target: None,
@@ -284,6 +292,8 @@ impl Discipline {
     pub(crate) fn moved(&mut self, nanos: i64) {
         let moved = |time: LocalTime| LocalTime(time.0.saturating_add(nanos));
         self.timeline.shift(nanos);
+        self.oscillator.shift(nanos);
+        self.steady.shift(nanos);
         if let Some(target) = &mut self.target {
             target.at = moved(target.at);
             target.estimate.offset -= nanos as f64 * 1e-9;
@@ -312,7 +322,8 @@ impl Discipline {
 
     /// Ends a slew and leaves the clock with the frequency that its oscillator needs.
     pub(crate) fn release(&mut self, clock: &mut impl Clock) -> Result<(), ClockError> {
-        if self.slew.take().is_some() {
+        let slewed = self.slew.take().is_some() | self.steady.stop_slew();
+        if slewed {
             self.apply(clock)?;
         }
         Ok(())
@@ -323,6 +334,7 @@ impl Discipline {
         let now = clock.now();
         let nanos = self.step(self.offset(now), clock)?;
         self.slew = None;
+        self.steady.stop_slew();
         self.apply(clock)?;
         Ok(nanos)
     }
@@ -366,17 +378,56 @@ impl Discipline {
         let rate = offset / seconds;
         let until = clock.now().plus(seconds * (1.0 + rate));
         self.slew = (seconds.is_finite() && offset != 0.0).then_some(Slew { rate, until, fade });
+        // It takes all that is left, what a steadier clock has found among it.
+        self.steady.stop_slew();
         self.apply(clock)
     }
 
     fn apply(&mut self, clock: &mut impl Clock) -> Result<f64, ClockError> {
         let before = clock.frequency();
         let limit = clock.frequency_max();
-        let wanted = (self.base + self.slew.map_or(0.0, |slew| slew.rate)).clamp(-limit, limit);
-        clock.rests_at(self.base.clamp(-limit, limit));
+        let slews = self.slew.map_or(0.0, |slew| slew.rate) + self.steady.slew_rate();
+        let wanted = self.steady.on_oscillator(self.base + slews).clamp(-limit, limit);
+        clock.rests_at(self.oscillator_frequency().clamp(-limit, limit));
         let set = clock.set_frequency(wanted)?;
-        self.timeline.change(clock.now(), set);
+        let now = clock.now();
+        self.oscillator.change(now, set);
+        self.timeline.change(now, self.steady.against_steady(set));
         Ok((set - before).abs() * clock.change_latency() / 2.0)
+    }
+
+    /// A steadier clock was compared with the oscillator, of which `estimate` tells at this moment in the oscillator's time: time is
+    /// counted by that clock, the oscillator is made to run like it, and what it has strayed since the last comparison is slewed
+    /// away until the next, which is expected after `interval` seconds. `anew`: nothing is known of what it was before. Returns how
+    /// uncertain that made the record of corrections, in seconds.
+    pub(crate) fn stabilise(
+        &mut self,
+        estimate: &Estimate,
+        anew: bool,
+        interval: f64,
+        clock: &mut impl Clock,
+    ) -> Result<f64, ClockError> {
+        let local = clock.now();
+        let follow = Follow {
+            local,
+            oscillator: self.oscillator.correction(local),
+            counted: self.timeline.correction(local),
+            offset: estimate.offset,
+            frequency: estimate.frequency,
+        };
+        if anew {
+            self.steady.lose();
+        }
+        let slew_max = self.settings.slew_rate_max;
+        if let Some(correction) = self.steady.follow(&follow, interval.max(SLEW_SECONDS_MIN), slew_max) {
+            self.timeline.restart(local, correction, self.base);
+        }
+        self.apply(clock)
+    }
+
+    /// The steadier clock is not there any more: the oscillator runs on as it was made to.
+    pub(crate) fn lose_steady(&mut self) {
+        self.steady.lose();
     }
 
     /// When the clock was last updated so long ago that an average of its frequency takes over.
@@ -399,6 +450,10 @@ impl Discipline {
     /// Ends a slew whose time has come, or falls back to an average of the frequency; returns how uncertain that made the record of corrections, in seconds.
     pub(crate) fn tick(&mut self, clock: &mut impl Clock) -> Result<Option<f64>, ClockError> {
         let now = clock.now();
+        if self.steady.slewed_until().is_some_and(|until| now >= until) {
+            self.steady.stop_slew();
+            return self.apply(clock).map(Some);
+        }
         match self.slew {
             Some(slew) if now >= slew.until => {
                 self.slew = None;
@@ -420,7 +475,8 @@ impl Discipline {
 
     /// When [`Self::tick`] has something to do.
     pub fn deadline(&self) -> Option<LocalTime> {
-        self.slew.map(|slew| slew.until).or_else(|| self.fallback_due())
+        let slew = self.slew.map(|slew| slew.until).or_else(|| self.fallback_due());
+        slew.into_iter().chain(self.steady.slewed_until()).min()
     }
 
     /// What is left to correct at `now`: true minus local, in seconds.
@@ -444,9 +500,14 @@ impl Discipline {
         })
     }
 
-    /// The frequency correction without slews, s/s.
+    /// The frequency correction without slews, s/s; where a steadier clock is followed, what that clock needs.
     pub fn frequency(&self) -> f64 {
         self.base
+    }
+
+    /// The frequency correction of the oscillator itself, without slews, s/s.
+    pub fn oscillator_frequency(&self) -> f64 {
+        self.steady.on_oscillator(self.base)
     }
 
     /// The part of the correction in force that only removes an offset, s/s; 0 between slews.

@@ -28,6 +28,7 @@ mod selection;
 mod sim;
 mod smoothing;
 mod source;
+mod steady;
 mod temperature;
 mod timekeeper;
 mod timeline;

@@ -13,8 +13,10 @@ const SAMPLES_MAX: usize = 4096;
 const SAMPLES_MIN: usize = 4;
 /// The part of the samples that is used, from the middle of the sorted ones: "about 40 percent [...] are discarded".
 const PART_KEPT: f64 = 0.6;
+/// How many samples the memory of their spread is long.
+const SPREAD_SAMPLES: f64 = 50.0;
 /// A pulse's reference may be wrong by this part of the interval between pulses, at most; beyond it is not known which pulse it is.
-const LOCK_ERROR_MAX: f64 = 0.2;
+const LOCK_ERROR_MAX: f64 = 0.4;
 /// The same where the clock itself says which pulse it is.
 const CLOCK_ERROR_MAX: f64 = 0.5;
 
@@ -35,6 +37,9 @@ pub struct RefClockFilter {
     settings: RefClockSettings,
     samples: VecDeque<FilterSample>,
     last: Option<FilterSample>,
+    /// Mean of the used samples' variance, s^2, and of how many of them, up to [`SPREAD_SAMPLES`].
+    spread: (f64, f64),
+    heard: bool,
     reach: u8,
 }
 
@@ -46,6 +51,8 @@ impl RefClockFilter {
             settings: RefClockSettings { length, ..settings },
             samples: VecDeque::new(),
             last: None,
+            spread: (0.0, 0.0),
+            heard: false,
             reach: 0,
         }
     }
@@ -58,6 +65,7 @@ impl RefClockFilter {
         }
         let sample = FilterSample { dispersion: sample.dispersion.max(self.settings.precision), ..sample };
         self.last = Some(sample);
+        self.heard = true;
         self.samples.push_back(sample);
         if self.samples.len() > self.settings.length {
             self.samples.pop_front();
@@ -70,7 +78,17 @@ impl RefClockFilter {
         self.last.as_ref()
     }
 
-    /// The last eight polls: 1 for each that gave a sample.
+    /// One sigma of a raw sample, as those of the last polls show it, in seconds.
+    pub fn spread(&self) -> f64 {
+        self.spread.0.max(0.0).sqrt()
+    }
+
+    /// The clock was read, and what it showed is left out: it is there.
+    pub fn was_heard(&mut self) {
+        self.heard = true;
+    }
+
+    /// The last eight polls: 1 for each in which the clock was heard of, be it for a sample or not.
     pub fn reach(&self) -> u8 {
         self.reach
     }
@@ -78,23 +96,29 @@ impl RefClockFilter {
     /// A poll has ended: the sample that the raw ones come to, if they are enough and certain enough. They are used up.
     pub fn poll(&mut self) -> Option<FilterSample> {
         let enough = self.samples.len() >= self.settings.length.min(SAMPLES_MIN);
-        let filtered = if enough { self.filtered() } else { None };
+        let (filtered, variance, count) = if enough { self.filtered() } else { (None, 0.0, 0.0) };
         if enough {
             self.samples.clear();
         }
+        if count > 1.0 && variance.is_finite() {
+            let (mean, before) = self.spread;
+            let all = before + count - 1.0;
+            self.spread = (mean + (variance - mean) * (count - 1.0) / all, all.min(SPREAD_SAMPLES));
+        }
         let limit = self.settings.dispersion_max;
         let used = filtered.filter(|one| limit <= 0.0 || one.dispersion <= limit);
-        self.reach = self.reach << 1 | u8::from(used.is_some());
+        self.reach = self.reach << 1 | u8::from(std::mem::take(&mut self.heard));
         used
     }
 
-    fn filtered(&self) -> Option<FilterSample> {
+    /// The filtered sample, the variance of those that it was made of, and how many they are.
+    fn filtered(&self) -> (Option<FilterSample>, f64, f64) {
         let mut sorted: Vec<FilterSample> = self.samples.iter().copied().collect();
         sorted.sort_by(|a, b| a.offset.total_cmp(&b.offset));
         let kept = ((sorted.len() as f64 * PART_KEPT).ceil() as usize).clamp(1, sorted.len());
         let first = (sorted.len() - kept) / 2;
-        let kept = sorted.get(first..first + kept)?;
-        let origin = kept.first()?;
+        let kept = sorted.get(first..first + kept).unwrap_or_default();
+        let Some(origin) = kept.first() else { return (None, 0.0, 0.0) };
         let count = kept.len() as f64;
         let offset = kept.iter().map(|one| one.offset - origin.offset).sum::<f64>() / count + origin.offset;
         let seconds = kept.iter().map(|one| one.time.since(origin.time)).sum::<f64>() / count;
@@ -106,7 +130,8 @@ impl RefClockFilter {
             delay: 0.0,
             dispersion: variance.sqrt().max(reading),
         };
-        (one.offset.is_finite() && one.dispersion.is_finite()).then_some(one)
+        let finite = one.offset.is_finite() && one.dispersion.is_finite();
+        (finite.then_some(one), variance, count)
     }
 
     /// The clock was stepped by `nanos`: uncorrected time moved with it, and offsets the other way.
@@ -139,8 +164,8 @@ pub struct Pulses {
 /// What says to which second a pulse belongs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PulseReference {
-    /// The last raw sample of another reference clock (`lock`): when, true minus uncorrected time then, and its dispersion, in
-    /// seconds.
+    /// The last raw sample of another reference clock (`lock`): when, true minus uncorrected time then, and its dispersion with the
+    /// spread of its like, in seconds.
     Clock(FilterSample),
     /// What is known of the time from all sources: true minus uncorrected time at the pulse, and how far that may be off, in
     /// seconds.
@@ -153,6 +178,11 @@ pub enum PulseReference {
 }
 
 impl Pulses {
+    /// How old, in seconds, the sample may be of the clock that a pulse is locked to.
+    pub fn lock_seconds_max(&self) -> f64 {
+        f64::from(self.lock_age_max) / f64::from(self.rate.max(1))
+    }
+
     /// True minus uncorrected time by a pulse at `time`, of which `fraction` (true minus uncorrected time, in seconds) is known up
     /// to whole intervals between pulses. None when the reference is too old or not certain enough to tell which pulse it
     /// was, or when it is the pulse's other edge.
@@ -160,8 +190,7 @@ impl Pulses {
         let interval = 1.0 / f64::from(self.rate.max(1));
         let (expected, error, error_max) = match reference {
             PulseReference::Clock(last) => {
-                let age_max = f64::from(self.lock_age_max) * interval;
-                if time.since(last.time).abs() > age_max {
+                if time.since(last.time).abs() > self.lock_seconds_max() {
                     return None;
                 }
                 (last.offset, last.dispersion, LOCK_ERROR_MAX * interval)
@@ -221,8 +250,8 @@ mod tests {
         check(&[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], 0.45, 0.2);
     }
 
-    /// Goal: a long filter waits for four samples, a short one is full or gives none; samples are used once; misses show in the
-    /// reach register.
+    /// Goal: a long filter waits for four samples, a short one is full or gives none; samples are used once; silence shows in the
+    /// reach register, and a clock that was only heard of does not.
     #[test]
     fn a_poll_needs_enough_samples() {
         let check = |length: usize, count: usize, expected: bool| {
@@ -231,10 +260,12 @@ mod tests {
                 filter.add(sample(second as f64, 0.0));
             }
             assert_eq!(filter.poll().is_some(), expected, "{count} of {length}");
-            assert_eq!(filter.reach(), u8::from(expected));
+            assert_eq!(filter.reach(), 1);
             if expected {
                 assert_eq!(filter.poll(), None, "they are used up");
                 assert_eq!(filter.reach(), 2);
+                filter.was_heard();
+                assert_eq!((filter.poll(), filter.reach()), (None, 5));
             }
         };
         check(64, 3, false);
@@ -261,6 +292,11 @@ mod tests {
             assert!(filter.add(sample(second, offset)));
         }
         assert_eq!(filter.poll(), None, "spread over seconds");
+        assert!(
+            (filter.spread() - (2.0_f64 / 3.0).sqrt()).abs() < 1e-9,
+            "of 1, 2 and 3: {}",
+            filter.spread()
+        );
         for second in [5.0, 6.0, 7.0, 8.0] {
             assert!(filter.add(sample(second, 0.25)));
         }
@@ -289,14 +325,15 @@ mod tests {
         check(pulses, -0.2, locked(9.5, 4.9), Some(4.8));
         check(pulses, -0.2, locked(9.5, 4.7), Some(4.8));
         check(pulses, -0.9, locked(9.5, -12.0), Some(-11.9));
-        check(pulses, -0.2, locked(9.5, 4.5), None);
+        check(pulses, -0.2, locked(9.5, 4.45), Some(4.8));
+        check(pulses, -0.2, locked(9.5, 4.35), None);
         check(pulses, -0.2, locked(7.9, 4.9), None);
         check(Pulses { lock_age_max: 3, ..pulses }, -0.2, locked(7.9, 4.9), Some(4.8));
         let five = Pulses { rate: 5, ..pulses };
         check(five, -0.01, locked(9.9, 2.4), Some(2.39));
-        check(five, -0.05, locked(9.9, 2.4), None);
+        check(five, -0.1, locked(9.9, 2.4), None);
         check(five, -0.01, locked(9.5, 2.4), None);
-        let uncertain = FilterSample { dispersion: 0.3, ..sample(9.5, 4.8) };
+        let uncertain = FilterSample { dispersion: 0.45, ..sample(9.5, 4.8) };
         check(pulses, -0.2, PulseReference::Clock(uncertain), None);
         let time = |offset: f64, bound: f64| PulseReference::Time { offset, bound };
         check(pulses, -0.2, time(0.1, 0.4), Some(-0.2));

@@ -120,6 +120,11 @@ impl SimClock {
         (self.local_ns - self.true_ns) as f64 * 1e-9 + self.local_rest - self.true_rest
     }
 
+    /// The oscillator's error changes by `by` s/s.
+    pub fn disturb(&mut self, by: f64) {
+        self.frequency_error += by;
+    }
+
     /// The clock's error of rate, corrections included, s/s.
     pub fn rate_error(&self) -> f64 {
         (1.0 + self.frequency_error) * (1.0 + self.correction) - 1.0

@@ -69,6 +69,9 @@ pub struct SourceSettings {
     pub noselect: bool,
     /// `require`.
     pub require: bool,
+    /// `local`: a clock of this machine that is steadier than its oscillator and whose time nobody knows. It is no source of time, it
+    /// is what time is counted by.
+    pub local: bool,
     /// Shortest poll, log2 s.
     pub poll_min: i8,
     /// Longest poll, log2 s.
@@ -299,7 +302,7 @@ impl Source {
     }
 
     /// It has been heard of often enough.
-    pub(crate) fn is_selectable(&self) -> bool {
+    pub fn is_selectable(&self) -> bool {
         let wanted = match self.settings.samples_max as u64 {
             0 => SAMPLES_BEFORE_SELECTION,
             most => most.min(SAMPLES_BEFORE_SELECTION),

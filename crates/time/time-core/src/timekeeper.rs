@@ -7,9 +7,11 @@ use crate::filter::{Estimate, FilterSample};
 use crate::selection::{Candidate, Interval, NoSelection, SelectionSettings, Verdict, is_open, select};
 use crate::source::{Exchange, Source, SourceSettings};
 use std::collections::BTreeMap;
+use steady::prior;
 
 mod history;
 mod report;
+mod steady;
 
 pub use history::HistorySample;
 pub use report::Tracking;
@@ -132,14 +134,16 @@ impl Timekeeper {
     pub fn add_source(&mut self, settings: SourceSettings) -> SourceId {
         let id = SourceId(self.next_id);
         self.next_id += 1;
-        let (frequency, sigma) = self.discipline.prior();
+        let (frequency, sigma) = prior(&settings, &self.discipline);
         self.sources.insert(id, Source::new(settings, frequency, sigma));
         id
     }
 
     /// The source is gone.
     pub fn remove_source(&mut self, id: SourceId, clock: &mut impl Clock) -> Vec<Event> {
-        self.sources.remove(&id);
+        if self.sources.remove(&id).is_some_and(|source| source.settings.local) {
+            self.discipline.lose_steady();
+        }
         self.verdicts.remove(&id);
         self.bad.remove(&id);
         self.reselect(clock)
@@ -200,7 +204,7 @@ impl Timekeeper {
         clock: &mut impl Clock,
     ) -> Vec<Event> {
         let now = clock.now();
-        let timeline = &self.discipline.timeline;
+        let timeline = self.timeline_of(id);
         // The moment in local time, by the correction in force: it is shown, not used.
         let time = now.plus(-timeline.uncorrected(now).since(sample.time));
         let offset = sample.offset - timeline.correction(time);
@@ -210,7 +214,7 @@ impl Timekeeper {
         if !source.take_sample(sample, last) {
             return Vec::new();
         }
-        self.taken(id, clock)
+        if source.settings.local { self.stabilise(id, clock) } else { self.taken(id, clock) }
     }
 
     /// What an uncorrected clock would show when ours shows `time`.
@@ -355,7 +359,8 @@ impl Timekeeper {
     }
 
     fn candidate(&self, id: SourceId, source: &Source, now: LocalTime, uncorrected: LocalTime) -> Candidate {
-        let estimate = source.estimate(uncorrected).filter(|_| source.is_selectable());
+        let estimate =
+            source.estimate(uncorrected).filter(|_| source.is_selectable() && !source.settings.local);
         let correction = self.discipline.timeline.correction(now);
         Candidate {
             interval: estimate.map(|estimate| Interval {
@@ -372,7 +377,7 @@ impl Timekeeper {
             }),
             prefer: source.settings.prefer,
             trust: source.settings.trust,
-            noselect: source.settings.noselect,
+            noselect: source.settings.noselect || source.settings.local,
             require: source.settings.require,
             current: self.selected == Some(id),
         }
@@ -476,10 +481,7 @@ impl Timekeeper {
     pub fn clock_jumped(&mut self, nanos: i64) -> Vec<Event> {
         self.discipline.moved(nanos);
         self.discipline.forget_offset();
-        let (frequency, sigma) = self.discipline.prior();
-        for source in self.sources.values_mut() {
-            source.forget(frequency, sigma);
-        }
+        self.forget_samples();
         self.held = None;
         self.verdicts.clear();
         let unreachable =
@@ -491,7 +493,8 @@ impl Timekeeper {
     /// UTC had a leap second: true time is counted `seconds` later from now on (-1 after one that was inserted). `moved`: by how
     /// many nanoseconds somebody has moved the clock for it already; else it is slewed.
     pub fn leap_second(&mut self, seconds: f64, moved: i64, clock: &mut impl Clock) -> Vec<Event> {
-        for source in self.sources.values_mut() {
+        // A clock that only counts knows of no leap seconds.
+        for source in self.sources.values_mut().filter(|source| !source.settings.local) {
             source.filter.restate(seconds);
             if let Some(last) = &mut source.last {
                 last.offset += seconds;
@@ -576,11 +579,16 @@ impl Timekeeper {
 
     /// Everything measured so far is dropped (`chronyc reset sources`); the oscillator's frequency is kept.
     pub fn forget_all(&mut self, clock: &mut impl Clock) -> Vec<Event> {
-        let (frequency, sigma) = self.discipline.prior();
+        self.forget_samples();
+        self.reselect(clock)
+    }
+
+    fn forget_samples(&mut self) {
         for source in self.sources.values_mut() {
+            let (frequency, sigma) = prior(source.settings(), &self.discipline);
             source.forget(frequency, sigma);
         }
-        self.reselect(clock)
+        self.discipline.lose_steady();
     }
 
     /// These sources go and are not missed: those of the start give their place to the usual ones. The slew that they began, and

@@ -69,6 +69,14 @@ impl Timeline {
         }
     }
 
+    /// From `now` on C is counted anew, from `correction` seconds: the clock that it is counted against was found to be elsewhere.
+    pub(crate) fn restart(&mut self, now: LocalTime, correction: f64, frequency: f64) {
+        self.change(now, frequency);
+        if let Some(last) = self.segments.back_mut() {
+            last.correction = correction;
+        }
+    }
+
     /// The clock was stepped by `nanos`.
     pub(crate) fn shift(&mut self, nanos: i64) {
         for segment in &mut self.segments {

@@ -435,6 +435,12 @@ pub(crate) fn selection_letter(daemon: &Daemon, id: SourceId) -> u8 {
         Verdict::Selected => b'*',
         Verdict::Combined => b'+',
         _ if options.noselect => b'N',
+        // It has no time of its own: "not synchronised".
+        Verdict::Unselectable
+            if options.local && daemon.keeper.source(id).is_some_and(|one| one.is_selectable()) =>
+        {
+            b's'
+        }
         Verdict::Falseticker => b'x',
         Verdict::Jittery => b'~',
         Verdict::Distant => b'd',

@@ -328,6 +328,7 @@ fn source(
             prefer: options.prefer,
             trust: options.trust,
             noselect: options.noselect,
+            local: false,
             require: options.require,
             poll_min: options.minpoll,
             poll_max: options.maxpoll,
@@ -349,7 +350,8 @@ pub(crate) fn of_refclock(line: &chrony_conf::RefClock, poll: i8, settings: &Set
     SourceSettings {
         prefer: line.prefer,
         trust: line.trust,
-        noselect: line.noselect || line.local,
+        noselect: line.noselect,
+        local: line.local,
         require: line.require,
         poll_min: poll,
         poll_max: poll,

@@ -84,7 +84,8 @@ pub(crate) struct SelectionLine<'a> {
 #[derive(Debug)]
 pub(crate) struct RefClockLine<'a> {
     pub reference_id: &'a str,
-    pub leap: LeapStatus,
+    /// None: it knows of no time.
+    pub leap: Option<LeapStatus>,
     /// Readings since the last poll, whether it is a pulse, and the offset as it was read; none: a filtered sample.
     pub raw: Option<(u32, bool, f64)>,
     pub cooked: f64,
@@ -209,7 +210,7 @@ impl Records {
         why: ReplyError,
         bytes: &[u8],
     ) -> std::io::Result<()> {
-        let valid = matches!(why, ReplyError::Delay(_) | ReplyError::Loop);
+        let valid = matches!(why, ReplyError::Delay(_) | ReplyError::Loop | ReplyError::Measured);
         if !(self.raw || valid) || !self.wants(Kind::Measurements) {
             return Ok(());
         }
@@ -221,11 +222,11 @@ impl Records {
             ReplyError::Mac(_) => "111 011 1111",
             ReplyError::Unsynchronised { .. } | ReplyError::Kiss(_) => "111 101 1111",
             ReplyError::RootDistance(_) => "111 110 1111",
-            ReplyError::Delay(_) => "111 111 0111",
+            ReplyError::Delay(_) | ReplyError::Measured => "111 111 0111",
             ReplyError::Loop => "111 111 1110",
             _ => return Ok(()),
         };
-        let stamped = Stamped { sent: 'D', received: 'K', interleaved: false };
+        let stamped = Stamped { sent: 'D', received: 'K', interleaved: why == ReplyError::Measured };
         let line = measurement_line(at, address, poll, tests, &packet.header, None, stamped);
         self.write(Kind::Measurements, &line)
     }
@@ -295,9 +296,10 @@ impl Records {
         let (date, time) = utc(at);
         let micros = at.rem_euclid(1_000_000_000) / 1000;
         let leap = match one.leap {
-            LeapStatus::Normal => 'N',
-            LeapStatus::Insert => '+',
-            LeapStatus::Delete => '-',
+            Some(LeapStatus::Normal) => 'N',
+            Some(LeapStatus::Insert) => '+',
+            Some(LeapStatus::Delete) => '-',
+            None => '?',
         };
         let refid = one.reference_id;
         let cooked = c_exponent(one.cooked, 6);

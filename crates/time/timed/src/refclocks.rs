@@ -19,6 +19,8 @@ use time_core::{
 
 /// Polls and driver polls that are kept, log2 s: from a millisecond, below which a host does nothing else, to a day.
 const POLL_RANGE: std::ops::RangeInclusive<i8> = -10..=17;
+/// A clock that only counts may miss so many looks at it, or pulses, less one, before it is not known what it counted.
+const COUNT_LOOKS: u32 = 3;
 /// An offset beyond this is no clock's, in seconds (the 68 years of NTP's timestamps).
 const OFFSET_MAX: f64 = 2_147_483_648.0;
 
@@ -77,6 +79,7 @@ pub(crate) struct RefClock {
     pub driver_polled: u32,
     filter: RefClockFilter,
     leap: LeapStatus,
+    gave_pulses: bool,
     /// What came and was no sample: not of the form, too old, absurd, a pulse without its second.
     pub ignored: u64,
     /// The driver failed the last time, which was said.
@@ -131,6 +134,7 @@ impl RefClock {
                 dispersion_max: line.dispersion_max,
             }),
             leap: LeapStatus::Normal,
+            gave_pulses: false,
             ignored: 0,
             complained: false,
             line: line.clone(),
@@ -152,9 +156,45 @@ impl RefClock {
         self.line.tai
     }
 
-    /// The id that its pulses are locked to.
+    /// The id that its pulses are locked to; where it only counts, its own.
     pub(crate) fn locks_to(&self) -> Option<[u8; 4]> {
-        self.line.lock
+        if self.line.local { Some(self.reference_id) } else { self.line.lock }
+    }
+
+    /// `local`: nobody knows what time it shows, and what it says of leap seconds is nothing.
+    pub(crate) fn only_counts(&self) -> bool {
+        self.line.local
+    }
+
+    /// It only counts, and so long passed since its last sample that it is not known any more what it counted: it begins again.
+    pub(crate) fn lost_count(&mut self, local: LocalTime, keeper: &Timekeeper) -> bool {
+        if !self.line.local {
+            return false;
+        }
+        let time = keeper.uncorrected_for(self.id, local);
+        let lost = self
+            .filter
+            .last()
+            .is_some_and(|last| time.since(last.time).abs() > self.pulses().lock_seconds_max());
+        if lost {
+            self.filter.forget();
+        }
+        lost
+    }
+
+    fn pulses(&self) -> Pulses {
+        let rate = self.line.rate.unwrap_or(1);
+        let mut lock_age_max = self.line.lock_age_max;
+        if self.line.local {
+            let looks = f64::from(COUNT_LOOKS) * f64::from(self.driver_poll).exp2();
+            lock_age_max = lock_age_max.max((looks * f64::from(rate)).ceil() as u32).max(COUNT_LOOKS);
+        }
+        Pulses { rate, width: self.line.width, lock_age_max }
+    }
+
+    /// Its samples are pulses, and no other clock says of which second.
+    pub(crate) fn pulses_alone(&self) -> bool {
+        self.gave_pulses && self.locks_to().is_none()
     }
 
     /// The last eight polls.
@@ -162,9 +202,10 @@ impl RefClock {
         self.filter.reach()
     }
 
-    /// The last raw sample, for pulses that are locked to it.
+    /// The last raw sample and how certain those are, for pulses that are locked to it.
     pub(crate) fn last(&self) -> Option<FilterSample> {
-        self.filter.last().copied()
+        let spread = self.filter.spread();
+        self.filter.last().map(|last| FilterSample { dispersion: last.dispersion + spread, ..*last })
     }
 
     /// What becomes readable when there are samples.
@@ -195,7 +236,13 @@ impl RefClock {
         match &mut self.driver {
             Driver::Shm(shm) => Ok(shm.read().into_iter().collect()),
             Driver::Pps(pps) => Ok(pps.read()?.into_iter().collect()),
-            Driver::Phc(phc) => Ok(phc.read()?.into_iter().collect()),
+            Driver::Phc(phc) => {
+                let read = phc.read()?;
+                if read.is_none() {
+                    self.filter.was_heard();
+                }
+                Ok(read.into_iter().collect())
+            }
             Driver::Rtc(rtc) => Ok(rtc.read()?.into_iter().collect()),
             Driver::ExtPps(card) => card.follow(clock, keeper).map(|()| Vec::new()),
             Driver::Sock(_) => Ok(Vec::new()),
@@ -222,7 +269,7 @@ impl RefClock {
 
     /// Whether a reading needs its second from elsewhere.
     pub(crate) fn is_pulse(&self, reading: &Reading) -> bool {
-        reading.pulse || self.line.pps
+        reading.pulse || self.line.pps || self.line.local
     }
 
     /// Takes a reading. `tai`: TAI minus UTC, in seconds, where the clock keeps TAI; `reference`: what says which pulse it is.
@@ -255,20 +302,18 @@ impl RefClock {
         }
         let local = clock.at(reading.at);
         let beside = reading.at.saturating_sub(local.0) as f64 * 1e-9;
-        let correction = keeper.correction(local);
-        let time = keeper.uncorrected(local);
+        let correction = keeper.correction_for(self.id, local);
+        let time = keeper.uncorrected_for(self.id, local);
         let offset = reading.offset + beside + self.line.offset - tai + correction;
         // NaN is refused too.
         if !(offset.abs() < OFFSET_MAX && reading.dispersion.is_finite()) {
             return None;
         }
         let offset = if self.is_pulse(&reading) {
-            let pulses = Pulses {
-                rate: self.line.rate.unwrap_or(1),
-                width: self.line.width,
-                lock_age_max: self.line.lock_age_max,
-            };
-            pulses.complete(time, offset, reference(local)?)?
+            // What only counts begins anywhere.
+            let first = FilterSample { time, offset, delay: 0.0, dispersion: 0.0 };
+            let first = self.line.local.then_some(PulseReference::Clock(first));
+            self.pulses().complete(time, offset, reference(local).or(first)?)?
         } else {
             offset
         };
@@ -277,6 +322,7 @@ impl RefClock {
             return None;
         }
         self.leap = reading.leap;
+        self.gave_pulses |= self.is_pulse(&reading);
         let dispersion = self.filter.last().map_or(0.0, |last| last.dispersion);
         Some(RawSample { reading, cooked: offset - correction, dispersion })
     }

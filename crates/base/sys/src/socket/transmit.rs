@@ -85,6 +85,8 @@ pub struct TransmitStamp {
     pub sent_ns: i64,
 }
 
+/// Bytes of a packet that an entry may bring, which are not read.
+const DATA_BYTES: usize = 64;
 /// Entries that are taken from an error queue in one system call.
 const ENTRIES: usize = 64;
 
@@ -92,12 +94,15 @@ const ENTRIES: usize = 64;
 pub struct StampBatch {
     control: Vec<Control>,
     headers: Vec<libc::mmsghdr>,
+    /// Where an entry would put the packet that it tells of, cut short: nobody reads it, but a simulator of the C library writes it.
+    _data: Vec<u8>,
+    _parts: Vec<libc::iovec>,
     /// `recvmmsg(2)` does not work here: a simulator of the C library does not know it.
     one_by_one: bool,
 }
 
-// SAFETY: the raw pointers in `headers` point into `control` of the same value only, whose heap block never moves or grows after `new`;
-// moving the value to another thread leaves the heap block in place.
+// SAFETY: the raw pointers in `headers` point into `control`, `_data` and `_parts` of the same value only, whose heap blocks never move or
+// grow after `new`; moving the value to another thread leaves them in place.
 unsafe impl Send for StampBatch {}
 
 impl Default for StampBatch {
@@ -111,14 +116,21 @@ impl StampBatch {
     pub fn new() -> Self {
         // SAFETY: a plain C structure of integers and pointers, for which zeroes are valid.
         let header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        let mut data = vec![0; DATA_BYTES];
+        let mut parts = vec![libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: DATA_BYTES }];
         let mut batch = Self {
             control: vec![Control([0; CONTROL_BYTES]); ENTRIES],
             headers: vec![header; ENTRIES],
+            _data: data,
+            _parts: Vec::new(),
             one_by_one: false,
         };
         for (header, control) in batch.headers.iter_mut().zip(&mut batch.control) {
             header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_hdr.msg_iov = parts.as_mut_ptr();
+            header.msg_hdr.msg_iovlen = 1;
         }
+        batch._parts = parts;
         batch
     }
 
@@ -143,8 +155,8 @@ impl StampBatch {
                 header.msg_hdr.msg_controllen = CONTROL_BYTES as _;
                 header.msg_hdr.msg_flags = 0;
             }
-            // SAFETY: the control pointers are into a live vector of ours with the length stated; there are neither names nor data, of
-            // which such entries have none.
+            // SAFETY: the control pointers are into a live vector of ours with the length stated, the one part for data is a live vector's,
+            // and there are no names. All entries may write the same part: nobody reads it.
             let count = unsafe {
                 libc::recvmmsg(
                     socket,

@@ -60,7 +60,7 @@ impl Timekeeper {
             offset: self.discipline.offset(now),
             last_offset,
             rms_offset,
-            frequency: self.discipline.frequency(),
+            frequency: self.discipline.oscillator_frequency(),
             residual_frequency: self.discipline.residual_frequency(),
             skew,
             root_delay: last.map_or(1.0, |last| last.root_delay + delay),
@@ -80,11 +80,12 @@ impl Timekeeper {
     /// The last measured offset of a source as it would be measured at `now`, after what was corrected since, in seconds
     /// (true minus local).
     pub fn adjusted_offset(&self, id: SourceId, now: LocalTime) -> Option<f64> {
-        let last = self.sources.get(&id)?.last?;
-        let timeline = &self.discipline.timeline;
+        let source = self.sources.get(&id)?;
+        let last = source.last?;
+        let timeline = self.timeline_of(id);
         let corrected = timeline.correction(now) - timeline.correction(last.received);
         let elapsed = timeline.uncorrected(now).since(timeline.uncorrected(last.received));
-        Some(last.offset + self.discipline.frequency() * elapsed - corrected)
+        Some(last.offset + self.frequency_for(source) * elapsed - corrected)
     }
 
     /// Where a source says that true time is at `now`.
@@ -113,7 +114,8 @@ impl Timekeeper {
     /// What `sourcestats` shows of a source.
     pub fn statistics(&self, id: SourceId, now: LocalTime) -> Option<SourceStatistics> {
         let source = self.sources.get(&id)?;
-        let uncorrected = self.discipline.timeline.uncorrected(now);
+        let timeline = self.timeline_of(id);
+        let uncorrected = timeline.uncorrected(now);
         let (deviation, runs) = source.filter.residuals();
         let mut statistics = SourceStatistics {
             samples: source.filter.len() as u32,
@@ -126,9 +128,9 @@ impl Timekeeper {
             ..SourceStatistics::default()
         };
         if let Some(estimate) = source.filter.estimate(uncorrected) {
-            statistics.residual_frequency = self.discipline.frequency() - estimate.frequency;
+            statistics.residual_frequency = self.frequency_for(source) - estimate.frequency;
             statistics.skew = estimate.frequency_variance.max(0.0).sqrt();
-            statistics.offset = estimate.offset - self.discipline.timeline.correction(now);
+            statistics.offset = estimate.offset - timeline.correction(now);
             statistics.offset_sigma = estimate.offset_variance.max(0.0).sqrt();
         }
         Some(statistics)

@@ -46,7 +46,7 @@ impl World {
             let slew_end =
                 self.keeper.deadline().map_or(f64::INFINITY, |at| elapsed + at.since(now).max(1e-6));
             let sample = elapsed + 16.0;
-            let next = next_poll.min(slew_end).min(sample).max(elapsed);
+            let next = next_poll.min(slew_end).min(sample).min(end).max(elapsed);
             self.clock.advance(next - elapsed);
             elapsed = next;
             look(elapsed, &self.clock);
@@ -322,4 +322,69 @@ fn an_unreachable_source_stays_for_a_while() {
         polls += 1;
     }
     assert!((4..1_000).contains(&polls), "{polls}");
+}
+
+/// Goal: a clock that is only steadier than the oscillator, at any rate and any time of its own, keeps the time while the oscillator
+/// goes up and down and its source is silent; it is never followed for its time; one that is set is followed anew; without it the
+/// oscillator runs on.
+#[test]
+fn a_steadier_clock_stabilises() {
+    let check = |seed: u64, rate: f64, set: Option<f64>| {
+        let mut world = World::new(seed, 0.05, 2e-5, None, &[0.0], 1e-5);
+        let steadier = SourceSettings { local: true, poll_min: 2, poll_max: 2, ..SourceSettings::default() };
+        let id = world.keeper.add_source(steadier);
+        let mut random = crate::sim::SimRandom::new(seed);
+        let mut swing = 0.0;
+        let mut worst = 0.0_f64;
+        for second in (4..9000).step_by(4) {
+            world.run(f64::from(second), |_, _| ());
+            if second > 3000 {
+                // Its source is not there any more.
+                world.servers.iter_mut().for_each(|server| server.3 = f64::INFINITY);
+            }
+            // The oscillator swings by 100 ppm in 1000 s.
+            let next = 1e-4 * (f64::from(second) / 1000.0 * std::f64::consts::TAU).sin();
+            world.clock.disturb(next - swing);
+            swing = next;
+            let at = world.clock.now();
+            let truth = (world.clock.true_time() - START) as f64 * 1e-9;
+            let jump = set.filter(|_| second > 5000).unwrap_or(0.0);
+            let shown = truth * (1.0 + rate) + 77.0 + jump + 1e-7 * random.normal();
+            let time = world.keeper.uncorrected_for(id, at);
+            let offset = shown - (at.0 - START) as f64 * 1e-9 + world.keeper.correction_for(id, at);
+            let sample = FilterSample { time, offset, delay: 0.0, dispersion: 1e-7 };
+            let last = Exchange {
+                sent: at,
+                received: at,
+                offset,
+                delay: 0.0,
+                dispersion: 1e-7,
+                root_delay: 0.0,
+                root_dispersion: 0.0,
+                stratum: 0,
+                leap: LeapStatus::Normal,
+            };
+            let events = world.keeper.reference_sample(id, sample, &last, 1, &mut world.clock);
+            world.events.extend(events);
+            if second > 2000 {
+                worst = worst.max(world.clock.error().abs());
+            }
+        }
+        assert!(worst < 200e-6, "seed {seed} rate {rate}: {worst}");
+        assert!(!world.events.contains(&Event::Selected(id)), "{:?}", world.events);
+        assert_eq!(world.keeper.verdict(id), Verdict::Unselectable);
+        let now = world.clock.now();
+        let shown = world.keeper.tracking(now).frequency;
+        let needed = 1.0 / (1.0 + 2e-5 + swing) - 1.0;
+        assert!((shown - needed).abs() < 5e-6, "{shown} {needed}");
+        let known = world.keeper.statistics(id, now).expect("it is measured");
+        assert!((known.residual_frequency + rate).abs() < 2e-5, "{known:?}");
+        world.keeper.lose_steady(id);
+        assert_eq!(world.keeper.tracking(now).frequency, shown);
+    };
+    for seed in 1..4 {
+        check(seed, 1e-3, None);
+        check(seed, -2e-5, None);
+        check(seed, 1e-6, Some(-0.3));
+    }
 }

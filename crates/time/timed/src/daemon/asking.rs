@@ -360,7 +360,10 @@ impl Daemon {
                     good = Some(Measurement { authenticated, ..measurement });
                 }
                 Err(ReplyError::Kiss(code)) => kiss = Some(code),
-                Err(ReplyError::Measured) => nothing_new = true,
+                Err(error @ ReplyError::Measured) => {
+                    nothing_new = true;
+                    failed.push((at, error, data.to_vec()));
+                }
                 Err(error) => failed.push((at, error, data.to_vec())),
             }
         }

@@ -113,7 +113,7 @@ impl Daemon {
             let frequency = correction.frequency.map_or(0.0, |(more, _)| -more);
             self.manual.moments.corrected(now, fit.offset, frequency);
         }
-        Some((fit, -self.keeper.discipline().frequency() * 1e6))
+        Some((fit, -self.keeper.discipline().oscillator_frequency() * 1e6))
     }
 
     /// The clock is said to be `fast` seconds fast and to gain `gains` s/s beyond what is known (`chronyc doffset`, `dfreq`).

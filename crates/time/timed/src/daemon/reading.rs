@@ -5,7 +5,7 @@ use crate::records::RefClockLine;
 use crate::refclocks::{Reading, RefClock};
 use std::io;
 use std::time::Duration;
-use time_core::{LocalTime, PulseReference};
+use time_core::{LocalTime, PulseReference, SourceId};
 
 impl Daemon {
     /// Opens what the configuration names. One that cannot be opened ends the daemon, as chronyd: whoever names a clock wants it.
@@ -74,6 +74,7 @@ impl Daemon {
         let (label, pulse, polled) = (clock.label(), clock.is_pulse(&reading), clock.driver_polled);
         let tai = if clock.keeps_tai() { self.tai_offset() } else { Some(0.0) };
         let local = self.clock.at(reading.at);
+        self.end_lost_count(index, local);
         let reference = if pulse { self.pulse_reference(index, local) } else { None };
         let Some(clock) = self.refclocks.get_mut(index) else { return };
         clock.complained = false;
@@ -89,13 +90,23 @@ impl Daemon {
         }
         let line = RefClockLine {
             reference_id: &label,
-            leap: raw.reading.leap,
+            leap: (!clock.only_counts()).then_some(raw.reading.leap),
             raw: Some((polled, pulse, if pulse { raw.cooked } else { raw.reading.offset })),
             cooked: raw.cooked,
             dispersion: raw.dispersion,
         };
         let written = self.records.refclock(reading.at, &line);
         self.record_failed(written);
+    }
+
+    /// A clock that only counts was not read for too long.
+    fn end_lost_count(&mut self, index: usize, local: LocalTime) {
+        let Some(clock) = self.refclocks.get_mut(index) else { return };
+        if clock.lost_count(local, &self.keeper) {
+            let (id, name) = (clock.id, clock.label());
+            self.keeper.lose_steady(id);
+            self.trouble(format!("Local refclock {name} was not read for too long and is followed anew"));
+        }
     }
 
     /// What says to which second a pulse at `local` belongs: the clock that it is locked to, or all sources, or with `local` the
@@ -115,6 +126,21 @@ impl Daemon {
         Some(PulseReference::Time { offset: tracking.offset + correction, bound })
     }
 
+    /// The stratum of pulses that are completed by what is known of the time: with `local` the one that this host has by that, since
+    /// the second is its own, and else 0. It is kept while they are followed.
+    fn pulse_stratum(&self, id: SourceId) -> u8 {
+        let tracking = self.keeper.tracking(self.local_now());
+        if let Some(local) = self.local_reference(&tracking) {
+            return local.stratum.saturating_sub(1);
+        }
+        let followed = tracking.selected;
+        let is_pulse = |clock: &RefClock| followed == Some(clock.id) && clock.pulses_alone();
+        if followed == Some(id) || self.refclocks.iter().any(is_pulse) {
+            return tracking.stratum.saturating_sub(1);
+        }
+        0
+    }
+
     fn end_refclock_poll(&mut self, index: usize, now: Duration) {
         let Some(clock) = self.refclocks.get_mut(index) else { return };
         let Some(sample) = clock.poll_when_due(now) else { return };
@@ -124,13 +150,18 @@ impl Daemon {
             self.handle(events);
             return;
         };
-        let last = clock.exchange(&sample);
+        let alone = clock.pulses_alone();
+        let mut last = clock.exchange(&sample);
+        if alone {
+            last.stratum = self.pulse_stratum(id);
+        }
         let events = self.keeper.reference_sample(id, sample, &last, reach, &mut self.clock);
         let local = self.local_now();
         let shown = self.keeper.source(id).and_then(|source| source.last().copied()).unwrap_or(last);
+        let only_counts = self.refclocks.get(index).is_some_and(RefClock::only_counts);
         let line = RefClockLine {
             reference_id: &label,
-            leap: last.leap,
+            leap: (!only_counts).then_some(last.leap),
             raw: None,
             cooked: shown.offset,
             dispersion: sample.dispersion,

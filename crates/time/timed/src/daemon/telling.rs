@@ -121,7 +121,8 @@ impl Daemon {
         if self.keeper.discipline().updates() == 0 {
             return;
         }
-        let (frequency, skew) = (self.keeper.discipline().frequency(), self.keeper.discipline().skew());
+        let (frequency, skew) =
+            (self.keeper.discipline().oscillator_frequency(), self.keeper.discipline().skew());
         // A run of seconds does not take the place of what a long one learnt.
         if self.config.discipline.drift.is_some_and(|known| skew > known.skew.max(DRIFT_SKEW_POOR)) {
             return;

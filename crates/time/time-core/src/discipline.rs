@@ -512,7 +512,7 @@ impl Discipline {
 
     /// The part of the correction in force that only removes an offset, s/s; 0 between slews.
     pub fn slew_rate(&self) -> f64 {
-        self.slew.map_or(0.0, |slew| slew.rate)
+        self.slew.map_or(0.0, |slew| slew.rate) + self.steady.slew_rate()
     }
 
     /// One sigma of the oscillator's frequency, s/s.

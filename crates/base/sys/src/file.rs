@@ -54,10 +54,44 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Opens a file to append to, made with `mode` where it is missing. A symbolic link in its place is an error: a log's folder may belong
-/// to a less trusted user than the one who writes.
+/// to a less trusted user than the one who writes. A pipe that nobody reads is one too, and one that is full refuses: whoever writes a
+/// log is not held by who should read it.
 pub fn append(path: &Path, mode: u32) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().append(true).create(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(path)
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    std::fs::OpenOptions::new().append(true).create(true).mode(mode).custom_flags(flags).open(path)
+}
+
+/// A whole file. One of more than `bytes_max` bytes is an error, as is at once, instead of a wait for ever, what is no file: a pipe,
+/// a socket, a folder. (A device is read up to the limit, so that `/dev/null` is an empty file.)
+pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() && !kind.is_char_device() {
+        return Err(io::Error::other("it is a pipe or socket, not a file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {bytes_max} bytes"),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// The same as text; bytes that are none become replacement characters.
+pub fn read_text_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let bytes = read_bounded(path, bytes_max)?;
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// Opens a device to read, with `writes` also to write. By `open(2)`, where `std` takes `open64`: simulators of the C library have the
@@ -176,6 +210,40 @@ mod tests {
         for bad in ["../x", "/etc/x", "link/x", "sub/../../x"] {
             assert!(open_beneath(&open, Path::new(bad), how).is_err(), "{bad}");
         }
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// Goal: nothing that stands in a file's place holds its reader or writer or fills memory: a pipe with and without another end, a
+    /// folder, a device without an end, a file that is too large.
+    #[test]
+    fn what_is_no_file_holds_nobody() {
+        use std::os::unix::fs::OpenOptionsExt;
+        let dir = std::env::temp_dir().join(format!("sys-bounded-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let pipe = dir.join("pipe");
+        let name = CString::new(pipe.as_os_str().as_bytes()).unwrap();
+        // SAFETY: a C string that outlives the call.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        assert!(read_bounded(&pipe, 10).is_err());
+        assert!(append(&pipe, 0o600).is_err(), "nobody reads it");
+        let other_end = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&pipe)
+            .unwrap();
+        assert!(read_bounded(&pipe, 10).is_err());
+        let mut writer = append(&pipe, 0o600).unwrap();
+        let full = (0..10_000).find_map(|_| std::io::Write::write_all(&mut writer, &[0; 4096]).err());
+        assert_eq!(full.map(|error| error.kind()), Some(io::ErrorKind::WouldBlock));
+        drop(other_end);
+        assert_eq!(read_bounded(&dir, 10).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(read_bounded(Path::new("/dev/zero"), 10).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read_bounded(Path::new("/dev/null"), 10).unwrap(), b"");
+        std::fs::write(dir.join("ten"), [b'1', 0xff, b'3', b'4', b'5', b'6', b'7', b'8', b'9', b'0'])
+            .unwrap();
+        assert_eq!(read_text_bounded(&dir.join("ten"), 10).unwrap(), "1\u{fffd}34567890");
+        assert_eq!(read_bounded(&dir.join("ten"), 9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

@@ -11,7 +11,7 @@ mod transmit;
 
 pub use address::{
     Listen, bind_tcp, bind_udp, bind_unix_datagram, bind_unix_stream, connect_udp, connect_unix_datagram,
-    unbound_udp,
+    connect_unix_stream, unbound_udp,
 };
 pub use batch::{CardStamp, Datagram, Outgoing, ReceiveBatch, send_batch};
 pub use filter::{Condition, Part, drop_where, dropped};

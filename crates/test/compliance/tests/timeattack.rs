@@ -398,6 +398,64 @@ fn links_in_the_places_of_files_are_not_followed() {
     assert_eq!(intact(&victim), precious);
 }
 
+/// Goal: a pipe in the place of any file holds nobody, at the start or later: the daemon keeps time, and says what it could not read
+/// where that is asked for. (stock chronyd waits for ever at the first of them.)
+#[test]
+fn pipes_in_the_places_of_files_hold_nobody() {
+    if under_test() == Side::Stock {
+        return;
+    }
+    let server = TimeServer::ahead("127.0.0.1", 0.0);
+    let folder = TempDir::new();
+    let pipe = |place: &str| {
+        let place = folder.join(place);
+        std::fs::create_dir_all(place.parent().expect("it has one")).expect("a folder can be made");
+        let _ = std::fs::remove_file(&place);
+        assert!(Command::new("mkfifo").arg(&place).status().expect("mkfifo is there").success());
+    };
+    let at_the_start = [
+        "drift",
+        "pid",
+        "rtc",
+        "adjtime",
+        "leaps",
+        "sensor",
+        "logs/measurements.log",
+        "dump/127.0.0.1.dat",
+        "nts/127.0.0.1.nts",
+        "nts/ntskeys",
+    ];
+    at_the_start.into_iter().for_each(pipe);
+    std::fs::create_dir_all(folder.join("sources")).expect("a folder can be made");
+    folder.write("keys", "1 MD5 secret\n");
+    let lines = format!(
+        "{}port 0\ncmdport 0\ndriftfile {{dir}}/drift\nrtcfile {{dir}}/rtc\nrtcdevice {{dir}}/no-such\nhwclockfile {{dir}}/adjtime\n\
+         leapseclist {{dir}}/leaps\ntempcomp {{dir}}/sensor 0.05 0 0 0 0\nsourcedir {{dir}}/sources\nkeyfile {{dir}}/keys\n\
+         dumpdir {{dir}}/dump\nntsdumpdir {{dir}}/nts\nlogdir {{dir}}/logs\nlog measurements statistics",
+        line(&server, "iburst")
+    );
+    let mut daemon = Daemon::start_in(folder, &lines);
+    daemon.wait("it is followed", || daemon.follows(&server));
+    daemon.wait("the sensor is told of", || daemon.log().contains("Could not read temperature"));
+    daemon.wait("a log is written", || daemon.folder.join("logs/statistics.log").exists());
+    for place in ["keys", "sources/b.sources", "logs/statistics.log"] {
+        let place = daemon.folder.join(place);
+        let _ = std::fs::remove_file(&place);
+        assert!(Command::new("mkfifo").arg(&place).status().expect("mkfifo is there").success());
+    }
+    for command in [&["rekey"][..], &["reload", "sources"], &["cyclelogs"], &["dump"]] {
+        let answer = daemon.chronyc(command);
+        assert!(
+            answer.starts_with("200 OK") || answer.starts_with("5"),
+            "{command:?}: {answer}{}",
+            daemon.log()
+        );
+    }
+    let before = daemon.good(&server);
+    daemon.wait("it goes on", || daemon.good(&server) > before + 3.0);
+    assert_eq!(daemon.process.end(), Some(0), "{}", daemon.log());
+}
+
 /// Goal: words of any length on chronyc's command line and in its prompt are refused in words, with the usual exit code (CVE-2018-12327:
 /// a host name that overran a buffer of ntpq).
 #[test]

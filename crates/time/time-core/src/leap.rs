@@ -65,9 +65,9 @@ impl LeapTable {
             }
             // The zone's clock counts leap seconds: those before this one are in its time. RFC 8536 section 3.2.
             let positive = correction > before;
-            let at = time.checked_sub(i64::from(before))? + i64::from(!positive);
+            let at = time.checked_sub(i64::from(before))?.checked_add(i64::from(!positive))?;
             // The record is of the second itself, or of the one after: both lie at midnight.
-            let at = (at + DAY / 2).div_euclid(DAY) * DAY;
+            let at = at.checked_add(DAY / 2)?.div_euclid(DAY).checked_mul(DAY)?;
             table.entries.push((at, TAI_OFFSET_1972.checked_add(correction)?));
             before = correction;
         }
@@ -148,6 +148,31 @@ mod tests {
 
     const LIST: &str = "#$ 3676924800\n#@ 3928521600\n2272060800 10 # 1 Jan 1972\n2287785600\t11\t# 1 Jul 1972\n\
                         3692217600 37 # 1 Jan 2017\n";
+
+    /// Goal: a zone with a leap second at the end of all numbers is none, and no panic.
+    #[test]
+    fn absurd_moments_are_none() {
+        let check = |time: i64, correction: i32, expected: bool| {
+            let mut bytes = Vec::new();
+            for version in [b'2'; 2] {
+                bytes.extend(b"TZif");
+                bytes.push(version);
+                bytes.resize(bytes.len() + 15, 0);
+                let leaps = u32::from(bytes.len() > 40);
+                for count in [0, 0, leaps, 0, 0, 0] {
+                    bytes.extend(u32::to_be_bytes(count));
+                }
+            }
+            bytes.extend(time.to_be_bytes());
+            bytes.extend(correction.to_be_bytes());
+            assert_eq!(LeapTable::from_time_zone(&bytes).is_some(), expected, "{time} {correction}");
+        };
+        check(78_796_800, 1, true);
+        check(i64::MAX, -1, false);
+        check(i64::MAX, 1, false);
+        check(i64::MIN, 1, false);
+        check(0, i32::MAX, false);
+    }
 
     /// Goal: a list says when leap seconds are, how far TAI is, and when it is too old; rubbish is none.
     #[test]

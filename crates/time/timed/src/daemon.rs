@@ -657,7 +657,7 @@ impl Daemon {
     /// Reads the key file: the server, the sources that run and those that were left out for want of a key take up what it has.
     pub(crate) fn read_keys(&mut self) -> io::Result<()> {
         let Some(path) = &self.config.key_file else { return Ok(()) };
-        let text = match std::fs::read_to_string(path) {
+        let text = match sys::file::read_text_bounded(path, crate::FILE_BYTES_MAX) {
             Ok(text) => text,
             // As chronyd: a file that is not there has no keys; a source that needs one will say so.
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

@@ -33,6 +33,9 @@ use options::{Action, Options};
 use std::io::Write;
 use std::process::ExitCode;
 
+/// The most that is read of a file that a directive names (keys, leap seconds, a drift file), in bytes: more than any such file has.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
 /// Runs the daemon until it is told to end.
 pub fn run(call: &layout::Call) -> ExitCode {
     if let Some((_, words)) = call.args.split_first().filter(|(word, _)| *word == holder::CLOCK_PROCESS) {

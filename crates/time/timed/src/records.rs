@@ -463,7 +463,7 @@ pub(crate) fn utc(nanos: i64) -> (String, String) {
 
 /// Reads a drift file: the rate at which the clock gains, and its error bound, in parts per million.
 pub(crate) fn read_drift(path: &Path) -> Option<Drift> {
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = sys::file::read_text_bounded(path, crate::FILE_BYTES_MAX).ok()?;
     let mut words = text.split_ascii_whitespace().map(|word| word.parse::<f64>().ok());
     let gains = words.next()??;
     let skew = words.next().flatten().unwrap_or(1.0);

@@ -246,12 +246,16 @@ pub(crate) fn seconds(time: RtcTime, on_utc: bool) -> Option<i64> {
 
 /// What `rtcfile` says.
 pub(crate) fn stored(settings: &Settings) -> Option<Stored> {
-    Stored::parse(&std::fs::read_to_string(settings.rtc.file.as_ref()?).ok()?)
+    Stored::parse(&sys::file::read_text_bounded(settings.rtc.file.as_ref()?, crate::FILE_BYTES_MAX).ok()?)
 }
 
 /// `hwclockfile` says it in its third line; without one, `rtconutc` does.
 pub(crate) fn keeps_utc(settings: &Settings) -> bool {
-    let text = settings.rtc.hwclock_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+    let text = settings
+        .rtc
+        .hwclock_file
+        .as_ref()
+        .and_then(|path| sys::file::read_text_bounded(path, crate::FILE_BYTES_MAX).ok());
     match text.as_deref().and_then(|text| text.lines().nth(2)) {
         Some("LOCAL") => false,
         Some("UTC") => true,

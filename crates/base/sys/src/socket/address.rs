@@ -90,6 +90,16 @@ pub fn connect_unix_datagram(own: &Path, peer: &Path) -> io::Result<UnixDatagram
     Ok(UnixDatagram::from(socket))
 }
 
+/// A Unix stream socket connected to whoever listens at `path`, who may be hung: where he takes no connections off his queue and it is
+/// full, this is `WouldBlock` at once, not a wait for ever. It does not block.
+pub fn connect_unix_stream(path: &Path) -> io::Result<UnixStream> {
+    let socket = open(libc::AF_UNIX, libc::SOCK_STREAM)?;
+    let (storage, length) = unix_name(path)?;
+    // SAFETY: pointer and length describe the live address.
+    check(unsafe { libc::connect(socket.as_raw_fd(), std::ptr::from_ref(&storage).cast(), length) })?;
+    Ok(UnixStream::from(socket))
+}
+
 /// A UDP socket that is bound to nothing, for calls that need one. It does not block.
 pub fn unbound_udp() -> io::Result<UdpSocket> {
     // A host may have one family alone.
@@ -163,6 +173,35 @@ fn is_dead_datagram(path: &Path) -> bool {
 }
 
 fn is_dead_stream(path: &Path) -> bool {
-    let probe = UnixStream::connect(path);
+    let probe = connect_unix_stream(path);
     is_socket(path) && probe.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: who takes no connections off his queue holds nobody who connects, nor who binds in his place: that is refused at once, as for
+    /// a socket that is in use.
+    #[test]
+    fn a_hung_listener_holds_nobody() {
+        let path = std::env::temp_dir().join(format!("sys-hung-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        // SAFETY: no pointers.
+        check(unsafe { libc::listen(listener.as_raw_fd(), 1) }).unwrap();
+        let mut waiting = Vec::new();
+        let refused = loop {
+            match connect_unix_stream(&path) {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+            assert!(waiting.len() < 10);
+        };
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(bind_unix_stream(&path, 0o600).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop((listener, waiting));
+        assert_eq!(connect_unix_stream(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert!(bind_unix_stream(&path, 0o600).is_ok());
+        std::fs::remove_file(&path).unwrap();
+    }
 }

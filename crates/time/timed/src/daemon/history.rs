@@ -85,7 +85,7 @@ impl Daemon {
         let now = self.local_now();
         let Some(peer) = self.peers.get_mut(index) else { return };
         let path = folder.join(format!("{}.dat", peer.address.ip()));
-        let Ok(text) = std::fs::read_to_string(&path) else { return };
+        let Ok(text) = sys::file::read_text_bounded(&path, crate::FILE_BYTES_MAX) else { return };
         let source = peer.label();
         let needs_authentication = peer.line.key.is_some() || peer.line.options.nts;
         let dump = Dump::read(&text)

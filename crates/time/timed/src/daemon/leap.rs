@@ -133,7 +133,9 @@ impl Daemon {
         let settings = &self.config.settings;
         let mut found = None;
         if let Some(path) = &settings.leap_second_list {
-            found = match std::fs::read_to_string(path).map(|text| LeapTable::from_list(&text)) {
+            found = match sys::file::read_text_bounded(path, crate::FILE_BYTES_MAX)
+                .map(|text| LeapTable::from_list(&text))
+            {
                 Ok(Some(table)) => Some(table),
                 Ok(None) => return self.trouble(format!("{} is no list of leap seconds", path.display())),
                 Err(error) => {
@@ -143,7 +145,9 @@ impl Daemon {
             };
         } else if let Some(zone) = &settings.leap_second_zone {
             let path = zone_path(zone);
-            found = std::fs::read(&path).ok().and_then(|bytes| LeapTable::from_time_zone(&bytes));
+            found = sys::file::read_bounded(&path, crate::FILE_BYTES_MAX)
+                .ok()
+                .and_then(|bytes| LeapTable::from_time_zone(&bytes));
             if found.is_none() {
                 let what = format!(
                     "Timezone {zone} failed leap second check, ignoring\nhelp: ls -l {} (package tzdata-legacy on newer Debian)",

@@ -7,7 +7,6 @@ use super::Daemon;
 use crate::events::Happened;
 use crate::options::Once;
 use std::io::ErrorKind;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,7 +76,7 @@ impl Daemon {
                 file.display()
             ));
         }
-        match UnixStream::connect(&self.mail.alerts) {
+        match sys::socket::connect_unix_stream(&self.mail.alerts) {
             // Whom it does not let in, it is there for.
             Err(error) if !matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::WouldBlock) => {
                 Some(format!(

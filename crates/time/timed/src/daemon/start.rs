@@ -15,7 +15,7 @@ const USERS: [&str; 2] = ["_chrony", "chrony"];
 impl Daemon {
     pub(super) fn write_pid_file(&self) -> Result<(), String> {
         let Some(path) = &self.config.pid_file else { return Ok(()) };
-        if let Ok(text) = std::fs::read_to_string(path)
+        if let Ok(text) = sys::file::read_text_bounded(path, crate::FILE_BYTES_MAX)
             && let Ok(pid) = text.trim().parse::<u32>()
             && pid != std::process::id()
             && is_chronyd(pid)

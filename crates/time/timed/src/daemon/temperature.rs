@@ -12,6 +12,9 @@ const INTERVAL_USUAL: Duration = Duration::from_secs(1);
 /// The shortest interval that is used: a sensor costs a system call or three.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
+/// A sensor's file says one number; what is longer is none.
+const SENSOR_BYTES_MAX: u64 = 64 * 1024;
+
 /// The sensor, and what its values mean.
 #[derive(Debug)]
 pub(super) struct Temperature {
@@ -48,7 +51,7 @@ impl Temperature {
 
     /// Temperature, and what the oscillator gains, s/s.
     fn read(&self) -> Result<(f64, f64), String> {
-        let text = std::fs::read_to_string(&self.sensor).ok();
+        let text = sys::file::read_text_bounded(&self.sensor, SENSOR_BYTES_MAX).ok();
         let first = text.as_deref().and_then(|text| text.split_ascii_whitespace().next());
         let temperature = first.and_then(|word| word.parse::<f64>().ok()).filter(|value| value.is_finite());
         let temperature = temperature
@@ -67,8 +70,8 @@ impl Temperature {
 }
 
 fn points(file: &Path) -> Result<TemperaturePoints, String> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let text = sys::file::read_text_bounded(file, crate::FILE_BYTES_MAX)
+        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     TemperaturePoints::parse(&text).map_err(|error| {
         format!(
             "{}: {error}\nhelp: one point a line, from cold to warm, for example: 20000 1.0",

@@ -141,10 +141,7 @@ impl Set {
 
 /// A whole file, unless it is larger than a file of certificates can be.
 pub(crate) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
-        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "it is too large"));
-    }
-    std::fs::read(path)
+    sys::file::read_bounded(path, FILE_BYTES_MAX)
 }
 
 /// When a file was last written, in seconds since the Unix epoch.

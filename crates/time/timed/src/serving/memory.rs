@@ -13,6 +13,8 @@ use std::time::Duration;
 const PARTS: usize = 16;
 /// The part of the limit, as a divisor, that goes to transmit timestamps.
 const STAMPS_SHARE: usize = 4;
+/// Larger limits count as this one, in bytes (`chrony.conf(5)`: "the maximum effective value").
+const BYTES_MAX: u64 = 1 << 31;
 
 /// The tables.
 #[derive(Debug)]
@@ -23,9 +25,9 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Tables that take at most `bytes` together (and a small least). `seed` must be unpredictable.
+    /// Tables that take at most `bytes` together (a small least and 2 GiB are the limits). `seed` must be unpredictable.
     pub(crate) fn new(bytes: u64, seed: u64) -> Self {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(bytes.min(BYTES_MAX)).unwrap_or(0);
         let stamps = bytes / STAMPS_SHARE / PARTS;
         let clients = (bytes - bytes / STAMPS_SHARE) / PARTS;
         Self {
@@ -151,6 +153,16 @@ mod tests {
         memory.correct(NtpTimestamp(5_042), NtpTimestamp(7));
         assert_eq!(memory.left(NtpTimestamp(5_042)), Some(NtpTimestamp(7)));
         assert_eq!(memory.stamps_held().0, 100);
+    }
+
+    /// Goal: a limit of any size is one: it neither ends the daemon nor is taken from memory before it is used.
+    #[test]
+    fn any_limit_is_a_limit() {
+        for bytes in [0, 1, u64::MAX] {
+            let memory = Memory::new(bytes, 1);
+            let received = memory.remember(NtpTimestamp(5_000), NtpTimestamp(7));
+            assert_eq!(memory.left(received), Some(NtpTimestamp(7)), "{bytes}");
+        }
     }
 
     type NtpTimestampKey = u64;

@@ -112,7 +112,8 @@ impl Thread {
         let line = match &mut self.line {
             Some(line) => line,
             none => {
-                let line = UnixStream::connect(&self.path)?;
+                let line = sys::socket::connect_unix_stream(&self.path)?;
+                line.set_nonblocking(false)?;
                 line.set_read_timeout(Some(PATIENCE))?;
                 line.set_write_timeout(Some(PATIENCE))?;
                 none.insert(line)

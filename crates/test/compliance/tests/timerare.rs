@@ -80,6 +80,32 @@ fn initstepslew_sets_the_clock_before_all_else() {
     alone.wait_for(&["-c", "sources"], "the usual source", |text| text.contains("^,*,127.0.0.1,"));
 }
 
+/// Goal: a source that is added while `initstepslew` waits for servers that never answer is not dropped with them.
+#[test]
+fn what_is_added_during_initstepslew_stays() {
+    let id = std::process::id();
+    let silent = (Ipv4Addr::new(127, 64 + (id >> 8 & 63) as u8, id as u8, 9), 123);
+    let Ok(_silent) = UdpSocket::bind(silent) else {
+        compliance::skip("port 123 cannot be bound here");
+        return;
+    };
+    let usual = FakeServer::start((Ipv4Addr::LOCALHOST, free_port()).into(), 0.0).expect("a free port");
+    let port = usual.address.port();
+    let daemon = Daemon::start(&format!("initstepslew 30 {}\nport 0\n", silent.0));
+    let added = daemon.chronyc(&["add", "server", "127.0.0.1", "port", &port.to_string(), "iburst"]);
+    assert!(
+        added.contains("200 OK") && !daemon.log().contains("No suitable source"),
+        "{added}{}",
+        daemon.log()
+    );
+    assert!(
+        eventually(PATIENCE, || daemon.log().contains("No suitable source for initstepslew")),
+        "{}",
+        daemon.log()
+    );
+    daemon.wait_for(&["-c", "sources"], "the source that was added", |text| text.contains("^,*,127.0.0.1,"));
+}
+
 /// Goal: a machine without a real-time clock keeps time all the same: `rtcfile` is told to be in vain, `-s` takes the drift file's age,
 /// and the commands say that no real-time clock is followed; `rtcsync` beside `rtcfile` ends the start.
 #[test]

@@ -12,7 +12,9 @@ pub(crate) use memory::Memory;
 pub(crate) use worker::{Port, Worker};
 
 use crate::clocks::ClockMap;
-use ntp_proto::{NtpTimestamp, RateLimit, Server, ServerCounters, ServerSnapshot};
+use ntp_proto::{
+    KissCode, Manner, NtpTimestamp, RateLimit, Server, ServerCounters, ServerSnapshot, Service, Treatment,
+};
 use std::net::UdpSocket;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -89,6 +91,8 @@ pub(crate) struct Serving {
     /// The same for NTP inside PTP.
     open_ptp: [Option<std::net::SocketAddr>; 2],
     published: Option<Duration>,
+    /// What answers at sources' sockets: the view's rules and keys, and a copy with counters of its own.
+    aside: Option<(Arc<Server>, Server)>,
 }
 
 impl Serving {
@@ -111,6 +115,7 @@ impl Serving {
             open: [None; 2],
             open_ptp: [None; 2],
             published: None,
+            aside: None,
         }
     }
 
@@ -215,18 +220,46 @@ impl Serving {
     }
 
     /// The reply to a request that came to a source's socket, because the sources are asked from the server's port. `arrived` is the
-    /// kernel's clock.
-    pub(crate) fn answer(&self, request: &[u8], from: std::net::IpAddr, arrived: i64) -> Option<Vec<u8>> {
+    /// kernel's clock. The limits are those of the server's own sockets: whoever sends under the source's address gets no more.
+    pub(crate) fn answer(&mut self, request: &[u8], from: std::net::IpAddr, arrived: i64) -> Option<Vec<u8>> {
         if !self.is_any_open() {
             return None;
         }
         let view = self.shared.view();
-        let mut server = Server::clone(&view.server);
+        let server = match &mut self.aside {
+            Some((of, server)) if Arc::ptr_eq(of, &view.server) => server,
+            other => &mut other.insert((Arc::clone(&view.server), Server::clone(&view.server))).1,
+        };
+        let mut totals = Totals::default();
+        let now = Duration::from_nanos(u64::try_from(sys::clock::monotonic_ns()).unwrap_or(0));
+        let treatment = match &self.shared.memory {
+            _ if !server.admits(from) => Treatment::Drop,
+            None => Treatment::Answer,
+            Some(memory) => {
+                let treatment = memory.hit(from, Service::Ntp, now, view.rate_limit.as_ref());
+                if treatment == Treatment::Drop {
+                    totals.limited += 1;
+                    totals.server.received += 1;
+                }
+                treatment
+            }
+        };
+        let manner = match treatment {
+            Treatment::Answer => Some(Manner::Basic),
+            Treatment::Kiss => Some(Manner::Kiss(KissCode::Rate)),
+            Treatment::Drop => None,
+        };
         let received = NtpTimestamp::from_unix_nanos(view.clock.at(arrived));
         let transmit = NtpTimestamp::from_unix_nanos(view.clock.at(sys::clock::realtime_ns()));
-        let reply = server.respond(request, from, received, transmit, &view.snapshot);
-        held(&self.shared.totals).add(&Totals { server: server.take_counters(), ..Totals::default() });
-        reply.ok().map(|reply| reply.to_vec())
+        // No reply is longer than its request.
+        let mut reply = vec![0; request.len()];
+        let length = manner.and_then(|manner| {
+            server.reply(request, received, transmit, manner, &view.snapshot, &mut reply).ok()
+        });
+        totals.server = totals.server.plus(server.take_counters());
+        held(&self.shared.totals).add(&totals);
+        reply.truncate(length?);
+        Some(reply)
     }
 
     /// The time since the last publication, none before the first.
@@ -282,5 +315,40 @@ fn run(mut worker: Worker, number: usize) {
                 worker.turns(index);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ntp_proto::{AccessList, Keys, Subnet};
+
+    /// Goal: what comes to a source's socket and asks is answered under the server's limits, not beside them: the rate, the rules, the
+    /// list of clients, and no reply longer than its request.
+    #[test]
+    fn requests_at_a_sources_socket_are_limited_too() {
+        let mut access = AccessList::new();
+        access.set(Subnet::new([127, 0, 0, 1].into(), 32).expect("32 bits fit"), true, false);
+        let view = View {
+            clock: crate::clocks::DaemonClock::beside(None).expect("a clock").map(),
+            snapshot: ServerSnapshot::unsynchronised(-20),
+            server: Arc::new(Server::new(access, Keys::new())),
+            rate_limit: Some(RateLimit { interval: 10, burst: 4, leak: 6, kod: 0 }),
+        };
+        let mut serving = Serving::new(1, Some(Memory::new(1 << 16, 1)), view);
+        let mut request = [0; 48];
+        request[0] = 0x23;
+        let now = sys::clock::realtime_ns();
+        assert_eq!(serving.answer(&request, [127, 0, 0, 1].into(), now), None, "there is no server");
+        serving.add(0, UdpSocket::bind("127.0.0.1:0").expect("a free port"), None);
+        assert_eq!(serving.answer(&request, [127, 0, 0, 2].into(), now), None, "not allowed");
+        let replies = (0..1000).filter_map(|_| serving.answer(&request, [127, 0, 0, 1].into(), now));
+        let lengths: Vec<usize> = replies.map(|reply| reply.len()).collect();
+        // The burst, and one of 64 by chance.
+        assert!((4..100).contains(&lengths.len()), "{} of 1000", lengths.len());
+        assert!(lengths.iter().all(|length| *length == 48), "{lengths:?}");
+        let totals = serving.totals();
+        assert_eq!(totals.server.received, 1001);
+        assert_eq!((totals.server.denied, totals.limited), (1, 1000 - lengths.len() as u64));
     }
 }

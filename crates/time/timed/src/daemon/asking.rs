@@ -62,6 +62,11 @@ impl Daemon {
         for what in warnings {
             self.log.say(&Happened::Warning { what });
         }
+        if self.initial.is_some() {
+            self.config.sources.retain(|line| !line.from_folder);
+            self.config.sources.extend(lines);
+            return;
+        }
         self.without_key.retain(|line| !line.from_folder);
         let gone: Vec<u32> = self
             .wanted

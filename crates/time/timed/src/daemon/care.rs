@@ -98,7 +98,11 @@ impl Daemon {
 
     /// A source that a command brings.
     pub(crate) fn add_new_source(&mut self, line: crate::config::SourceConfig, now: Duration) {
-        self.add_source(line, now);
+        // The servers of `initstepslew` go when they have said enough; what is added waits with the usual sources.
+        match self.initial {
+            Some(_) => self.config.sources.push(line),
+            None => self.add_source(line, now),
+        }
     }
 
     /// The time was given by hand, in nanoseconds since the Unix epoch: what the moments say, and the frequency that the clock

@@ -434,12 +434,12 @@ fn pipes_in_the_places_of_files_hold_nobody() {
          dumpdir {{dir}}/dump\nntsdumpdir {{dir}}/nts\nlogdir {{dir}}/logs\nlog measurements statistics",
         line(&server, "iburst")
     );
-    let mut daemon = Daemon::start_in(folder, &lines);
+    let mut daemon = start_in(folder, &lines);
     daemon.wait("it is followed", || daemon.follows(&server));
     daemon.wait("the sensor is told of", || daemon.log().contains("Could not read temperature"));
-    daemon.wait("a log is written", || daemon.folder.join("logs/statistics.log").exists());
+    daemon.wait("a log is written", || daemon.folder().join("logs/statistics.log").exists());
     for place in ["keys", "sources/b.sources", "logs/statistics.log"] {
-        let place = daemon.folder.join(place);
+        let place = daemon.folder().join(place);
         let _ = std::fs::remove_file(&place);
         assert!(Command::new("mkfifo").arg(&place).status().expect("mkfifo is there").success());
     }
@@ -453,7 +453,7 @@ fn pipes_in_the_places_of_files_hold_nobody() {
     }
     let before = daemon.good(&server);
     daemon.wait("it goes on", || daemon.good(&server) > before + 3.0);
-    assert_eq!(daemon.process.end(), Some(0), "{}", daemon.log());
+    assert_eq!(daemon.process_mut().end(), Some(0), "{}", daemon.log());
 }
 
 /// Goal: words of any length on chronyc's command line and in its prompt are refused in words, with the usual exit code (CVE-2018-12327:

@@ -89,9 +89,9 @@ fn what_is_added_during_initstepslew_stays() {
         compliance::skip("port 123 cannot be bound here");
         return;
     };
-    let usual = FakeServer::start((Ipv4Addr::LOCALHOST, free_port()).into(), 0.0).expect("a free port");
+    let usual = TimeServer::ahead("127.0.0.1", 0.0);
     let port = usual.address.port();
-    let daemon = Daemon::start(&format!("initstepslew 30 {}\nport 0\n", silent.0));
+    let daemon = start(&format!("initstepslew 30 {}\nport 0\n", silent.0));
     let added = daemon.chronyc(&["add", "server", "127.0.0.1", "port", &port.to_string(), "iburst"]);
     assert!(
         added.contains("200 OK") && !daemon.log().contains("No suitable source"),

@@ -317,6 +317,9 @@ impl std::fmt::Display for KeyFileError {
                 "key type {name:?} is not supported (MD5, SHA1, SHA256, SHA384, SHA512, AES128, AES256 are)"
             ),
             Self::Hex => write!(formatter, "after HEX: stand pairs of hexadecimal digits"),
+            Self::SecretLength { expected: 1, found } => {
+                write!(formatter, "the key has {found} bytes where 1 to {SECRET_BYTES_MAX} are possible")
+            }
             Self::SecretLength { expected, found } => {
                 write!(formatter, "the key has {found} bytes where {expected} are needed")
             }

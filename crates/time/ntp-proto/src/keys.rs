@@ -62,7 +62,7 @@ pub struct Key {
 enum Prepared {
     /// Hashes that have taken in the secret.
     Md5(Box<md5::Md5>),
-    Sha1(Box<Sha1>),
+    Sha1(Box<BegunSha1>),
     Sha256(Box<Sha256>),
     Sha384(Box<Sha384>),
     Sha512(Box<Sha512>),
@@ -99,7 +99,7 @@ impl Key {
                 let length = KeyFileError::SecretLength { expected: 1, found: secret.len() };
                 let prepared = match kind {
                     KeyType::Md5 => Prepared::Md5(begun(&secret)),
-                    KeyType::Sha1 => Prepared::Sha1(begun(&secret)),
+                    KeyType::Sha1 => Prepared::Sha1(Box::new(BegunSha1::new(&secret))),
                     KeyType::Sha256 => Prepared::Sha256(begun(&secret)),
                     KeyType::Sha384 => Prepared::Sha384(begun(&secret)),
                     KeyType::Sha512 => Prepared::Sha512(begun(&secret)),
@@ -131,7 +131,7 @@ impl Key {
         let mut digest = Digested { bytes: [0; MAC_BYTES_MAX], length: 0 };
         match &self.prepared {
             Prepared::Md5(hash) => digest.set(&finished(&**hash, data)),
-            Prepared::Sha1(hash) => digest.set(&finished(&**hash, data)),
+            Prepared::Sha1(hash) => digest.set(&hash.finished(data)),
             Prepared::Sha256(hash) => digest.set(&finished(&**hash, data)),
             Prepared::Sha384(hash) => digest.set(&finished(&**hash, data)),
             Prepared::Sha512(hash) => digest.set(&finished(&**hash, data)),
@@ -189,6 +189,75 @@ fn begun<D: Digest>(secret: &[u8]) -> Box<D> {
 
 fn finished<D: Digest + Clone>(begun: &D, data: &[u8]) -> sha2::digest::Output<D> {
     begun.clone().chain_update(data).finalize()
+}
+
+/// A SHA1 that has taken in the secret. What a packet adds is short: it is put behind the secret's rest and padded here (RFC 3174
+/// section 4), so that the blocks are done in one go, which takes half of the time.
+#[derive(Clone)]
+struct BegunSha1 {
+    /// For what is longer than the two blocks.
+    hash: Sha1,
+    /// After the secret's full blocks.
+    state: [u32; 5],
+    /// What of the secret is behind them, and how much.
+    rest: [u8; SHA1_BLOCK_BYTES],
+    rest_bytes: usize,
+    secret_bytes: usize,
+}
+
+/// A block of SHA1, in bytes.
+const SHA1_BLOCK_BYTES: usize = 64;
+/// What a length takes at a text's end, in bytes.
+const SHA1_LENGTH_BYTES: usize = 8;
+
+impl BegunSha1 {
+    fn new(secret: &[u8]) -> Self {
+        // RFC 3174 section 6.1.
+        let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+        let (full, last) = secret.as_chunks::<SHA1_BLOCK_BYTES>();
+        for block in full {
+            sha1::compress(&mut state, &[(*block).into()]);
+        }
+        let mut rest = [0; SHA1_BLOCK_BYTES];
+        for (to, from) in rest.iter_mut().zip(last) {
+            *to = *from;
+        }
+        let hash = Sha1::new().chain_update(secret);
+        Self { hash, state, rest, rest_bytes: last.len(), secret_bytes: secret.len() }
+    }
+
+    /// The digest of the secret and `data`.
+    fn finished(&self, data: &[u8]) -> [u8; 20] {
+        self.of_two_blocks(data).unwrap_or_else(|| self.hash.clone().chain_update(data).finalize().into())
+    }
+
+    /// None when it is longer.
+    fn of_two_blocks(&self, data: &[u8]) -> Option<[u8; 20]> {
+        let mut text = [0; 2 * SHA1_BLOCK_BYTES];
+        *text.first_chunk_mut()? = self.rest;
+        let (body, after) = text.get_mut(self.rest_bytes..)?.split_at_mut_checked(data.len())?;
+        body.copy_from_slice(data);
+        *after.first_mut()? = 0x80;
+        let bits = (self.secret_bytes + data.len()) as u64 * 8;
+        let used = self.rest_bytes + data.len() + 1 + SHA1_LENGTH_BYTES;
+        let mut state = self.state;
+        if used <= SHA1_BLOCK_BYTES {
+            let text = text.first_chunk_mut::<SHA1_BLOCK_BYTES>()?;
+            *text.last_chunk_mut()? = bits.to_be_bytes();
+            sha1::compress(&mut state, &[(*text).into()]);
+        } else if used <= text.len() {
+            *text.last_chunk_mut()? = bits.to_be_bytes();
+            let (first, second) = (text.first_chunk::<SHA1_BLOCK_BYTES>()?, text.last_chunk()?);
+            sha1::compress(&mut state, &[(*first).into(), (*second).into()]);
+        } else {
+            return None;
+        }
+        let mut digest = [0; 20];
+        for (to, from) in digest.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+            *to = from.to_be_bytes();
+        }
+        Some(digest)
+    }
 }
 
 /// Why a packet's authentication failed.
@@ -362,6 +431,21 @@ mod tests {
         let aes = hex("2b7e151628aed2a6abf7158809cf4f3c").expect("hexadecimal");
         let message = hex("6bc1bee22e409f96e93d7e117393172a").expect("hexadecimal");
         check(KeyType::Aes128, &aes, &message, 4, "070a16b46b4d4144f79bdd9dd04a287c");
+    }
+
+    /// Goal: SHA1 of every length of secret and text is the crate's, whichever way it is made.
+    #[test]
+    fn sha1_of_every_length_is_the_same() {
+        let text: Vec<u8> = (0..200_u32).map(|at| (at * 7 + at / 3) as u8).collect();
+        for secret in [1, 19, 20, 55, 56, 63, 64, 65, 127, 128, 129, 200] {
+            let begun = BegunSha1::new(&text[..secret]);
+            for length in 0..=200 {
+                let expected: [u8; 20] =
+                    Sha1::new().chain_update(&text[..secret]).chain_update(&text[..length]).finalize().into();
+                assert_eq!(begun.finished(&text[..length]), expected, "{secret} and {length}");
+                assert_eq!(begun.of_two_blocks(&text[..length]).is_some(), secret % 64 + length <= 119);
+            }
+        }
     }
 
     /// Goal: a key file gives its good lines and tells each bad one.

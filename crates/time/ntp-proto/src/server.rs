@@ -179,7 +179,7 @@ impl std::ops::Deref for Reply {
 /// A server.
 #[derive(Debug, Clone, Default)]
 pub struct Server {
-    access: AccessList,
+    pub(crate) access: AccessList,
     keys: Keys,
     pub(crate) cookie_keys: Option<Arc<CookieKeys>>,
     pub(crate) counters: ServerCounters,

@@ -1,7 +1,7 @@
 //! The two ciphers of NTS: AES-SIV-CMAC-256, which every implementation has, and AES-128-GCM-SIV, which makes shorter cookies.
 //! Both stand a nonce that is used twice.
 
-use aes_gcm_siv::aead::{Aead, Payload};
+use aes_gcm_siv::aead::AeadInPlace;
 use aes_gcm_siv::{Aes128GcmSiv, KeyInit, Nonce};
 
 use super::siv::Siv;
@@ -105,31 +105,75 @@ impl AeadKey {
     /// `plain` sealed under `nonce` (of [`AeadAlgorithm::nonce_bytes`]), with `beside` covered but not contained; none when
     /// the nonce has another length.
     pub fn seal(&self, nonce: &[u8], beside: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+        let mut sealed = vec![0; plain.len() + TAG_BYTES];
+        self.text_mut(&mut sealed)?.copy_from_slice(plain);
+        self.seal_in_place(nonce, beside, &mut sealed).then_some(sealed)
+    }
+
+    /// Where in a place for sealed bytes the plain ones stand before [`Self::seal_in_place`]; none when there is no room for a tag.
+    pub(super) fn text_mut<'a>(&self, place: &'a mut [u8]) -> Option<&'a mut [u8]> {
+        let length = place.len().checked_sub(TAG_BYTES)?;
+        match &self.cipher {
+            Cipher::Siv(_) => place.get_mut(TAG_BYTES..),
+            Cipher::GcmSiv(_) => place.get_mut(..length),
+        }
+    }
+
+    /// Seals what stands in its part of the place ([`Self::text_mut`]); false when the nonce has another length than the algorithm's.
+    pub(super) fn seal_in_place(&self, nonce: &[u8], beside: &[u8], place: &mut [u8]) -> bool {
         match &self.cipher {
             Cipher::Siv(siv) => {
-                let mut sealed = Vec::with_capacity(TAG_BYTES + plain.len());
-                siv.seal([beside, nonce], plain, &mut sealed);
-                Some(sealed)
+                let Some((tag, text)) = place.split_first_chunk_mut() else { return false };
+                *tag = siv.seal([beside, nonce], text);
+                true
             }
             Cipher::GcmSiv(cipher) if nonce.len() == self.algorithm.nonce_bytes() => {
-                cipher.encrypt(Nonce::from_slice(nonce), Payload { msg: plain, aad: beside }).ok()
+                let Some((text, tag)) = place.split_last_chunk_mut::<TAG_BYTES>() else { return false };
+                match cipher.encrypt_in_place_detached(Nonce::from_slice(nonce), beside, text) {
+                    Ok(made) => {
+                        *tag = made.into();
+                        true
+                    }
+                    Err(_) => false,
+                }
             }
-            Cipher::GcmSiv(_) => None,
+            Cipher::GcmSiv(_) => false,
         }
     }
 
     /// What was sealed; none when key, nonce, `beside` or a byte of it is another.
     pub fn open(&self, nonce: &[u8], beside: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-        if sealed.len() < TAG_BYTES || nonce.is_empty() {
-            return None;
-        }
-        match &self.cipher {
-            Cipher::Siv(siv) => siv.open([beside, nonce], sealed),
-            Cipher::GcmSiv(cipher) if nonce.len() == self.algorithm.nonce_bytes() => {
-                cipher.decrypt(Nonce::from_slice(nonce), Payload { msg: sealed, aad: beside }).ok()
+        // A request's authenticator holds nothing, and then nothing is allocated.
+        let mut text = vec![0; sealed.len().checked_sub(TAG_BYTES)?];
+        self.open_into(nonce, beside, sealed, &mut text).map(|_| ())?;
+        Some(text)
+    }
+
+    /// The same, written to the begin of `out`; its length. None also when it is longer than `out`. What is written when there is none is
+    /// not to be looked at.
+    pub(super) fn open_into(
+        &self,
+        nonce: &[u8],
+        beside: &[u8],
+        sealed: &[u8],
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let length = sealed.len().checked_sub(TAG_BYTES)?;
+        let out = out.get_mut(..length)?;
+        let opened = match &self.cipher {
+            Cipher::Siv(siv) => {
+                let (tag, text) = sealed.split_first_chunk()?;
+                out.copy_from_slice(text);
+                siv.open([beside, nonce], tag, out)
             }
-            Cipher::GcmSiv(_) => None,
-        }
+            Cipher::GcmSiv(cipher) if nonce.len() == self.algorithm.nonce_bytes() => {
+                let (text, tag) = sealed.split_last_chunk::<TAG_BYTES>()?;
+                out.copy_from_slice(text);
+                cipher.decrypt_in_place_detached(Nonce::from_slice(nonce), beside, out, tag.into()).is_ok()
+            }
+            Cipher::GcmSiv(_) => false,
+        };
+        opened.then_some(length)
     }
 }
 

@@ -6,6 +6,9 @@
 use super::aead::{AeadAlgorithm, AeadKey, TAG_BYTES};
 use super::establish::SessionKeys;
 
+/// The longest key of a session, in bytes.
+const SESSION_KEY_BYTES_MAX: usize = 32;
+
 /// Keys that are kept: two old, the current, the next.
 const KEYS: usize = 4;
 /// Of these, the ones that come after the current.
@@ -130,32 +133,104 @@ impl CookieKeys {
 
     /// A cookie for a client's keys; no two are alike, so that nobody who sees two knows that one client sent them.
     pub fn seal(&self, keys: &SessionKeys, random: &mut dyn FnMut(&mut [u8])) -> Option<Vec<u8>> {
+        let text = CookieText::of(keys)?;
+        let mut cookie = vec![0; self.cookie_bytes(keys.algorithm)];
+        self.seal_into(&text, random, &mut cookie).then_some(cookie)
+    }
+
+    /// Writes a cookie to a place of [`Self::cookie_bytes`]; false when it has another length.
+    pub(super) fn seal_into(
+        &self,
+        text: &CookieText,
+        random: &mut dyn FnMut(&mut [u8]),
+        place: &mut [u8],
+    ) -> bool {
         let current = self.current();
-        let mut nonce = vec![0; current.key.algorithm().nonce_bytes()];
-        random(&mut nonce);
-        let sealed = current.key.seal(&nonce, &[], &[keys.to_server.as_slice(), &keys.to_client].concat())?;
-        Some([current.id.to_be_bytes().as_slice(), &nonce, &sealed].concat())
+        if place.len() != self.cookie_bytes(text.algorithm) {
+            return false;
+        }
+        let Some((id, rest)) = place.split_first_chunk_mut::<ID_BYTES>() else { return false };
+        let nonce_bytes = current.key.algorithm().nonce_bytes();
+        let Some((nonce, sealed)) = rest.split_at_mut_checked(nonce_bytes) else { return false };
+        *id = current.id.to_be_bytes();
+        random(nonce);
+        match current.key.text_mut(sealed) {
+            Some(plain) if plain.len() == text.as_bytes().len() => plain.copy_from_slice(text.as_bytes()),
+            _ => return false,
+        }
+        current.key.seal_in_place(nonce, &[], sealed)
     }
 
     /// The keys that a cookie holds.
     pub fn open(&self, cookie: &[u8]) -> Result<SessionKeys, CookieError> {
+        let text = self.open_text(cookie)?;
+        let (to_server, to_client) = (text.to_server().to_vec(), text.to_client().to_vec());
+        Ok(SessionKeys { algorithm: text.algorithm, to_server, to_client })
+    }
+
+    /// The same, without an allocation.
+    pub(super) fn open_text(&self, cookie: &[u8]) -> Result<CookieText, CookieError> {
         let (id, rest) = cookie.split_first_chunk::<ID_BYTES>().ok_or(CookieError::Length)?;
         let id = u32::from_be_bytes(*id);
         let sealing = self.keys.get(place(id)).filter(|key| key.id == id).ok_or(CookieError::Key)?;
         let (nonce, sealed) =
             rest.split_at_checked(sealing.key.algorithm().nonce_bytes()).ok_or(CookieError::Length)?;
-        let plain = sealing.key.open(nonce, &[], sealed).ok_or(CookieError::Sealed)?;
-        let algorithm = AeadAlgorithm::from_key_bytes(plain.len() / 2).ok_or(CookieError::Length)?;
-        if !plain.len().is_multiple_of(2) {
+        let mut bytes = [0; 2 * SESSION_KEY_BYTES_MAX];
+        let length = sealing.key.open_into(nonce, &[], sealed, &mut bytes).ok_or(CookieError::Sealed)?;
+        if !length.is_multiple_of(2) {
             return Err(CookieError::Length);
         }
-        let (to_server, to_client) = plain.split_at(plain.len() / 2);
-        Ok(SessionKeys { algorithm, to_server: to_server.to_vec(), to_client: to_client.to_vec() })
+        let algorithm = AeadAlgorithm::from_key_bytes(length / 2).ok_or(CookieError::Length)?;
+        Ok(CookieText { algorithm, bytes })
     }
 
     fn current(&self) -> &Sealing {
         // `current` is a remainder of KEYS wherever it is set.
         &self.keys[self.current % KEYS]
+    }
+}
+
+/// What a cookie holds: the keys of both directions. A server reads and writes one for each packet, so nothing of it is allocated.
+#[derive(Clone)]
+pub(super) struct CookieText {
+    pub algorithm: AeadAlgorithm,
+    bytes: [u8; 2 * SESSION_KEY_BYTES_MAX],
+}
+
+// A secret never reaches a log.
+impl std::fmt::Debug for CookieText {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "CookieText({:?})", self.algorithm)
+    }
+}
+
+impl CookieText {
+    /// None when a key's length is not the algorithm's.
+    fn of(keys: &SessionKeys) -> Option<Self> {
+        let mut text = Self { algorithm: keys.algorithm, bytes: [0; 2 * SESSION_KEY_BYTES_MAX] };
+        let length = text.algorithm.key_bytes();
+        if keys.to_server.len() != length || keys.to_client.len() != length {
+            return None;
+        }
+        for (to, from) in text.bytes.iter_mut().zip(keys.to_server.iter().chain(&keys.to_client)) {
+            *to = *from;
+        }
+        Some(text)
+    }
+
+    /// As it is sealed.
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..2 * self.algorithm.key_bytes()).unwrap_or_default()
+    }
+
+    /// Client to server.
+    pub(super) fn to_server(&self) -> &[u8] {
+        self.as_bytes().get(..self.algorithm.key_bytes()).unwrap_or_default()
+    }
+
+    /// Server to client.
+    pub(super) fn to_client(&self) -> &[u8] {
+        self.as_bytes().get(self.algorithm.key_bytes()..).unwrap_or_default()
     }
 }
 

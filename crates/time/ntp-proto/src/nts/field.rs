@@ -33,6 +33,20 @@ pub(super) fn push_field(out: &mut Vec<u8>, kind: u16, body: &[u8]) {
     out.resize(end, 0);
 }
 
+/// Writes a field over a place of [`field_bytes`] that holds zeroes, its body of `length` bytes by `fill`; false when `fill` says so.
+pub(super) fn write_field(
+    place: &mut [u8],
+    kind: u16,
+    length: usize,
+    fill: impl FnOnce(&mut [u8]) -> bool,
+) -> bool {
+    let bytes = place.len() as u16;
+    let Some((head, rest)) = place.split_first_chunk_mut::<FIELD_HEAD_BYTES>() else { return false };
+    let ([kind_high, kind_low], [high, low]) = (kind.to_be_bytes(), bytes.to_be_bytes());
+    *head = [kind_high, kind_low, high, low];
+    rest.get_mut(..length).is_some_and(fill)
+}
+
 /// Appends the authenticator that covers all of `packet` so far and holds `plain`; at least `least` bytes long. False when
 /// `nonce` has not the length that the key wants.
 pub(super) fn push_authenticator(
@@ -42,15 +56,41 @@ pub(super) fn push_authenticator(
     plain: &[u8],
     least: usize,
 ) -> bool {
-    let Some(sealed) = key.seal(nonce, packet, plain) else { return false };
-    let mut body = Vec::with_capacity(AUTHENTICATOR_HEAD_BYTES + NONCE_BYTES_MAX + sealed.len() + 4);
-    body.extend((nonce.len() as u16).to_be_bytes());
-    body.extend((sealed.len() as u16).to_be_bytes());
-    body.extend(nonce);
-    body.resize(AUTHENTICATOR_HEAD_BYTES + padded(nonce.len()), 0);
-    body.extend(&sealed);
-    body.resize((padded(body.len())).max(least.saturating_sub(FIELD_HEAD_BYTES)), 0);
-    push_field(packet, FIELD_AUTHENTICATOR, &body);
+    push_authenticator_of(packet, key, nonce, plain.len(), least, |text| {
+        text.copy_from_slice(plain);
+        true
+    })
+}
+
+/// The same, where `fill` writes the `length` plain bytes to where they are sealed; false also when it says so. Then nothing is appended.
+pub(super) fn push_authenticator_of(
+    packet: &mut Vec<u8>,
+    key: &AeadKey,
+    nonce: &[u8],
+    length: usize,
+    least: usize,
+    fill: impl FnOnce(&mut [u8]) -> bool,
+) -> bool {
+    let begin = packet.len();
+    let sealed_bytes = length + TAG_BYTES;
+    let body = AUTHENTICATOR_HEAD_BYTES + padded(nonce.len()) + padded(sealed_bytes);
+    let bytes = field_bytes(body.max(least.saturating_sub(FIELD_HEAD_BYTES)));
+    packet.extend(FIELD_AUTHENTICATOR.to_be_bytes());
+    packet.extend((bytes as u16).to_be_bytes());
+    packet.extend((nonce.len() as u16).to_be_bytes());
+    packet.extend((sealed_bytes as u16).to_be_bytes());
+    packet.extend(nonce);
+    packet.resize(begin + bytes, 0);
+    let is_sealed = (|| {
+        let (covered, field) = packet.split_at_mut_checked(begin)?;
+        let head = FIELD_HEAD_BYTES + AUTHENTICATOR_HEAD_BYTES + padded(nonce.len());
+        let sealed = field.get_mut(head..)?.get_mut(..sealed_bytes)?;
+        Some(fill(key.text_mut(sealed)?) && key.seal_in_place(nonce, covered, sealed))
+    })();
+    if is_sealed != Some(true) {
+        packet.truncate(begin);
+        return false;
+    }
     true
 }
 

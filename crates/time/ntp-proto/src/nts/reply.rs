@@ -1,12 +1,12 @@
 //! A server's side of a packet: what a request proves, and the fields of the reply.
 
-use super::aead::AeadKey;
+use super::aead::{AeadKey, NONCE_BYTES_MAX};
 use super::association::NtsFields;
-use super::cookie::CookieKeys;
-use super::establish::{COOKIES, SessionKeys};
+use super::cookie::{CookieKeys, CookieText};
+use super::establish::COOKIES;
 use super::field::{
     FIELD_COOKIE, FIELD_UNIQUE_IDENTIFIER, UNIQUE_IDENTIFIER_BYTES, authenticator_bytes, field_bytes,
-    open_authenticator, push_authenticator, push_field,
+    open_authenticator, push_authenticator_of, push_field, write_field,
 };
 use crate::packet::HEADER_BYTES;
 
@@ -29,7 +29,7 @@ pub enum NtsRefusal {
 #[derive(Debug, Clone)]
 pub struct NtsRequest<'a> {
     identifier: &'a [u8],
-    keys: SessionKeys,
+    keys: CookieText,
     /// Cookies asked for.
     cookies: usize,
     length: usize,
@@ -57,8 +57,8 @@ impl<'a> NtsRequest<'a> {
         }
         // RFC 8915 section 5.7: an unknown cookie and a wrong authenticator are both a NAK.
         let nak = || NtsRefusal::Nak { identifier: identifier.to_vec() };
-        let keys = server.open(cookie).map_err(|_| nak())?;
-        let to_server = AeadKey::new(keys.algorithm, &keys.to_server).ok_or_else(nak)?;
+        let keys = server.open_text(cookie).map_err(|_| nak())?;
+        let to_server = AeadKey::new(keys.algorithm, keys.to_server()).ok_or_else(nak)?;
         open_authenticator(&to_server, covered, authenticator).ok_or_else(nak)?;
         let cookies = (1 + fields.placeholders).min(COOKIES);
         Ok(Self { identifier, keys, cookies, length })
@@ -72,22 +72,29 @@ impl<'a> NtsRequest<'a> {
         server: &CookieKeys,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Option<Vec<u8>> {
-        let cookie_field = field_bytes(server.cookie_bytes(self.keys.algorithm));
-        let to_client = AeadKey::new(self.keys.algorithm, &self.keys.to_client)?;
+        let cookie_bytes = server.cookie_bytes(self.keys.algorithm);
+        let cookie_field = field_bytes(cookie_bytes);
+        let to_client = AeadKey::new(self.keys.algorithm, self.keys.to_client())?;
         let frame = HEADER_BYTES + field_bytes(self.identifier.len());
         let count = (1..=self.cookies)
             .rev()
             .find(|count| frame + authenticator_bytes(&to_client, count * cookie_field) <= self.length)?;
-        let mut plain = Vec::with_capacity(count * cookie_field);
-        for _ in 0..count {
-            push_field(&mut plain, FIELD_COOKIE, &server.seal(&self.keys, random)?);
-        }
         let mut packet = Vec::with_capacity(self.length);
         packet.extend(header);
         push_field(&mut packet, FIELD_UNIQUE_IDENTIFIER, self.identifier);
-        let mut nonce = vec![0; self.keys.algorithm.nonce_bytes()];
-        random(&mut nonce);
-        push_authenticator(&mut packet, &to_client, &nonce, &plain, 0).then_some(packet)
+        let mut nonce = [0; NONCE_BYTES_MAX];
+        let nonce = nonce.get_mut(..self.keys.algorithm.nonce_bytes())?;
+        random(nonce);
+        // Each cookie is made where it is sealed.
+        let cookies = |plain: &mut [u8]| {
+            plain.chunks_exact_mut(cookie_field).all(|field| {
+                write_field(field, FIELD_COOKIE, cookie_bytes, |cookie| {
+                    server.seal_into(&self.keys, random, cookie)
+                })
+            })
+        };
+        push_authenticator_of(&mut packet, &to_client, nonce, count * cookie_field, 0, cookies)
+            .then_some(packet)
     }
 
     /// As if the request had been so long.

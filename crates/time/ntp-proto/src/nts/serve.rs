@@ -37,13 +37,14 @@ impl Server {
         if request.len() <= PLAIN_BYTES_MAX {
             return None;
         }
-        let keys = Arc::clone(self.cookie_keys.as_ref()?);
+        let Self { access, cookie_keys, counters, .. } = self;
+        let keys = cookie_keys.as_deref()?;
         let packet = Packet::parse(request).ok()?;
-        if packet.header.mode != Mode::Client || packet.mac.is_some() || !self.access().allows(from) {
+        if packet.header.mode != Mode::Client || packet.mac.is_some() || !access.allows(from) {
             return None;
         }
-        let opened = NtsRequest::open(request, &keys)?;
-        self.counters.received += 1;
+        let opened = NtsRequest::open(request, keys)?;
+        counters.received += 1;
         let nak = |identifier: &[u8]| {
             let mut header = snapshot.header(&packet.header, received, transmit, Manner::Basic);
             (header.stratum, header.reference_id) = (0, ReferenceId(*b"NTSN"));
@@ -51,16 +52,16 @@ impl Server {
         };
         let reply = match opened {
             Err(NtsRefusal::Fields) => {
-                self.counters.malformed += 1;
+                counters.malformed += 1;
                 return Some(Err(Refusal::Nts));
             }
             Err(NtsRefusal::Nak { identifier }) => nak(&identifier),
             Ok(opened) => {
                 let head = snapshot.header(&packet.header, received, transmit, manner).to_bytes();
-                match opened.reply(&head, &keys, random) {
+                match opened.reply(&head, keys, random) {
                     Some(reply) => {
-                        self.counters.authenticated += 1;
-                        self.counters.interleaved += u64::from(matches!(manner, Manner::Interleaved { .. }));
+                        counters.authenticated += 1;
+                        counters.interleaved += u64::from(matches!(manner, Manner::Interleaved { .. }));
                         reply
                     }
                     None => nak(opened.identifier()),
@@ -68,7 +69,7 @@ impl Server {
             }
         };
         debug_assert!(reply.len() <= request.len(), "a reply is never longer than its request");
-        self.counters.answered += 1;
+        counters.answered += 1;
         Some(Ok(reply))
     }
 }

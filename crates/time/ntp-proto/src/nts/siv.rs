@@ -5,9 +5,9 @@
 //! tests compare the two.
 
 use aes::cipher::generic_array::typenum::U16;
+use aes::cipher::inout::InOut;
 use aes::cipher::{BlockBackend, BlockClosure, BlockEncrypt, BlockSizeUser, KeyInit};
 use aes::{Aes128Enc, Block};
-use std::sync::OnceLock;
 
 /// A block of AES, in bytes; also the tag's length.
 const BLOCK_BYTES: usize = 16;
@@ -18,8 +18,9 @@ const STREAM_BLOCKS: usize = 8;
 #[derive(Clone)]
 pub(super) struct Siv {
     mac: Aes128Enc,
-    /// Made when there is something to encrypt: a request's authenticator holds nothing.
-    stream: OnceLock<Aes128Enc>,
+    /// Of a key that was made ready for many texts. Otherwise it is made when there is something to encrypt: a request's
+    /// authenticator holds nothing.
+    stream: Option<Aes128Enc>,
     stream_key: [u8; BLOCK_BYTES],
     /// What CMAC adds to a last block that is full, and to one that is not (RFC 4493 section 2.3).
     full: u128,
@@ -40,44 +41,39 @@ impl Siv {
         mac.encrypt_block(&mut block);
         let full = doubled(number(&block));
         let padded = doubled(full);
-        let mut key = Self { mac, stream: OnceLock::new(), stream_key, full, padded, zero: 0, empty: 0 };
+        let mut key = Self { mac, stream: None, stream_key, full, padded, zero: 0, empty: 0 };
         key.zero = key.cmac(&[0; BLOCK_BYTES]);
         key
     }
 
     /// For many texts beside nothing.
     pub(super) fn prepare(&mut self) {
+        self.stream = Some(Aes128Enc::new(&self.stream_key.into()));
         self.empty = self.cmac(&[]);
     }
 
-    /// Appends tag and ciphertext of `plain` to `out`; `strings` are covered in their order.
-    pub(super) fn seal(&self, strings: [&[u8]; 2], plain: &[u8], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend([0; BLOCK_BYTES]);
-        out.extend(plain);
-        if let Some((tag, text)) = out.get_mut(start..).and_then(<[u8]>::split_first_chunk_mut) {
-            let vector = self.vector(strings, text);
-            self.add_stream(vector, text);
-            *tag = vector.to_be_bytes();
-        }
+    /// Encrypts `text` where it stands and gives the tag, which goes before it; `strings` are covered in their order.
+    pub(super) fn seal(&self, strings: [&[u8]; 2], text: &mut [u8]) -> [u8; BLOCK_BYTES] {
+        let vector = self.vector(strings, text);
+        self.add_stream(vector, text);
+        vector.to_be_bytes()
     }
 
-    /// What was sealed; none when a byte of it, a string or the key is another.
-    pub(super) fn open(&self, strings: [&[u8]; 2], sealed: &[u8]) -> Option<Vec<u8>> {
-        let (tag, text) = sealed.split_first_chunk::<BLOCK_BYTES>()?;
+    /// Decrypts `text` where it stands; false when a byte of it, the tag, a string or the key is another: then nobody may look at it.
+    pub(super) fn open(&self, strings: [&[u8]; 2], tag: &[u8; BLOCK_BYTES], text: &mut [u8]) -> bool {
         let tag = u128::from_be_bytes(*tag);
-        let mut text = text.to_vec();
-        self.add_stream(tag, &mut text);
+        self.add_stream(tag, text);
         // One comparison of two numbers: the time that it takes does not depend on where they differ.
-        (std::hint::black_box(self.vector(strings, &mut text) ^ tag) == 0).then_some(text)
+        std::hint::black_box(self.vector(strings, text) ^ tag) == 0
     }
 
     /// S2V (RFC 5297 section 2.4). `text` is as before when it returns.
     fn vector(&self, strings: [&[u8]; 2], text: &mut [u8]) -> u128 {
-        let sum = strings.iter().fold(self.zero, |sum, string| {
-            let known = string.is_empty() && self.empty != 0;
-            doubled(sum) ^ if known { self.empty } else { self.cmac(string) }
-        });
+        // The short one first: the processor then works on both side by side.
+        let [first, second] = strings;
+        let second = self.cmac(second);
+        let first = if first.is_empty() && self.empty != 0 { self.empty } else { self.cmac(first) };
+        let sum = doubled(doubled(self.zero) ^ first) ^ second;
         match text.last_chunk_mut::<BLOCK_BYTES>() {
             Some(last) => {
                 let was = u128::from_be_bytes(*last);
@@ -100,7 +96,7 @@ impl Siv {
             None => padded(last) ^ self.padded,
         };
         let mut state = Block::default();
-        self.mac.encrypt_with_backend(Chain { state: &mut state, head, last: last.to_be_bytes() });
+        self.mac.encrypt_with_backend(Chain { result: &mut state, head, last: last.to_be_bytes() });
         number(&state)
     }
 
@@ -109,7 +105,14 @@ impl Siv {
         if text.is_empty() {
             return;
         }
-        let cipher = self.stream.get_or_init(|| Aes128Enc::new(&self.stream_key.into()));
+        let made;
+        let cipher = match &self.stream {
+            Some(ready) => ready,
+            None => {
+                made = Aes128Enc::new(&self.stream_key.into());
+                &made
+            }
+        };
         // RFC 5297 section 2.5: these two bits are cleared, so that a counter of 32 bits does not run over.
         let mut counter = vector & !(1 << 63 | 1 << 31);
         for chunk in text.chunks_mut(STREAM_BLOCKS * BLOCK_BYTES) {
@@ -123,7 +126,7 @@ impl Siv {
             let (full, rest) = chunk.as_chunks_mut::<BLOCK_BYTES>();
             let mut stream = blocks.iter();
             for (text, stream) in full.iter_mut().zip(&mut stream) {
-                add(text, stream);
+                *text = sum(stream, text);
             }
             for (byte, stream) in rest.iter_mut().zip(stream.flatten()) {
                 *byte ^= stream;
@@ -132,17 +135,20 @@ impl Siv {
     }
 }
 
-/// Adds a block to another, as the processor adds vectors.
+/// The sum of two blocks. Both by value: the processor's vectors are used only where neither can be the other's memory.
 #[inline(always)]
-fn add(to: &mut [u8], block: &[u8]) {
-    for (to, from) in to.iter_mut().zip(block) {
+fn sum(one: &[u8], other: &[u8; BLOCK_BYTES]) -> [u8; BLOCK_BYTES] {
+    let mut sum = *other;
+    for (to, from) in sum.iter_mut().zip(one) {
         *to ^= from;
     }
+    sum
 }
 
 /// Blocks added to the state and encrypted one after the other, all within one call of the cipher.
 struct Chain<'a> {
-    state: &'a mut Block,
+    /// Written at the end; begins as zeroes.
+    result: &'a mut Block,
     /// Full blocks.
     head: &'a [u8],
     last: [u8; BLOCK_BYTES],
@@ -155,10 +161,15 @@ impl BlockSizeUser for Chain<'_> {
 impl BlockClosure for Chain<'_> {
     #[inline(always)]
     fn call<B: BlockBackend<BlockSize = U16>>(self, backend: &mut B) {
-        for block in self.head.as_chunks::<BLOCK_BYTES>().0.iter().chain(std::iter::once(&self.last)) {
-            add(self.state, block);
-            backend.proc_block(self.state.into());
+        // The state stays in a register: written byte by byte, it would have to be waited for at each block.
+        let mut state = Block::default();
+        for block in self.head.as_chunks::<BLOCK_BYTES>().0 {
+            let next = Block::from(sum(&state, block));
+            backend.proc_block(InOut::from((&next, &mut state)));
         }
+        let next = Block::from(sum(&state, &self.last));
+        backend.proc_block(InOut::from((&next, &mut state)));
+        *self.result = state;
     }
 }
 
@@ -188,6 +199,18 @@ mod tests {
 
     fn hex<const N: usize>(text: &str) -> [u8; N] {
         std::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hexadecimal"))
+    }
+
+    fn sealed(key: &Siv, strings: [&[u8]; 2], plain: &[u8]) -> Vec<u8> {
+        let mut text = plain.to_vec();
+        let tag = key.seal(strings, &mut text);
+        [&tag[..], &text].concat()
+    }
+
+    fn opened(key: &Siv, strings: [&[u8]; 2], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (tag, text) = sealed.split_first_chunk()?;
+        let mut text = text.to_vec();
+        key.open(strings, tag, &mut text).then_some(text)
     }
 
     /// Goal: CMAC is the published one. Method: RFC 4493 section 4, examples 1 to 4.
@@ -227,16 +250,18 @@ mod tests {
                 let key: [u8; 32] = random(32).try_into().expect("32 bytes");
                 let (beside, nonce, plain) = (random(beside), random(16), random(length));
                 let siv = Siv::new(&key);
-                let mut sealed = b"before".to_vec();
-                siv.seal([&beside, &nonce], &plain, &mut sealed);
+                let sealed = sealed(&siv, [&beside, &nonce], &plain);
                 let expected = Aes128Siv::new(&key.into()).encrypt([&beside, &nonce], &plain);
-                assert_eq!(Ok(&sealed[6..]), expected.as_deref().map_err(|_| ()), "{length}");
-                assert_eq!(siv.open([&beside, &nonce], &sealed[6..]), Some(plain));
-                assert_eq!(siv.open([&nonce, &beside], &sealed[6..]), None);
-                let mut changed = sealed[6..].to_vec();
+                assert_eq!(Ok(&*sealed), expected.as_deref().map_err(|_| ()), "{length}");
+                let mut prepared = siv.clone();
+                prepared.prepare();
+                assert_eq!(opened(&prepared, [&beside, &nonce], &sealed), Some(plain.clone()));
+                assert_eq!(opened(&siv, [&beside, &nonce], &sealed), Some(plain));
+                assert_eq!(opened(&siv, [&nonce, &beside], &sealed), None);
+                let mut changed = sealed;
                 let at = length % changed.len();
                 changed[at] ^= 4;
-                assert_eq!(siv.open([&beside, &nonce], &changed), None);
+                assert_eq!(opened(&siv, [&beside, &nonce], &changed), None);
             }
         }
     }
@@ -248,8 +273,7 @@ mod tests {
         let siv = Siv::new(&[7; 32]);
         let mut met = [0; 4];
         for number in 0..200_u32 {
-            let mut sealed = Vec::new();
-            siv.seal([&number.to_be_bytes(), b"nonce"], &[9; 40], &mut sealed);
+            let sealed = sealed(&siv, [&number.to_be_bytes(), b"nonce"], &[9; 40]);
             met[usize::from(sealed[8] >> 7) << 1 | usize::from(sealed[12] >> 7)] += 1;
             let expected =
                 Aes128Siv::new(&[7; 32].into()).encrypt([&number.to_be_bytes()[..], b"nonce"], &[9; 40]);

@@ -7,6 +7,7 @@ use std::io;
 /// into it is ever made.
 #[derive(Debug)]
 pub struct Segment {
+    id: libc::c_int,
     start: *mut u8,
     length: usize,
 }
@@ -25,7 +26,17 @@ impl Segment {
         if start as isize == -1 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { start: start.cast(), length })
+        Ok(Self { id, start: start.cast(), length })
+    }
+
+    /// The users who can give it to others: who made it and who owns it (`IPC_STAT`). An error also where its mode does not let us look.
+    pub fn users(&self) -> io::Result<[u32; 2]> {
+        // SAFETY: shmid_ds is a plain C structure for which zeroes are valid; the pointer to it is live during the call.
+        unsafe {
+            let mut state: libc::shmid_ds = std::mem::zeroed();
+            check(libc::shmctl(self.id, libc::IPC_STAT, &mut state))?;
+            Ok([state.shm_perm.cuid, state.shm_perm.uid])
+        }
     }
 
     /// The 32-bit number at a byte offset; 0 where there is none: beyond the end, or not aligned.
@@ -98,6 +109,8 @@ mod tests {
         let key = 0x6261_0000 + i32::try_from(std::process::id() % 0xffff).expect("small");
         let one = Segment::attach(key, 96, 0o600).expect("this host has System V shared memory");
         let other = Segment::attach(key, 96, 0o600).expect("it is there");
+        let own = crate::process::effective_uid();
+        assert_eq!(one.users().expect("it is ours"), [own; 2]);
         remove(key).expect("it is ours");
         one.set_i32_at(4, -7);
         one.set_i64_at(8, i64::MIN);

@@ -20,6 +20,8 @@ use time_core::LeapStatus;
 const KEY: i32 = 0x4e54_5030;
 /// The structure's length, eight spare numbers included.
 const LENGTH: usize = 96;
+/// Units 0 and 1 are made by programs that are root when they start.
+const UNITS_OF_ROOT: u32 = 2;
 const SECOND: i64 = 1_000_000_000;
 
 /// A segment.
@@ -43,7 +45,14 @@ impl Shm {
     /// The segment of a unit, made when it is missing.
     pub(super) fn attach(unit: u32, mode: u32) -> io::Result<Self> {
         let key = KEY.wrapping_add(i32::try_from(unit).unwrap_or(0));
-        Ok(Self { segment: Segment::attach(key, LENGTH, mode)? })
+        let segment = Segment::attach(key, LENGTH, mode)?;
+        if let Some(user) = stranger(unit, segment.users()?, sys::process::effective_uid()) {
+            return Err(io::Error::other(format!(
+                "user {user} has made the shared memory of unit {unit}, which is root's, and could set the clock by it\n\
+                 help: look who it is (ipcs -m -c), then remove it: ipcrm -M {key:#x}"
+            )));
+        }
+        Ok(Self { segment })
     }
 
     /// A sample, if there is a new one. It is taken: the writer sees that.
@@ -73,6 +82,12 @@ impl Shm {
             valid: at(48),
         }
     }
+}
+
+/// Who else than root, and who we are (`own`), holds the segment of a unit that is root's alone by the convention of NTP's drivers: any
+/// user can make it before the program that it is for. The other units are for programs of any user.
+fn stranger(unit: u32, users: [u32; 2], own: u32) -> Option<u32> {
+    users.into_iter().find(|user| unit < UNITS_OF_ROOT && *user != 0 && *user != own)
 }
 
 impl Content {
@@ -113,6 +128,24 @@ fn nanos((seconds, micros, nanos): (i64, i32, i32)) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: what a local user puts in the place of root's two segments is not read; a unit for users is theirs, and our own user's too
+    /// where the daemon is not root.
+    #[test]
+    fn strangers_make_no_segments_of_roots() {
+        for (unit, users, own, expected) in [
+            (0, [0, 0], 0, None),
+            (1, [1000, 1000], 0, Some(1000)),
+            (0, [1000, 0], 0, Some(1000)),
+            (0, [0, 1000], 0, Some(1000)),
+            (0, [1000, 1000], 1000, None),
+            (1, [0, 0], 1000, None),
+            (2, [1000, 1000], 0, None),
+            (u32::MAX, [1000, 1000], 0, None),
+        ] {
+            assert_eq!(stranger(unit, users, own), expected, "{unit} {users:?} {own}");
+        }
+    }
 
     /// Goal: whatever stands in the segment is a sample or none, never a panic; nanoseconds count where they agree.
     #[test]

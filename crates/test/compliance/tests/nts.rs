@@ -4,10 +4,13 @@
 //! Every daemon runs with `-x`; the stock ones also without `CAP_SYS_TIME`. Certificates are made by the `openssl` command.
 
 use compliance::{Chronyd, Running, Side, TempDir, eventually, free_port, stock_or_skip, under_test};
+use ntp_proto::nts::{
+    AeadAlgorithm, Association, COOKIES_MAX, CookieKeys, EstablishedKeys, PROTECT_RANDOM_BYTES, SessionKeys,
+};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -605,6 +608,55 @@ fn connections_for_keys_are_limited_by_rate() {
     assert!(eventually(PATIENCE, counted), "{}", server.chronyc(&["serverstats"]));
     let dropped = server.count("serverstats", STATS_DROPPED);
     assert!((10..=37).contains(&dropped), "{dropped}");
+}
+
+/// Goal: no authentic reply is longer than its request, however many cookies are asked for and whatever the cipher. Method: the server
+/// finds keys for cookies in its folder, so that requests can be made here; each reply must be authentic.
+#[test]
+fn replies_are_never_longer_than_requests() {
+    let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    let (there, ports) = (folder(), ports());
+    let keys = CookieKeys::generate(&mut sys::random::fill);
+    std::fs::DirBuilder::new().mode(0o700).create(there.join("nts")).expect("the folder is empty");
+    there.write("nts/ntskeys", keys.to_text(0.0));
+    let server = start_server(under_test(), &there, ports, &certificates, "");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    socket.connect(("127.0.0.1", ports.0)).expect("loopback is there");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
+    // The stock daemon of some builds has the one that everybody must have alone.
+    let algorithms = match under_test() {
+        Side::Ours => &AeadAlgorithm::PREFERRED[..],
+        Side::Stock => &[AeadAlgorithm::AesSivCmac256],
+    };
+    for algorithm in algorithms {
+        let length = algorithm.key_bytes();
+        let session =
+            SessionKeys { algorithm: *algorithm, to_server: vec![1; length], to_client: vec![2; length] };
+        for count in 1..=COOKIES_MAX {
+            let cookie = |_| keys.seal(&session, &mut sys::random::fill).expect("it seals");
+            let cookies = (0..count).map(cookie).collect();
+            let mut association = Association::new(PATIENCE);
+            let found = EstablishedKeys { keys: session.clone(), alternative: None, cookies };
+            assert!(association.established(Duration::ZERO, found));
+            let mut random = [0; PROTECT_RANDOM_BYTES];
+            sys::random::fill(&mut random);
+            let mut header = [0; 48];
+            (header[0], header[47]) = (0x23, count as u8);
+            let request = association.protect(&header, &random).expect("there is a cookie");
+            socket.send(&request).expect("loopback takes datagrams");
+            let mut reply = [0; 2048];
+            let found = socket.recv(&mut reply).expect("it is answered");
+            assert!(found <= request.len(), "{found} bytes came for {}", request.len());
+            assert!(association.open(&reply[..found]).is_ok(), "{algorithm:?}, {count} cookies");
+            // The one that was sent and those that were missing have come.
+            assert_eq!(
+                usize::from(association.report(Duration::ZERO).cookies),
+                COOKIES_MAX,
+                "{algorithm:?}, {count} cookies"
+            );
+        }
+    }
+    end(server);
 }
 
 /// Goal: datagrams with fields of NTS that are cut, too long, doubled or changed get no reply longer than themselves, and the server

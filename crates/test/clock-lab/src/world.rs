@@ -367,6 +367,7 @@ impl Host for World {
             dispersion_rate: 0.0,
             reference_id: ReferenceId(*b"SIM\0"),
             reference: now,
+            monotonic: None,
         };
         if let Ok(reply) = peer.server.respond(request, HOST, now, now, &snapshot) {
             let bytes = reply.to_vec();

@@ -2,12 +2,10 @@
 //!
 //! Every daemon here runs with `-x`; the stock one also without `CAP_SYS_TIME`.
 
-use compliance::{Running, Side, TempDir, eventually, stock, stock_or_skip, stock_without_clock, under_test};
-use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
+use compliance::{Chronyd, Side, TempDir, chronyd, eventually, stock_or_skip, under_test};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use sys::shm::Segment;
@@ -21,83 +19,26 @@ const SHM_KEY: i32 = 0x4e54_5030;
 /// The number that says that a datagram is a sample.
 const SOCK_MAGIC: i32 = 0x534f_434b;
 
-/// A running daemon.
-struct Daemon {
-    _process: Running,
-    folder: TempDir,
+/// Without a server and with these lines; it is waited for until it follows this source: the lines of `sources`, `tracking` and
+/// `sourcestats`.
+fn selected(daemon: &Chronyd, reference_id: &str) -> [Vec<String>; 3] {
+    daemon.wait(&format!("{reference_id} is not followed"), || {
+        row(daemon, "sources", reference_id).get(1).is_some_and(|state| state == "*")
+    });
+    ["sources", "tracking", "sourcestats"].map(|report| row(daemon, report, reference_id))
 }
 
-impl Daemon {
-    fn start(side: Side, folder: TempDir, lines: &str) -> Self {
-        let sockets = folder.join("cmd");
-        std::fs::create_dir(&sockets).expect("a folder can be made");
-        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
-        let own = folder.path().display();
-        let text = format!(
-            "{lines}\nport 0\ncmdport 0\nuser root\npidfile {own}/pid\nbindcmdaddress {own}/cmd/sock\n"
-        );
-        let conf = folder.write("chrony.conf", text);
-        let log = File::create(folder.join("stderr")).expect("a file can be made");
-        let mut command = match side {
-            Side::Ours => {
-                let mut command = Command::new(compliance::banto());
-                command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder.path()).arg("chronyd");
-                command
-            }
-            Side::Stock => stock_without_clock(&stock("chronyd").expect("checked by the test")),
-        };
-        command.arg("-x").arg("-d").arg("-f").arg(conf);
-        command.stdout(log.try_clone().expect("it is open")).stderr(log);
-        let _process = Running::start(&mut command);
-        let daemon = Self { _process, folder };
-        assert!(eventually(PATIENCE, || daemon.folder.join("cmd/sock").exists()), "{}", daemon.log());
-        daemon
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
-    }
-
-    /// Stock chronyc's fields, a line each.
-    fn chronyc(&self, words: &[&str]) -> Vec<Vec<String>> {
-        let socket = self.folder.join("cmd/sock").display().to_string();
-        let output = Command::new(stock("chronyc").expect("it is packaged with chronyd"))
-            .args(["-c", "-n", "-h", &socket])
-            .args(words)
-            .output()
-            .expect("chronyc can be started");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
-    }
-
-    /// Until a source is selected: the lines of `sources`, `tracking` and `sourcestats`.
-    fn selected(&self, reference_id: &str) -> (Vec<String>, Vec<String>, Vec<String>) {
-        let row = |words: &[&str]| {
-            let all = self.chronyc(words);
-            all.into_iter().find(|row| row.iter().any(|cell| cell == reference_id)).unwrap_or_default()
-        };
-        let mut sources = Vec::new();
-        let came = eventually(PATIENCE, || {
-            sources = row(&["sources"]);
-            sources.get(1).is_some_and(|state| state == "*")
-        });
-        assert!(came, "{reference_id}: {sources:?}\n{}", self.log());
-        (sources, row(&["tracking"]), row(&["sourcestats"]))
-    }
+/// The row of a report that has this cell.
+fn row(daemon: &Chronyd, report: &str, cell: &str) -> Vec<String> {
+    let rows = daemon.rows(&[report]);
+    rows.into_iter().find(|row| row.iter().any(|found| found == cell)).unwrap_or_default()
 }
 
 /// What `-Q` says that the clock is wrong by.
 fn measure(side: Side, folder: &TempDir, lines: &[String]) -> f64 {
-    let mut command = match side {
-        Side::Ours => {
-            let mut command = Command::new(compliance::banto());
-            command.env("BANTO_CLOCK_READ_ONLY", "1").arg("--dir").arg(folder.path()).arg("chronyd");
-            command
-        }
-        Side::Stock => stock_without_clock(&stock("chronyd").expect("checked by the test")),
-    };
+    let mut command = chronyd(side, folder.path());
     let pid_file = format!("pidfile {}", folder.join("pid-once").display());
-    command.args(["-x", "-Q", "-t", "25"]).args(lines).args([&pid_file, "port 0", "cmdport 0", "user root"]);
+    command.args(["-Q", "-t", "25"]).args(lines).args([&pid_file, "port 0", "cmdport 0", "user root"]);
     let output = command.output().expect("chronyd can be started");
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -194,17 +135,16 @@ fn shared_memory_is_read() {
         while_writing(
             move || write_shm(&segment, mode, 200_000_000),
             || {
-                let folder = TempDir::new();
-                near(measure(side, &folder, std::slice::from_ref(&line)), 0.25);
-                let logs = format!("logdir {}\nlog refclocks statistics", folder.path().display());
-                let daemon = Daemon::start(side, folder, &format!("{line}\n{logs}"));
-                let (sources, tracking, statistics) = daemon.selected("GPS");
+                near(measure(side, &TempDir::new(), std::slice::from_ref(&line)), 0.25);
+                let logs = "logdir {dir}\nlog refclocks statistics";
+                let daemon = Chronyd::client(side, &format!("{line}\n{logs}"));
+                let [sources, tracking, statistics] = selected(&daemon, "GPS");
                 assert_eq!(sources[..5], ["#", "*", "GPS", "0", "0"], "{sources:?}");
                 assert_eq!(tracking[..3], ["47505300", "GPS", "1"], "{tracking:?}");
                 assert_eq!(statistics[0], "GPS", "{statistics:?}");
                 let delay: f64 = tracking[10].parse().expect("a number");
                 assert!((delay - 0.01).abs() < 1e-6, "{tracking:?}");
-                let log = daemon.folder.join("refclocks.log");
+                let log = daemon.folder().join("refclocks.log");
                 let lines = || std::fs::read_to_string(&log).unwrap_or_default();
                 let wanted = |part: &str| lines().lines().any(|line| line.contains(part));
                 assert!(eventually(PATIENCE, || wanted(" GPS     - N -       -")), "{}", lines());
@@ -247,11 +187,11 @@ fn sockets_are_read() {
         };
         while_writing(write, || {
             near(measure(side, &folder, &lines), 2.25);
-            let daemon = Daemon::start(side, TempDir::new(), &lines.join("\n"));
-            let (sources, tracking, _) = daemon.selected("PPS");
+            let daemon = Chronyd::client(side, &lines.join("\n"));
+            let [sources, tracking, _] = selected(&daemon, "PPS");
             assert_eq!(sources[..4], ["#", "*", "PPS", "0"], "{sources:?}");
             assert_eq!(tracking[..3], ["50505300", "PPS", "1"], "{tracking:?}");
-            let rows = daemon.chronyc(&["sources"]);
+            let rows = daemon.rows(&["sources"]);
             assert_eq!(rows.len(), 2);
             assert_eq!(rows[0][..3], ["#", "?", "NMEA"], "{rows:?}");
         });
@@ -297,5 +237,90 @@ fn options_mean_what_chrony_means() {
                 near(found[0], found[1]);
             });
         }
+    });
+}
+
+/// Goal: pulses without a lock, and whole samples that are to be treated as pulses, are completed by what is known of the time: by
+/// another source, with its stratum gone, or by the host itself with `local` and its stratum; without either they are followed by
+/// nobody. As by the stock daemon.
+#[test]
+fn pulses_are_completed_by_the_time() {
+    let Some(_) = stock_or_skip("chronyd") else { return };
+    let full = "refclock SOCK {dir}/full.sock poll 0 refid NMEA delay 0.2 stratum 5";
+    let pulses = "refclock SOCK {dir}/pulses.sock poll 0 refid PPS prefer";
+    std::thread::scope(|scope| {
+        for (lines, pulse, stratum) in [
+            (format!("{full}\n{pulses}"), 1, Some("1")),
+            (format!("{full}\n{pulses} pps"), 0, Some("1")),
+            (format!("{pulses}\nlocal stratum 7"), 1, Some("7")),
+            (pulses.to_owned(), 1, None),
+        ] {
+            for side in [under_test(), Side::Stock] {
+                let lines = lines.clone();
+                scope.spawn(move || {
+                    let folder = Arc::new(TempDir::new());
+                    let socket = UnixDatagram::unbound().expect("a socket can be made");
+                    let (full, pulses) = (folder.join("full.sock"), folder.join("pulses.sock"));
+                    let write = || {
+                        let now = sys::clock::realtime_ns();
+                        send(&socket, &full, &datagram(now, 0.02, 0));
+                        // A whole sample may be any number of seconds off.
+                        let shown = if pulse == 1 { -0.021 } else { 37.021 };
+                        send(&socket, &pulses, &datagram(now + 1, shown, pulse));
+                    };
+                    while_writing(write, || {
+                        let lines = format!("{lines}\nport 0\ncmdport 0\nlogdir {{dir}}\nlog refclocks");
+                        let daemon = Chronyd::start_in(Arc::clone(&folder), side, &lines);
+                        match stratum {
+                            Some(stratum) => {
+                                let [_, tracking, _] = selected(&daemon, "PPS");
+                                assert_eq!(tracking[..3], ["50505300", "PPS", stratum], "{side:?} {lines}");
+                                let shown: f64 = row(&daemon, "sources", "PPS")[8].parse().expect("a number");
+                                assert!(shown.abs() < 0.1, "{side:?} {lines}: {shown}");
+                            }
+                            None => {
+                                let sent = || row(&daemon, "sources", "PPS");
+                                daemon.wait("it is not asked", || {
+                                    sent().get(3).is_some_and(|poll| poll == "0")
+                                });
+                                std::thread::sleep(20 * PERIOD);
+                                assert_eq!(sent()[1..6], ["?", "PPS", "0", "0", "0"], "{side:?}");
+                            }
+                        }
+                    });
+                });
+            }
+        }
+    });
+}
+
+/// Goal: a clock that is only steadier (`local`, which the stock daemon of these tests does not know) is read, logged without a leap
+/// status and never followed for its time, whatever it shows; the other source is.
+#[test]
+fn a_steadier_clock_is_no_source_of_time() {
+    if under_test() == Side::Stock {
+        return compliance::skip("chronyd 4.3 has no such option");
+    }
+    let folder = Arc::new(TempDir::new());
+    let socket = UnixDatagram::unbound().expect("a socket can be made");
+    let (full, steady) = (folder.join("full.sock"), folder.join("steady.sock"));
+    let write = || {
+        let now = sys::clock::realtime_ns();
+        send(&socket, &full, &datagram(now, 0.02, 0));
+        send(&socket, &steady, &datagram(now, 1234.5, 0));
+    };
+    while_writing(write, || {
+        let lines = "refclock SOCK {dir}/full.sock poll 0 refid NMEA\n\
+            refclock SOCK {dir}/steady.sock poll 0 refid TCXO local\n\
+            port 0\ncmdport 0\nlogdir {dir}\nlog refclocks";
+        let daemon = Chronyd::start_in(Arc::clone(&folder), Side::Ours, lines);
+        selected(&daemon, "NMEA");
+        daemon.wait("it is not measured", || {
+            row(&daemon, "selectdata", "TCXO").first().is_some_and(|state| state == "s")
+        });
+        assert_eq!(row(&daemon, "sources", "TCXO")[..2], ["#", "?"]);
+        let log = std::fs::read_to_string(folder.join("refclocks.log")).unwrap_or_default();
+        assert!(log.lines().any(|line| line.contains(" TCXO ") && line.contains(" ? 1 ")), "{log}");
+        assert!(!log.lines().any(|line| line.contains(" TCXO ") && line.contains(" N ")), "{log}");
     });
 }

@@ -428,7 +428,7 @@ pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> 
             );
         }
     }
-    for field in fields_without_effect(kind, &options).into_iter().filter(|_| ours) {
+    for field in fields_without_effect(&options).into_iter().filter(|_| ours) {
         words.diagnostics.warning(
             words.directive.span.to(name.span),
             format!("option '{field}' is known and has no effect here"),
@@ -468,12 +468,9 @@ pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> 
     whole.then(|| Source { kind, name: name.text.to_owned(), options })
 }
 
-/// Extension fields that are read and not acted on: corrections of the network need stamps of cards at the server too, and peers are
-/// asked without any.
-pub(crate) fn fields_without_effect(kind: SourceKind, options: &SourceOptions) -> Vec<&'static str> {
-    let has = |field: u16| options.extfields.contains(&field);
-    let root = (kind == SourceKind::Peer && has(0xf323)).then_some("extfield F323");
-    root.into_iter().chain(has(0xf324).then_some("extfield F324")).collect()
+/// Extension fields that are read and not acted on: corrections of the network need stamps of cards at the server too.
+pub(crate) fn fields_without_effect(options: &SourceOptions) -> Option<&'static str> {
+    options.extfields.contains(&0xf324).then_some("extfield F324")
 }
 
 /// Reads `server|pool|peer NAME [OPTION]...` outside of a file, as `chronyc add` has it. Options without effect here are no

@@ -44,7 +44,7 @@ impl Source {
     /// The options that were set and have no effect here.
     pub fn waiting(&self) -> Vec<&'static str> {
         let usual = SourceOptions::default();
-        let fields = crate::source::fields_without_effect(self.kind, &self.options);
+        let fields = crate::source::fields_without_effect(&self.options);
         OPTIONS
             .iter()
             .filter(|option| OPTIONS_NOT_ACTED_ON.contains(&option.name))

@@ -101,6 +101,8 @@ pub struct Client {
     round_trip: Option<f64>,
     /// The server's field F323 in the last good reply, and that reply's receive timestamp.
     last_root: Option<(RootField, NtpTimestamp)>,
+    /// By how much the server moved its clock since the last measurement, in seconds.
+    moved: f64,
     /// Of a symmetric association: what both sides told last.
     peering: symmetric::Peering,
 }
@@ -147,6 +149,7 @@ impl Client {
             backed_off: false,
             round_trip: None,
             last_root: None,
+            moved: 0.0,
             peering: symmetric::Peering::default(),
             config,
         };
@@ -196,7 +199,7 @@ impl Client {
             receive,
             transmit: nonce,
         };
-        self.sealed(&header)
+        self.sealed(&header, RootField::default())
     }
 
     fn count_request(&mut self) {
@@ -214,11 +217,11 @@ impl Client {
         }
     }
 
-    /// The packet's bytes, with the code that the key makes.
-    fn sealed(&self, header: &Header) -> Vec<u8> {
+    /// The packet's bytes, with `root` where that is wanted, and with the code that the key makes.
+    fn sealed(&self, header: &Header, root: RootField) -> Vec<u8> {
         let mut bytes = header.to_bytes().to_vec();
-        if self.config.root_field && header.mode == Mode::Client && header.version == VERSION {
-            bytes.extend_from_slice(&RootField::default().to_bytes());
+        if self.config.root_field && header.version == VERSION {
+            bytes.extend_from_slice(&root.to_bytes());
         }
         if let Some((id, key)) = &self.config.key {
             let digest = key.digest(&bytes, self.config.version);
@@ -258,6 +261,7 @@ impl Client {
         self.last_reply = header.origin;
         let root = RootField::find(packet.extensions).filter(|_| self.config.root_field);
         self.check_state(now, &header)?;
+        let moved = self.source_moved(root, &header);
         let before = self.previous.take();
         if self.config.interleaved && !header.receive.is_unknown() {
             self.previous = Some(Previous {
@@ -269,17 +273,14 @@ impl Client {
         }
         let measurement = match before.filter(|_| interleaved) {
             Some(before) if before.measured => Err(ReplyError::Measured),
-            Some(before) => self.measure_before(&header, &before, authenticated),
+            Some(before) => self.measure_before(&header, &before, moved, authenticated),
             None if interleaved => Err(ReplyError::Timestamps),
             None => self.measure(&header, &header, (pending.sent_wall, wall), authenticated),
         };
         if !matches!(measurement, Ok(_) | Err(ReplyError::Measured)) {
             return measurement;
         }
-        let measurement = measurement.map(|one| self.with_root(one, root, interleaved));
-        if measurement.is_ok() {
-            self.last_root = root.map(|root| (root, header.receive));
-        }
+        let measurement = self.with_root(measurement, root, &header, moved);
         let was_unreachable = self.reach == 0;
         let interval_before = self.interval();
         self.count_reply(measurement.as_ref().ok());
@@ -344,7 +345,7 @@ impl Client {
     /// The last request is answered or given up; a reply that comes now does not count.
     pub fn forget_pending(&mut self) {
         self.pending = None;
-        self.last_root = None;
+        (self.last_root, self.moved) = (None, 0.0);
         // Its times may be another clock's: the next exchange is in basic mode.
         self.previous = None;
         self.peering = symmetric::Peering::default();

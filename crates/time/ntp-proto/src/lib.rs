@@ -38,7 +38,8 @@ pub use packet::{
 };
 pub use ptp::{PTP_PREFIX_BYTES, ptp_prefix, ptp_unwrap, ptp_wrap};
 pub use server::{
-    Manner, Refusal, Reply, Server, ServerCounters, ServerSnapshot, broadcast_packet, interleaved_origin,
+    Manner, Monotonic, Refusal, Reply, Server, ServerCounters, ServerSnapshot, broadcast_packet,
+    interleaved_origin,
 };
 pub use signing::{
     SIGN_ANSWER_BYTES_MAX, SIGN_REQUEST_BYTES, sign_answer_length, sign_request, signed_packet,

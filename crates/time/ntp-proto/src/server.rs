@@ -30,6 +30,17 @@ pub struct ServerSnapshot {
     pub reference_id: ReferenceId,
     /// When the clock was last corrected.
     pub reference: NtpTimestamp,
+    /// The clock without what it was moved apart from its rate, for field F323; none where it tells a time that is smoothed.
+    pub monotonic: Option<Monotonic>,
+}
+
+/// A clock that is corrected in frequency alone, told by the one that is served.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Monotonic {
+    /// It is ahead of the served clock, in seconds.
+    pub ahead: f64,
+    /// Which clock it is: another number, another clock.
+    pub epoch: u32,
 }
 
 impl ServerSnapshot {
@@ -44,6 +55,7 @@ impl ServerSnapshot {
             dispersion_rate: 0.0,
             reference_id: ReferenceId::default(),
             reference: NtpTimestamp::UNKNOWN,
+            monotonic: None,
         }
     }
 
@@ -51,6 +63,17 @@ impl ServerSnapshot {
     fn dispersion_at(&self, transmit: NtpTimestamp) -> f64 {
         let age = if self.reference.is_unknown() { 0.0 } else { transmit.since(self.reference).max(0.0) };
         self.root_dispersion + age * self.dispersion_rate
+    }
+
+    /// Field F323 of a packet whose receive timestamp is `received`.
+    pub(crate) fn root_field(&self, received: NtpTimestamp, transmit: NtpTimestamp) -> RootField {
+        let monotonic = self.monotonic.filter(|_| !received.is_unknown());
+        RootField {
+            root_delay: self.root_delay,
+            root_dispersion: self.dispersion_at(transmit),
+            monotonic: monotonic.map_or(NtpTimestamp::UNKNOWN, |one| received.plus(one.ahead)),
+            epoch: monotonic.map_or(0, |one| one.epoch),
+        }
     }
 
     /// The header of the reply to `request`.
@@ -301,7 +324,7 @@ impl Server {
         let head = snapshot.header(&packet.header, received, transmit, manner).to_bytes();
         let field = match packet.extensions.as_bytes() {
             [] => None,
-            _ => root_field(&packet, snapshot, transmit, manner),
+            _ => root_field(&packet, snapshot, received, transmit, manner),
         };
         let digest = mac.map(|(id, key)| match &field {
             None => (id, key.digest(&head, version)),
@@ -325,21 +348,16 @@ impl Server {
     }
 }
 
-/// The field F323 that a request with one is answered with. There is no clock here that is corrected in frequency alone, so its
-/// timestamp is "unknown", as chronyd's is with `smoothtime`.
-fn root_field(
+/// The field F323 that a request with one is answered with.
+pub(crate) fn root_field(
     packet: &Packet<'_>,
     snapshot: &ServerSnapshot,
+    received: NtpTimestamp,
     transmit: NtpTimestamp,
     manner: Manner,
 ) -> Option<[u8; FIELD_BYTES]> {
     RootField::find(packet.extensions).filter(|_| !matches!(manner, Manner::Kiss(_)))?;
-    let field = RootField {
-        root_delay: snapshot.root_delay,
-        root_dispersion: snapshot.dispersion_at(transmit),
-        ..RootField::default()
-    };
-    Some(field.to_bytes())
+    Some(snapshot.root_field(received, transmit).to_bytes())
 }
 
 /// The server's receive timestamp that a request in interleaved mode brings back: the reply may tell when the one that had it left. None
@@ -383,6 +401,7 @@ mod tests {
             dispersion_rate: 1e-6,
             reference_id: ReferenceId([1, 2, 3, 4]),
             reference: NtpTimestamp::from_unix_nanos(WALL - 100_000_000_000),
+            monotonic: None,
         }
     }
 
@@ -425,7 +444,7 @@ mod tests {
         assert_eq!(Header::from_bytes(&silent).leap, Leap::Unsynchronised);
     }
 
-    /// Goal: field F323 is answered with itself, finer root times and no clock of that kind, with a key and without; an unknown field
+    /// Goal: field F323 is answered with itself, finer root times and how the clock was moved, with a key and without; an unknown field
     /// is not, and no reply is longer than its request.
     #[test]
     fn a_field_is_answered_with_itself() {
@@ -446,6 +465,16 @@ mod tests {
             assert!((measured.root_delay - 0.01).abs() < 1e-8, "{measured:?}");
             assert!((measured.root_dispersion - 0.0011).abs() < 1e-8, "{measured:?}");
             assert_eq!((measured.source_moved, measured.authenticated), (0.0, key_id.is_some()));
+            // The clock is moved by half a second, and said to be: the clock that was not is so much behind.
+            for (ahead, epoch, expected) in [(0.25, 7, 0.0), (-0.25, 7, 0.5), (-0.5, 8, 0.0)] {
+                let moved = ServerSnapshot { monotonic: Some(Monotonic { ahead, epoch }), ..snapshot() };
+                let at = at.plus(0.25 - ahead);
+                let request = client.request(Duration::ZERO, [1, 1], WALL - 1_000_000);
+                let reply = server.respond(&request, from, at, at, &moved).expect("the request is good");
+                let measured =
+                    client.receive(Duration::ZERO, &reply, WALL + 1_000_000).expect("the reply is good");
+                assert!((measured.source_moved - expected).abs() < 1e-6, "{measured:?}");
+            }
             if key_id.is_none() {
                 let mut other = request.clone();
                 other[49] ^= 1;

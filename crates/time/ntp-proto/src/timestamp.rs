@@ -41,6 +41,16 @@ impl NtpTimestamp {
         (self.0.wrapping_sub(earlier.0) as i64) as f64 / 4_294_967_296.0
     }
 
+    /// The moment so many seconds later, or earlier when negative; never the value that stands for "no time known".
+    #[must_use]
+    pub fn plus(self, seconds: f64) -> Self {
+        let units = (seconds * 4_294_967_296.0).round() as i64;
+        match self.0.wrapping_add_signed(units) {
+            0 => Self(1),
+            value => Self(value),
+        }
+    }
+
     /// How many eras (2^32 s) lie between the moment that this stands for and the one that is nearest to the local time `near`,
     /// nanoseconds since the Unix epoch: 0 unless the local clock is more than 68 years off, or time is out of the window.
     pub fn eras_from(self, near: i64) -> i64 {

@@ -104,6 +104,15 @@ impl Default for DisciplineSettings {
     }
 }
 
+/// How what is known of true time, which is the clock plus what is left to correct, was moved.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Moves {
+    /// By all estimates together, in seconds, apart from its rate.
+    pub seconds: f64,
+    /// How often it was lost: then nothing compares what comes with what was before.
+    pub beginnings: u32,
+}
+
 /// An estimate and the uncorrected time that it is for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TimeEstimate {
@@ -150,6 +159,9 @@ pub struct Discipline {
     updates: u32,
     changes: ChangeCheck,
     fallback: FallbackDrifts,
+    /// By how much estimates have moved what is known of true time since the beginning, in seconds, apart from its rate; and how
+    /// often that began anew.
+    moves: Moves,
     last_offset: f64,
     mean_square: Option<f64>,
     last_update: Option<LocalTime>,
@@ -199,6 +211,7 @@ impl Discipline {
             updates: 0,
             changes: ChangeCheck::new(settings.max_change),
             fallback: FallbackDrifts::new(settings.fallback),
+            moves: Moves::default(),
             last_offset: 0.0,
             mean_square: None,
             last_update: None,
@@ -229,6 +242,7 @@ impl Discipline {
         clock: &mut impl Clock,
     ) -> Result<Applied, ClockError> {
         let now = clock.now();
+        let known = self.offset(now);
         let before = self.target.replace(target);
         let offset = self.offset(now);
         let change = self.changes.judge(offset);
@@ -237,6 +251,7 @@ impl Discipline {
             let refused = Refused { limit: self.changes.limit(), ends: change == Change::Refused };
             return Ok(Applied { offset, refused: Some(refused), ..Applied::default() });
         }
+        self.moves.seconds += offset - known;
         self.note(offset, now);
         let skew = target.estimate.frequency_variance.sqrt();
         if skew <= self.settings.update_skew_max {
@@ -317,6 +332,7 @@ impl Discipline {
             let skew = target.estimate.frequency_variance.max(0.0).sqrt();
             self.settings.drift = Some(Drift { frequency: target.estimate.frequency, skew });
         }
+        self.moves = Moves { seconds: 0.0, beginnings: self.moves.beginnings.wrapping_add(1) };
         self.mean_square = None;
     }
 
@@ -508,6 +524,11 @@ impl Discipline {
     /// The frequency correction of the oscillator itself, without slews, s/s.
     pub fn oscillator_frequency(&self) -> f64 {
         self.steady.on_oscillator(self.base)
+    }
+
+    /// How what is known of true time was moved, apart from its rate.
+    pub fn moves(&self) -> Moves {
+        self.moves
     }
 
     /// The part of the correction in force that only removes an offset, s/s; 0 between slews.

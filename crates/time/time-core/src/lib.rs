@@ -36,7 +36,7 @@ mod timeline;
 pub use authentication::{AuthSelectMode, Authenticity, AuthenticityMix};
 pub use card::{CardClock, CardReading, CardSample, CardSettings, ReadingFilter};
 pub use clock::{Clock, ClockError, LocalTime};
-pub use discipline::{Discipline, DisciplineSettings, Drift, MakeStep, TimeEstimate};
+pub use discipline::{Discipline, DisciplineSettings, Drift, MakeStep, Moves, TimeEstimate};
 pub use fallback::FallbackSettings;
 pub use filter::{Estimate, FILTER_SAMPLES_MAX, Filter, FilterSample};
 pub use leap::{LeapInfo, LeapTable, is_leap_day};

@@ -127,6 +127,8 @@ pub(crate) struct Daemon {
     told_unselected: bool,
     /// The last request, and to whom.
     last_request: Option<(Duration, SourceId)>,
+    /// Which clock field F323 tells of, by chance: another one after each start.
+    clock_epoch: u32,
     /// The kernel's realtime minus its monotonic clock: it changes only when somebody steps.
     epoch: i64,
     /// The clock was stepped by somebody else, and not measured since.
@@ -278,6 +280,7 @@ impl Daemon {
             kernel_status_due: now,
             ends_at: options.timeout.map(|timeout| now + timeout),
             told_unselected: false,
+            clock_epoch: sys::random::u64() as u32,
             last_request: None,
             epoch: epoch(),
             stepped_by_others: false,

@@ -120,44 +120,53 @@ impl Client {
         &self,
         header: &Header,
         before: &Previous,
+        moved: f64,
         authenticated: bool,
     ) -> Result<Measurement, ReplyError> {
+        // What it told before it moved its clock is told in its time.
+        let (transmit, receive) = (header.transmit.plus(moved), before.server_receive.plus(moved));
         // It left after the request had come and before this one came.
-        let held = header.transmit.since(before.server_receive);
-        if held < 0.0 || header.receive.since(header.transmit) < 0.0 {
+        let held = transmit.since(receive);
+        if held < 0.0 || header.receive.since(transmit) < 0.0 {
             return Err(ReplyError::Timestamps);
         }
-        let times = Header { receive: before.server_receive, ..*header };
+        let times = Header { receive, transmit, ..*header };
         let measured =
             self.measure(&times, header, (before.sent_wall, before.received_wall), authenticated)?;
         Ok(Measurement { interleaved: true, ..measured })
     }
 
-    /// What the server's field F323 adds. What it told before it moved its clock, in interleaved mode, is told in its time as well.
+    /// By how much the server moved its clock since its last packet, in seconds, as far as its field F323 tells.
+    pub(super) fn source_moved(&self, root: Option<RootField>, header: &Header) -> f64 {
+        let (Some(root), Some((last, received))) = (root, self.last_root) else { return 0.0 };
+        if last.epoch != root.epoch || last.monotonic.is_unknown() || root.monotonic.is_unknown() {
+            return 0.0;
+        }
+        let moved = header.receive.since(received) - root.monotonic.since(last.monotonic);
+        if moved.abs() <= MOVED_MAX { moved } else { 0.0 }
+    }
+
+    /// What the field adds to a measurement of the packet with this header; `moved` is kept for the next one where this is none.
     pub(super) fn with_root(
-        &self,
-        measured: Measurement,
+        &mut self,
+        measured: Result<Measurement, ReplyError>,
         root: Option<RootField>,
-        interleaved: bool,
-    ) -> Measurement {
-        let Some(root) = root else { return measured };
-        let moved = self
-            .last_root
-            .filter(|(last, _)| {
-                last.epoch == root.epoch && !last.monotonic.is_unknown() && !root.monotonic.is_unknown()
-            })
-            .map(|(last, received)| {
-                measured.header.receive.since(received) - root.monotonic.since(last.monotonic)
-            })
-            .filter(|moved| moved.abs() <= MOVED_MAX)
-            .unwrap_or(0.0);
-        Measurement {
-            offset: measured.offset + if interleaved { moved } else { 0.0 },
+        header: &Header,
+        moved: f64,
+    ) -> Result<Measurement, ReplyError> {
+        let Some(root) = root else {
+            (self.last_root, self.moved) = (None, 0.0);
+            return measured;
+        };
+        self.last_root = Some((root, header.receive));
+        self.moved += moved;
+        let measured = measured?;
+        Ok(Measurement {
             root_delay: root.root_delay,
             root_dispersion: root.root_dispersion,
-            source_moved: moved,
+            source_moved: std::mem::take(&mut self.moved),
             ..measured
-        }
+        })
     }
 
     pub(super) fn authenticate(&self, packet: &Packet<'_>) -> Result<bool, MacError> {

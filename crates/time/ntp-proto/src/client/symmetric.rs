@@ -8,6 +8,7 @@
 
 use super::reply::Measurement;
 use super::{Client, ReplyError, is_synchronised};
+use crate::experimental::RootField;
 use crate::packet::{Header, Leap, Mode, Packet, STRATUM_MAX};
 use crate::server::ServerSnapshot;
 use crate::timestamp::{NtpShort, NtpTimestamp};
@@ -156,7 +157,8 @@ impl Client {
             let interval = next.saturating_sub(now);
             self.next = Some(now + self.peering.wait(interval, None));
         }
-        self.sealed(&header)
+        let root = state.root_field(receive, NtpTimestamp::from_unix_nanos(wall));
+        self.sealed(&header, root)
     }
 
     /// A datagram that came from the peer's address and port: what it measures, or why it does not count; the arguments are as for
@@ -223,8 +225,12 @@ impl Client {
             self.misses = 0;
         }
         state?;
+        let root = RootField::find(packet.extensions).filter(|_| self.config.root_field);
+        let moved = self.source_moved(root, &header);
         let measurement = match interleaved {
-            true if before.complete => self.measure_interleaved(&header, &before, authenticated, scale),
+            true if before.complete => {
+                self.measure_interleaved(&header, &before, moved, authenticated, scale)
+            }
             true => Err(ReplyError::Measured),
             false => {
                 self.measure_straight(&header, (before.sent_wall.unwrap_or(wall), wall), authenticated, scale)
@@ -233,6 +239,7 @@ impl Client {
         if !matches!(measurement, Ok(_) | Err(ReplyError::Measured)) {
             return measurement;
         }
+        let measurement = self.with_root(measurement, root, &header, moved);
         if measurement.is_ok() && !interleaved {
             // Used up: no interleaved packet measures it again.
             self.peering.sent_wall_before = None;
@@ -271,12 +278,15 @@ impl Client {
         &self,
         header: &Header,
         before: &Peering,
+        moved: f64,
         authenticated: bool,
         scale: LocalScale<'_>,
     ) -> Result<Measurement, ReplyError> {
         let (Some(sent), Some(received)) = (before.sent_wall, before.received_wall) else {
             return Err(ReplyError::Timestamps);
         };
+        // What it told before it moved its clock is told in its time.
+        let header = &Header { transmit: header.transmit.plus(moved), ..*header };
         // Both the peer's receipt of our last packet and that of the one before go with its transmission in between.
         let is_shorter = |earlier: &i64| {
             (received.saturating_sub(*earlier)) as f64 <= SHORTER_PART * sent.saturating_sub(received) as f64
@@ -284,7 +294,7 @@ impl Client {
         let (times, sent) = match before.sent_wall_before.filter(is_shorter) {
             Some(earlier) => (
                 Header {
-                    receive: before.remote_receive,
+                    receive: before.remote_receive.plus(moved),
                     root_delay: before.remote_root_delay,
                     root_dispersion: before.remote_root_dispersion,
                     ..*header
@@ -304,7 +314,7 @@ impl Client {
         let remote_poll = before.remote_poll.unwrap_or(self.poll);
         let interval = f64::from(remote_poll.min(before.poll_before)).exp2();
         let missed = remote_poll <= before.poll_before
-            && header.transmit.since(before.remote_transmit) > MISSED_PART * interval;
+            && header.transmit.since(before.remote_transmit.plus(moved)) > MISSED_PART * interval;
         if missed
             || measured.delay > INTERLEAVED_DELAY_PART * interval
             || header.receive.since(header.transmit) <= 0.0

@@ -273,6 +273,7 @@ impl Peers {
             dispersion_rate: 0.0,
             reference_id: ReferenceId([10, 0, 0, 1 + which as u8]),
             reference: NtpTimestamp(1),
+            monotonic: None,
         }
     }
 

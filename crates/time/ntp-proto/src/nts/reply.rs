@@ -64,23 +64,26 @@ impl<'a> NtsRequest<'a> {
         Ok(Self { identifier, keys, cookies, length })
     }
 
-    /// The reply with this header: never longer than the request, and with as many new cookies as were asked for and fit. None
-    /// when not even one fits (a cookie of a shorter kind was sent): the client is to be told by a NAK.
+    /// The reply with this header and `field`, which is covered by the code (empty: none): never longer than the request, and with as
+    /// many new cookies as were asked for and fit. None when not even one fits (a cookie of a shorter kind was sent): the client is to
+    /// be told by a NAK.
     pub fn reply(
         &self,
         header: &[u8; HEADER_BYTES],
+        field: &[u8],
         server: &CookieKeys,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Option<Vec<u8>> {
         let cookie_bytes = server.cookie_bytes(self.keys.algorithm);
         let cookie_field = field_bytes(cookie_bytes);
         let to_client = AeadKey::new(self.keys.algorithm, self.keys.to_client())?;
-        let frame = HEADER_BYTES + field_bytes(self.identifier.len());
+        let frame = HEADER_BYTES + field.len() + field_bytes(self.identifier.len());
         let count = (1..=self.cookies)
             .rev()
             .find(|count| frame + authenticator_bytes(&to_client, count * cookie_field) <= self.length)?;
         let mut packet = Vec::with_capacity(self.length);
         packet.extend(header);
+        packet.extend(field);
         push_field(&mut packet, FIELD_UNIQUE_IDENTIFIER, self.identifier);
         let mut nonce = [0; NONCE_BYTES_MAX];
         let nonce = nonce.get_mut(..self.keys.algorithm.nonce_bytes())?;

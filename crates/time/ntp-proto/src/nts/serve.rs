@@ -3,7 +3,7 @@
 use super::cookie::CookieKeys;
 use super::reply::{NtsRefusal, NtsRequest};
 use crate::packet::{HEADER_BYTES, Mode, Packet, ReferenceId};
-use crate::server::{Manner, Refusal, Server, ServerSnapshot};
+use crate::server::{Manner, Refusal, Server, ServerSnapshot, root_field};
 use crate::timestamp::NtpTimestamp;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,7 +58,9 @@ impl Server {
             Err(NtsRefusal::Nak { identifier }) => nak(&identifier),
             Ok(opened) => {
                 let head = snapshot.header(&packet.header, received, transmit, manner).to_bytes();
-                match opened.reply(&head, keys, random) {
+                let field = root_field(&packet, snapshot, received, transmit, manner);
+                let field = field.as_ref().map_or(&[][..], |field| field.as_slice());
+                match opened.reply(&head, field, keys, random) {
                     Some(reply) => {
                         counters.authenticated += 1;
                         counters.interleaved += u64::from(matches!(manner, Manner::Interleaved { .. }));
@@ -109,11 +111,12 @@ mod tests {
         let mut access = AccessList::new();
         access.set(Subnet::new([127, 0, 0, 0].into(), 8).expect("8 bits fit"), true, false);
         let mut server = Server::new(access, Keys::new());
-        let mut client = Client::new(ClientConfig::default(), Duration::ZERO);
+        let config = ClientConfig { root_field: true, ..ClientConfig::default() };
+        let mut client = Client::new(config, Duration::ZERO);
         let snapshot = ServerSnapshot {
             stratum: 2,
             leap: crate::Leap::Normal,
-            root_delay: 0.0,
+            root_delay: 1e-6,
             root_dispersion: 0.0,
             ..ServerSnapshot::unsynchronised(-20)
         };
@@ -135,6 +138,7 @@ mod tests {
         let authentic = association.open(&reply).expect("the reply is authentic");
         let measured = client.receive(Duration::ZERO, authentic, WALL).expect("the reply is good");
         assert!((measured.offset - 0.5).abs() < 1e-6, "{measured:?}");
+        assert!((measured.root_delay - 1e-6).abs() < 1e-8, "field F323 came with it: {measured:?}");
 
         let mut next = 7_u8;
         server.set_cookie_keys(Some(Arc::new(CookieKeys::generate(&mut |out: &mut [u8]| {

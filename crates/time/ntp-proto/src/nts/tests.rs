@@ -68,7 +68,7 @@ fn answer(
     random: &mut dyn FnMut(&mut [u8]),
 ) -> Result<Vec<u8>, NtsRefusal> {
     let request = NtsRequest::open(request, server).expect("it has fields of NTS")?;
-    Ok(request.reply(&header(Mode::Server, 2, [9; 4]), server, random).expect("the cookies fit"))
+    Ok(request.reply(&header(Mode::Server, 2, [9; 4]), &[], server, random).expect("the cookies fit"))
 }
 
 /// Goal: exchanges go on for ever on eight cookies, no cookie is sent twice, lost replies are made up for, and no reply is longer
@@ -274,7 +274,7 @@ fn odd_requests_get_no_reply() {
     // A cookie under a key of another server of the same family, sealed shorter: there is no room for one of ours.
     let opened = NtsRequest::open(&request, &server).expect("it has fields").expect("it is authentic");
     let cut = opened.of_length(request.len() - 4);
-    assert!(cut.reply(&header(Mode::Server, 2, [9; 4]), &server, &mut random()).is_none());
+    assert!(cut.reply(&header(Mode::Server, 2, [9; 4]), &[], &server, &mut random()).is_none());
 }
 
 /// Goal: establishments are tried ever less often, as chronyd does, and at once again after a good reply or when the clock was

@@ -8,7 +8,9 @@ use crate::options::Family;
 use crate::serving::{Memory, Serving, View};
 use crate::sockets::{self, CommandSocket, Marks};
 use chrony_cmd::Status;
-use ntp_proto::{AccessList, Leap, NtpTimestamp, ReferenceId, ServerSnapshot, Service, Subnet, Treatment};
+use ntp_proto::{
+    AccessList, Leap, Monotonic, NtpTimestamp, ReferenceId, ServerSnapshot, Service, Subnet, Treatment,
+};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
@@ -154,6 +156,7 @@ impl Daemon {
     pub(super) fn make_snapshot(&self) -> ServerSnapshot {
         let now = self.local_now();
         let one = self.keeper.tracking(now);
+        let monotonic = self.monotonic_clock();
         match (self.followed(&one), self.local_reference(&one)) {
             (_, Some(local)) => ServerSnapshot {
                 leap: Leap::Normal,
@@ -164,6 +167,7 @@ impl Daemon {
                 dispersion_rate: 0.0,
                 reference_id: ReferenceId(commands::LOCAL_REFERENCE_ID),
                 reference: NtpTimestamp::from_unix_nanos(now.0),
+                monotonic,
             },
             (Some((_, reference_id, stratum)), None) => ServerSnapshot {
                 leap: match self.served_leap() {
@@ -180,9 +184,20 @@ impl Daemon {
                 dispersion_rate: 0.0,
                 reference_id,
                 reference: NtpTimestamp::from_unix_nanos(one.reference.unwrap_or(now).0),
+                monotonic,
             },
             (None, None) => ServerSnapshot::unsynchronised(self.config.precision),
         }
+    }
+
+    /// The served clock without what it was moved apart from its rate. A smoothed one is moved all the time.
+    fn monotonic_clock(&self) -> Option<Monotonic> {
+        if self.smoothing_state().is_some_and(|state| state.active) {
+            return None;
+        }
+        let moves = self.keeper.discipline().moves();
+        // Another beginning, another clock, and each start of the daemon is one.
+        Some(Monotonic { ahead: -moves.seconds, epoch: self.clock_epoch.wrapping_add(moves.beginnings) })
     }
 
     /// The address of the source that is followed (a reference clock has none), and the reference id and stratum that we have by it: its address and one more than its own,

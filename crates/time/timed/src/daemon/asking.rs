@@ -269,7 +269,8 @@ impl Daemon {
             }
         };
         let (id, reach) = (peer.id, peer.client.reach());
-        let asked_long = peer.client.counts().0 == REQUESTS_BEFORE_TOLD;
+        // Who is never selected is not waited for.
+        let asked_long = peer.client.counts().0 == REQUESTS_BEFORE_TOLD && !peer.line.treatment.noselect;
         if asked_long && self.keeper.tracking(self.local_now()).selected.is_none() && !self.told_unselected {
             self.told_unselected = true;
             let unreachable = self.peers.iter().filter(|peer| peer.client.reach() == 0).count();

@@ -12,7 +12,11 @@ impl Daemon {
     /// Sends what is due to a peer.
     pub(super) fn send_to_peer(&mut self, index: usize, now: Duration) {
         let outcome = self.open_peer_socket(index);
-        let state = self.make_snapshot();
+        let mut state = self.make_snapshot();
+        if let Some(monotonic) = &mut state.monotonic {
+            // A peer is told of the clock as it is, without what is left to correct.
+            monotonic.ahead += self.keeper.tracking(self.local_now()).offset;
+        }
         let Some(peer) = self.peers.get_mut(index) else { return };
         // Whoever follows us has our address as its reference id. On loopback all hosts are one, but peers are not led astray.
         peer.client.set_own_id(peer.local.map(ReferenceId::of_address));

@@ -92,8 +92,13 @@ fn status(given: &Given, as_json: bool) -> Result<(), Failed> {
     } else {
         println!("{}", texts.clock_unsynchronised);
     }
-    println!("{}", fill(texts.frequency, &[("ppm", &format!("{:+.3}", number(&value["frequency_ppm"])))]));
-    println!("{}", if value["controls_clock"] == Value::Bool(true) { texts.sets } else { texts.measures });
+    let sets = value["controls_clock"] == Value::Bool(true);
+    // Before anything was measured nothing is known of the oscillator, unless it is corrected by what was kept.
+    if sets || value["synchronised"] == Value::Bool(true) {
+        let text = if sets { texts.frequency } else { texts.frequency_measured };
+        println!("{}", fill(text, &[("ppm", &format!("{:+.3}", number(&value["frequency_ppm"])))]));
+    }
+    println!("{}", if sets { texts.sets } else { texts.measures });
     Ok(())
 }
 
@@ -145,7 +150,10 @@ fn sentences(texts: &TimeTexts, value: &Value) -> Vec<String> {
         }];
     }
     if selected.peek().is_none() {
-        said.push(texts.nothing.to_owned());
+        said.push(match value["held"].as_str() {
+            Some(name) => fill(texts.held, &[("name", &name)]),
+            None => texts.nothing.to_owned(),
+        });
         if !value["local_stratum"].is_null() {
             said.push(fill(texts.local_meanwhile, &[("stratum", &value["local_stratum"])]));
         }
@@ -192,6 +200,9 @@ fn sentences(texts: &TimeTexts, value: &Value) -> Vec<String> {
     for name in value["unresolved"].as_array().unwrap_or(&empty) {
         said.push(fill(texts.unresolved, &[("name", &name.as_str().unwrap_or("?"))]));
     }
+    for name in value["taken"].as_array().unwrap_or(&empty) {
+        said.push(fill(texts.taken, &[("name", &name.as_str().unwrap_or("?"))]));
+    }
     said
 }
 
@@ -229,6 +240,10 @@ mod tests {
                 assert!(!sentence.contains(['{', '}']), "{sentence}");
                 assert!(said[..index].iter().all(|other| other != sentence), "{sentence}");
             }
+            let held =
+                control::json!({ "sources": [source("M", 0, true)], "held": "GPS", "taken": ["localhost"] });
+            let said = sentences(texts, &held);
+            assert!(said[0].contains("GPS") && said[2].contains("localhost"), "{said:?}");
             let none = control::json!({ "sources": [], "unresolved": [] });
             assert_eq!(sentences(texts, &none), [texts.no_sources]);
             let local = control::json!({ "sources": [], "unresolved": [], "local_stratum": 5 });

@@ -121,6 +121,7 @@ impl Reader<'_> {
             (Some(first), Some(last)) => first.span.to(last.span),
             _ => return,
         };
+        let comment = words.iter().skip(1).find(|word| word.text.starts_with('#')).copied();
         let Some(mut words) = Words::new(words, self.diagnostics) else { return };
         let name = words.directive.text.to_ascii_lowercase();
         let Some(directive) = DIRECTIVES.iter().find(|directive| directive.name == name) else {
@@ -132,8 +133,22 @@ impl Reader<'_> {
         match directive.does {
             Does::Set { parse, .. } => {
                 // What went wrong is among the diagnostics; the line has no effect then.
+                let before = words.diagnostics.list.len();
                 if parse(&mut words, self.settings).is_some() {
                     not_acted_on(words.directive, &name, &text, words.diagnostics);
+                }
+                let errs = |one: &Diagnostic| one.level == conf_text::Level::Error;
+                if let Some(comment) = comment
+                    && words.diagnostics.list.iter().skip(before).any(errs)
+                {
+                    words.diagnostics.list.truncate(before);
+                    let (line, behind) = text.split_once(comment.text).unwrap_or((&text, ""));
+                    words.diagnostics.error(
+                        comment.span,
+                        "a comment behind a directive",
+                        "a comment needs a line of its own",
+                        format!("{}{behind}\n{}", comment.text, line.trim_end()),
+                    );
                 }
             }
             Does::Include => {

@@ -226,6 +226,9 @@ impl Daemon {
             log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
             config.discipline.drift = Some(drift);
         }
+        if let Some(local) = config.local.filter(|local| local.wait_unsynced > 0.0) {
+            log.say(&Happened::LocalWaits { seconds: local.wait_unsynced });
+        }
         let rtc_read = options.set_from_rtc
             && process::set_from_rtc(&config.settings, real_time_clock.as_mut(), &mut clock, &mut log);
         let temperature = temperature::Temperature::new(&config.settings)?;

@@ -69,6 +69,14 @@ pub(crate) enum Happened {
     Unresolved {
         name: String,
     },
+    /// A name whose addresses are all other sources'.
+    Taken {
+        name: String,
+    },
+    /// `local` is asked for and has to wait.
+    LocalWaits {
+        seconds: f64,
+    },
     NotSendable {
         source: SocketAddr,
         why: String,
@@ -162,6 +170,8 @@ impl Event for Happened {
             Self::Kiss { .. } => "source.kiss",
             Self::Resolved { .. } => "source.resolved",
             Self::Unresolved { .. } => "source.unresolved",
+            Self::Taken { .. } => "source.taken",
+            Self::LocalWaits { .. } => "local.waits",
             Self::NotSendable { .. } => "source.unreachable",
             Self::KeysEstablished { .. } => "nts.established",
             Self::KeysNotEstablished { .. } => "nts.failed",
@@ -199,6 +209,7 @@ impl Event for Happened {
             | Self::Kiss { .. }
             | Self::KeysNotEstablished { .. }
             | Self::Unresolved { .. }
+            | Self::Taken { .. }
             | Self::ChangeRefused { ends: false, .. }
             | Self::Dumped { loaded: false, .. }
             | Self::Warning { .. } => Severity::Warning,
@@ -246,7 +257,16 @@ impl Event for Happened {
                 format!("Frequency {ppm:.3} +/- {skew_ppm:.3} ppm read from {}", path.display())
             }
             Self::Kiss { source, code } => format!("Received KoD {code} from {}", source.ip()),
+            Self::Resolved { name, addresses: 1 } => format!("Resolved {name} to 1 address"),
             Self::Resolved { name, addresses } => format!("Resolved {name} to {addresses} addresses"),
+            Self::Taken { name } => {
+                format!("Source {name} is not asked: every address of this name belongs to another source")
+            }
+            Self::LocalWaits { seconds } => {
+                format!(
+                    "Local reference mode begins after {seconds:.0} seconds without a source (waitunsynced)"
+                )
+            }
             Self::Unresolved { name } => format!("Could not resolve {name}; it is tried again"),
             Self::NotSendable { source, why } => format!("Could not send to {source}: {why}"),
             Self::KeysEstablished { source, by_clock: true } => format!("NTS keys of {source} established"),
@@ -311,7 +331,9 @@ impl Event for Happened {
                 field("TIME_KISS", code);
             }
             Self::Replaced { source, .. } | Self::Dumped { source, .. } => field("TIME_SOURCE", source),
-            Self::Resolved { name, .. } | Self::Unresolved { name } => field("TIME_SOURCE", name),
+            Self::Resolved { name, .. } | Self::Unresolved { name } | Self::Taken { name } => {
+                field("TIME_SOURCE", name)
+            }
             _ => {}
         }
     }

@@ -35,6 +35,8 @@ pub(crate) struct Wanted {
     pub resolved_at: Option<Duration>,
     /// It was said that the name has no address.
     pub complained: bool,
+    /// It has addresses, and all of them are other sources'.
+    pub taken: bool,
 }
 
 impl Wanted {
@@ -52,6 +54,7 @@ impl Wanted {
             replaced_at: None,
             resolved_at: None,
             complained: false,
+            taken: false,
         }
     }
 

@@ -13,6 +13,12 @@ const ROWS: usize = 17;
 /// Points of the SVG drawing.
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 320.0;
+/// Parts of its time axis, each with its hour.
+const TICKS: u32 = 6;
+/// Its colours.
+const OFFSET: &str = "#08519c";
+const BOUND: &str = "#9ecae1";
+const UNKNOWN: &str = "#dddddd";
 /// A scale is not smaller, in seconds: a clock that is right to the nanosecond is a line all the same.
 const SCALE_MIN: f64 = 1e-9;
 
@@ -34,7 +40,8 @@ pub fn points(value: &Value) -> Vec<Point> {
 
 /// The largest value that is drawn: every offset, and bounds as far as they do not make a line of it.
 fn scale(points: &[Point]) -> f64 {
-    let offsets = points.iter().map(|point| point.offset.abs()).fold(0.0, f64::max);
+    let known = points.iter().filter(|point| point.bound.is_some());
+    let offsets = known.map(|point| point.offset.abs()).fold(0.0, f64::max);
     let mut bounds: Vec<f64> = points.iter().filter_map(|point| point.bound).collect();
     bounds.sort_by(f64::total_cmp);
     // The first bounds after a start are many times those of later.
@@ -92,7 +99,11 @@ pub fn text(points: &[Point], texts: &TimeTexts) -> String {
         }
     }
     for point in points {
-        put(point.at, point.offset, '*', true);
+        // Without a bound nothing is known of the clock: that is no offset of zero.
+        match point.bound {
+            Some(_) => put(point.at, point.offset, '*', true),
+            None => put(point.at, 0.0, '?', false),
+        }
     }
     let mut out = title(points, texts) + "\n";
     for (index, line) in grid.iter().enumerate() {
@@ -112,36 +123,75 @@ pub fn svg(points: &[Point], texts: &TimeTexts) -> String {
     let span = (last - first).max(1.0);
     let x = |at: f64| (at - first) / span * WIDTH;
     let y = |value: f64| (HEIGHT / 2.0 - value / scale * HEIGHT / 2.0).clamp(0.0, HEIGHT);
-    let line = |value: &dyn Fn(&Point) -> f64, reverse: bool| {
+    let line = |run: &[Point], value: &dyn Fn(&Point) -> f64, reverse: bool| {
         let mut all: Vec<String> =
-            points.iter().map(|point| format!("{:.1},{:.1}", x(point.at), y(value(point)))).collect();
+            run.iter().map(|point| format!("{:.1},{:.1}", x(point.at), y(value(point)))).collect();
         if reverse {
             all.reverse();
         }
         all.join(" ")
     };
-    let bound = |point: &Point| point.bound.unwrap_or(scale);
-    let band = format!(
-        "{} {}",
-        line(&|point| point.offset + bound(point), false),
-        line(&|point| point.offset - bound(point), true)
-    );
-    let offsets = line(&|point| point.offset, false);
-    let (title, legend, top) = (title(points, texts), texts.plot_legend, bound_text(scale));
+    let mut drawing = String::new();
+    for run in points.chunk_by(|one, next| one.bound.is_some() == next.bound.is_some()) {
+        let (Some(begin), Some(end)) = (run.first(), run.last()) else { continue };
+        if begin.bound.is_none() {
+            let (left, width) = (x(begin.at), (x(end.at) - x(begin.at)).max(2.0));
+            let _ = writeln!(
+                drawing,
+                "<rect x=\"{left:.1}\" y=\"0\" width=\"{width:.1}\" height=\"{HEIGHT}\" fill=\"{UNKNOWN}\"/>"
+            );
+            continue;
+        }
+        let bound = |point: &Point| point.bound.unwrap_or(0.0);
+        let (above, below) = (
+            line(run, &|point| point.offset + bound(point), false),
+            line(run, &|point| point.offset - bound(point), true),
+        );
+        let offsets = line(run, &|point| point.offset, false);
+        let _ =
+            writeln!(drawing, "<polygon points=\"{above} {below}\" fill=\"{BOUND}\" fill-opacity=\"0.5\"/>");
+        let _ = writeln!(
+            drawing,
+            "<polyline points=\"{offsets}\" fill=\"none\" stroke=\"{OFFSET}\" stroke-width=\"1.5\" stroke-linecap=\"round\"/>"
+        );
+    }
+    let mut below = String::new();
+    for tick in 0..=TICKS {
+        let part = f64::from(tick) / f64::from(TICKS);
+        let (left, label) = (part * WIDTH, utc(first + part * span));
+        let hour = label.split(' ').next_back().unwrap_or_default();
+        let _ = writeln!(
+            below,
+            "<line x1=\"{left:.1}\" y1=\"{HEIGHT}\" x2=\"{left:.1}\" y2=\"{:.0}\" stroke=\"#999\"/>\
+             <text x=\"{left:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{hour}</text>",
+            HEIGHT + 5.0,
+            HEIGHT + 19.0,
+        );
+    }
+    let legend = [(OFFSET, texts.plot_offset), (BOUND, texts.plot_bound), (UNKNOWN, texts.plot_unknown)];
+    for (number, (colour, name)) in legend.into_iter().enumerate() {
+        let left = number * 220;
+        let _ = writeln!(
+            below,
+            "<rect x=\"{left}\" y=\"{:.0}\" width=\"14\" height=\"10\" fill=\"{colour}\"/><text x=\"{}\" y=\"{:.0}\">{name}</text>",
+            HEIGHT + 34.0,
+            left + 20,
+            HEIGHT + 44.0,
+        );
+    }
+    let (title, top) = (title(points, texts), bound_text(scale));
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-70 -30 {:.0} {:.0}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-90 -30 {:.0} {:.0}\" font-family=\"sans-serif\" font-size=\"13\">\n\
          <title>{title}</title>\n\
          <text x=\"0\" y=\"-10\">{title}</text>\n\
-         <polygon points=\"{band}\" fill=\"#9ecae1\" fill-opacity=\"0.5\"/>\n\
+         {drawing}\
          <line x1=\"0\" y1=\"{half}\" x2=\"{WIDTH}\" y2=\"{half}\" stroke=\"#999\"/>\n\
-         <polyline points=\"{offsets}\" fill=\"none\" stroke=\"#08519c\" stroke-width=\"1.5\"/>\n\
          <text x=\"-5\" y=\"10\" text-anchor=\"end\">+{top}</text>\n\
          <text x=\"-5\" y=\"{half}\" text-anchor=\"end\">0</text>\n\
          <text x=\"-5\" y=\"{HEIGHT}\" text-anchor=\"end\">-{top}</text>\n\
-         <text x=\"0\" y=\"{:.0}\">{legend}</text>\n</svg>\n",
-        WIDTH + 90.0,
-        HEIGHT + 60.0,
-        HEIGHT + 20.0,
+         {below}</svg>\n",
+        WIDTH + 130.0,
+        HEIGHT + 85.0,
         half = HEIGHT / 2.0,
     )
 }
@@ -166,14 +216,21 @@ mod tests {
         assert_eq!(lines.len(), ROWS + 2, "{drawn}");
         assert!(lines[0].contains("2026-11-22 16:17"), "{drawn}");
         assert!(lines[1].starts_with("  +2.00 ms |") && lines[1].contains(':'), "{drawn}");
-        assert!(lines[5].starts_with("  +1.00 ms |*"), "{drawn}");
-        assert!(lines[9].contains('*') && lines[9].starts_with("  +0.00 ns +"), "{drawn}");
+        assert!(lines[9].starts_with("  +0.00 ns +?") && lines[9].contains('*'), "{drawn}");
         assert!(lines[13].ends_with('*'), "{drawn}");
         let image = svg(&points, texts);
         assert!(
             image.starts_with("<svg ") && image.ends_with("</svg>\n") && !image.contains("NaN"),
             "{image}"
         );
-        assert!(!svg(&points[..1], texts).contains("NaN") && text(&points[..1], texts).contains('*'));
+        assert!(
+            image.contains(UNKNOWN) && image.matches("<polyline").count() == 1 && image.contains(">16:17<")
+        );
+        let unknown = &points[..1];
+        assert!(!svg(unknown, texts).contains("NaN") && !svg(unknown, texts).contains("polyline"));
+        assert!(
+            text(unknown, texts).contains('?')
+                && !text(unknown, texts).lines().nth(9).is_some_and(|line| line.contains('*'))
+        );
     }
 }

@@ -129,8 +129,17 @@ pub(crate) fn reasons(daemon: &Daemon) -> Value {
         "stratum_weight_seconds": settings.stratum_weight,
         "sources": sources,
         "local_stratum": (followed(&report) == "local").then_some(report.stratum),
-        "unresolved": daemon.wanted.iter().filter(|one| one.missing > 0).map(|one| one.line.name.clone()).collect::<Vec<_>>(),
+        // What the clock still goes by although it cannot be followed any more.
+        "held": (!matches!(followed(&report).as_str(), "local" | "nothing")).then(|| followed(&report)),
+        "unresolved": names(daemon, false),
+        "taken": names(daemon, true),
     })
+}
+
+/// The names without an address, or those whose addresses are all other sources'.
+fn names(daemon: &Daemon, taken: bool) -> Vec<String> {
+    let missing = daemon.wanted.iter().filter(|one| one.missing > 0 && one.taken == taken);
+    missing.map(|one| one.line.name.clone()).collect()
 }
 
 /// Steps the clock to a time that somebody gives; only while no source is followed, which would know better.

@@ -145,9 +145,7 @@ impl Daemon {
             }
             return;
         }
-        if is_name {
-            self.log.say(&Happened::Resolved { name, addresses: usable.len() });
-        }
+        let count = usable.len();
         self.replace_servers(index, &usable, now);
         let mut added = false;
         for address in usable {
@@ -161,6 +159,18 @@ impl Daemon {
                 continue;
             }
             added |= self.add_server(index, address, now);
+        }
+        let have = self.peers.iter().any(|peer| peer.number == number);
+        if let Some(wanted) = self.wanted.get_mut(index) {
+            let taken = !have;
+            if is_name && (added || taken && !wanted.taken) {
+                self.log.say(&if taken {
+                    Happened::Taken { name }
+                } else {
+                    Happened::Resolved { name, addresses: count }
+                });
+            }
+            wanted.taken = taken;
         }
         // A pool with fewer addresses than wanted is asked again later: it may show others then.
         if let Some(wanted) = self.wanted.get_mut(index)

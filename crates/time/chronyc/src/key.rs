@@ -31,7 +31,7 @@ pub(crate) fn generate(s: &mut Session<'_>, words: &str) -> bool {
     let Some((_, fixed)) = TYPES.iter().find(|(known, _)| *known == name) else {
         let known: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
         eprintln!("Unknown hash function or cipher {name}");
-        eprintln!("help: one of: {}", known.join(" "));
+        crate::session::help(&format!("one of: {}", known.join(" ")));
         return false;
     };
     let length = fixed.unwrap_or(bits.div_ceil(8)).clamp(KEY_BYTES_MIN, KEY_BYTES_MAX);

@@ -50,6 +50,13 @@ pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
+/// A word of help for people. A program that reads both streams gets chronyc's text and nothing else.
+pub(crate) fn help(text: &str) {
+    if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        eprintln!("help: {text}");
+    }
+}
+
 impl<'a> Session<'a> {
     pub(crate) fn new(options: Options, connection: Connection, out: &'a mut dyn Write) -> Self {
         Self { options, connection, ended: false, out, out_failed: false }
@@ -130,11 +137,9 @@ impl<'a> Session<'a> {
 
     pub(crate) fn exchange(&mut self, request: &Request, verbose: bool) -> Option<Reply> {
         let Some(answer) = self.connection.ask(request, &mut interrupted) else {
+            self.print("506 Cannot talk to daemon\n");
             if !interrupted() {
-                self.print("506 Cannot talk to daemon\n");
-                eprintln!(
-                    "help: does chronyd run? systemctl start banto-timed; in a house: banto --dir DIR up"
-                );
+                help("does chronyd run? systemctl start banto-timed; in a house: banto --dir DIR up");
             }
             return None;
         };
@@ -143,7 +148,7 @@ impl<'a> Session<'a> {
             self.print("\n");
         }
         if answer.status == Status::Unauthorised && matches!(self.connection.place(), Some(Place::Udp(_))) {
-            eprintln!("help: this command is taken only over the daemon's Unix socket, which root may use");
+            help("this command is taken only over the daemon's Unix socket, which root may use");
         }
         if !answer.status.is_success() {
             return None;

@@ -164,6 +164,8 @@ pub struct Discipline {
     moves: Moves,
     last_offset: f64,
     mean_square: Option<f64>,
+    /// An offset was larger than the one before it: the average of their squares goes on from there.
+    offsets_settled: bool,
     last_update: Option<LocalTime>,
     update_interval: f64,
     residual_frequency: f64,
@@ -214,6 +216,7 @@ impl Discipline {
             moves: Moves::default(),
             last_offset: 0.0,
             mean_square: None,
+            offsets_settled: false,
             last_update: None,
             update_interval: 0.0,
             residual_frequency: 0.0,
@@ -282,7 +285,14 @@ impl Discipline {
     fn note(&mut self, offset: f64, now: LocalTime) {
         self.last_offset = offset;
         let square = offset * offset;
-        self.mean_square = Some(self.mean_square.map_or(square, |mean| mean + RMS_WEIGHT * (square - mean)));
+        // While the offsets only fall, the clock is still being set right, which is no part of how well it is kept.
+        self.mean_square = Some(match self.mean_square {
+            Some(mean) if self.offsets_settled || square > mean => {
+                self.offsets_settled = true;
+                mean + RMS_WEIGHT * (square - mean)
+            }
+            _ => square,
+        });
         if let Some(last) = self.last_update.replace(now) {
             self.update_interval = now.since(last).max(0.0);
         }
@@ -299,7 +309,7 @@ impl Discipline {
         clock.step(nanos)?;
         self.moved(nanos);
         // What was stepped away says nothing of the offsets to come.
-        self.mean_square = None;
+        (self.mean_square, self.offsets_settled) = (None, false);
         Ok(nanos)
     }
 
@@ -333,7 +343,7 @@ impl Discipline {
             self.settings.drift = Some(Drift { frequency: target.estimate.frequency, skew });
         }
         self.moves = Moves { seconds: 0.0, beginnings: self.moves.beginnings.wrapping_add(1) };
-        self.mean_square = None;
+        (self.mean_square, self.offsets_settled) = (None, false);
     }
 
     /// Ends a slew and leaves the clock with the frequency that its oscillator needs.

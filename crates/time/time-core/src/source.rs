@@ -16,6 +16,10 @@ const REMEMBERED_MAX: usize = 64;
 const UNREACHABLE_MAX_USUAL: u32 = 100_000;
 /// `polltarget` without the option.
 const POLL_TARGET_USUAL: f64 = 8.0;
+/// A `polltarget` below this is reached with each sample, since no estimate is made of fewer: the poll is the longest.
+const POLL_TARGET_REACHED: f64 = 3.0;
+/// From any poll to the longest.
+const POLL_STEPS_MAX: i8 = 32;
 /// Requests at one poll interval before it grows, and good replies among them.
 const REQUESTS_BEFORE_POLL_CHANGE: u32 = 4;
 /// See [`REQUESTS_BEFORE_POLL_CHANGE`].
@@ -205,8 +209,8 @@ impl Source {
         let target = f64::from(self.settings.poll_target);
         let target = if target > 0.0 { target } else { POLL_TARGET_USUAL };
         let typical = self.filter.typical_sigma() * POLL_TARGET_USUAL / target;
-        // Who wants fewer samples waits for fewer.
-        let patience = (target / POLL_TARGET_USUAL).min(1.0);
+        // Who wants fewer samples waits for fewer, and who wants more for more.
+        let patience = target / POLL_TARGET_USUAL;
         let Some(estimate) = self.filter.estimate(at) else { return };
         let added = |seconds: f64| {
             let later = estimate.after(seconds);
@@ -216,7 +220,9 @@ impl Source {
         // Less than WORTHWHILE is not worth packets for its own sake; on a noisy path more of them do help.
         let power = if typical > WORTHWHILE { WORTHWHILE_ABOVE } else { WORTHWHILE_BELOW };
         let allowed = POLL_PART * typical * (WORTHWHILE / typical.max(1e-9)).powf(power);
-        let change = if self.filter.last_innovation().abs() > 6.0 * typical.max(1e-9)
+        let change = if target < POLL_TARGET_REACHED && self.filter.len() as f64 >= POLL_TARGET_REACHED {
+            POLL_STEPS_MAX
+        } else if self.filter.last_innovation().abs() > 6.0 * typical.max(1e-9)
             || added(interval) > 2.0 * allowed
         {
             -1

@@ -264,6 +264,15 @@ impl Timekeeper {
         self.reselect(clock)
     }
 
+    /// Whether the sources agree well enough by now for one to be followed, while [`Self::wait_for_all`] keeps that from happening.
+    pub fn could_select(&self, now: LocalTime) -> bool {
+        let uncorrected = self.discipline.timeline.uncorrected(now);
+        let mut candidates: Vec<Candidate> =
+            self.sources.iter().map(|(id, source)| self.candidate(*id, source, now, uncorrected)).collect();
+        self.leave_out_stale(&mut candidates);
+        select(&candidates, &self.settings.selection).1.is_none()
+    }
+
     fn reselect(&mut self, clock: &mut impl Clock) -> Vec<Event> {
         if self.waits {
             return Vec::new();
@@ -560,7 +569,10 @@ impl Timekeeper {
         let timeline = &self.discipline.timeline;
         let (at, correction) = (timeline.uncorrected(now), timeline.correction(now));
         let (known, sigma) = match frequency {
-            Some((more, sigma)) => (self.discipline.frequency() + more, sigma),
+            // Whoever gives the time by hand is believed, however little two moments say (`maxupdateskew` is for servers).
+            Some((more, sigma)) => {
+                (self.discipline.frequency() + more, sigma.min(self.settings.discipline.update_skew_max))
+            }
             None => self.discipline.prior(),
         };
         let estimate = Estimate {
@@ -572,8 +584,8 @@ impl Timekeeper {
             wander: 0.0,
         };
         let mut events = Vec::new();
-        let noise = estimate.offset_variance.max(0.0).sqrt();
-        self.correct(TimeEstimate { at, estimate }, noise, HAND_INTERVAL, clock, &mut events);
+        // Nothing else will be known soon, so it is corrected at once.
+        self.correct(TimeEstimate { at, estimate }, 0.0, HAND_INTERVAL, clock, &mut events);
         events
     }
 

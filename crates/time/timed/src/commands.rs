@@ -198,7 +198,7 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
 fn listed(daemon: &Daemon) -> usize {
     daemon.refclocks.len()
         + daemon.peers.len()
-        + daemon.wanted.iter().map(|wanted| wanted.missing).sum::<usize>()
+        + daemon.wanted.iter().map(|wanted| wanted.numbers_missing().len()).sum::<usize>()
 }
 
 fn peer(daemon: &Daemon, index: u32) -> Option<&Peer> {
@@ -518,7 +518,7 @@ fn activity(daemon: &Daemon) -> Activity {
         offline: count(&|peer| !peer.client.is_online()),
         burst_online: count(&|peer| peer.client.is_online() && peer.client.in_burst()),
         burst_offline: 0,
-        unresolved: daemon.wanted.iter().map(|wanted| wanted.missing as u32).sum(),
+        unresolved: daemon.wanted.iter().map(|wanted| wanted.numbers_missing().len() as u32).sum(),
     }
 }
 
@@ -714,6 +714,8 @@ fn switch(daemon: &mut Daemon, subnet: Subnet, online: bool, now: Duration) -> R
             peer.client.set_online(online, now);
             found = true;
             if before != peer.client.is_online() {
+                // Not in the same moment as the answer to the command, and whoever turns on one source turns on another one.
+                peer.client.postpone(now + crate::daemon::REQUESTS_APART);
                 let what = format!("Source {} {}", peer.label(), if online { "online" } else { "offline" });
                 changed.push(Happened::Ordered { what });
             }

@@ -74,7 +74,7 @@ const ONCE_PATIENCE: Duration = Duration::from_secs(20);
 const COMMAND_BYTES: usize = chrony_cmd::REQUEST_LENGTH_MAX + 4;
 /// Between requests to different sources, where the polls leave room for that: an exchange that waits behind another is measured
 /// worse, and a start does not send them all at once.
-const REQUESTS_APART: Duration = Duration::from_millis(200);
+pub(crate) const REQUESTS_APART: Duration = Duration::from_millis(200);
 
 /// The daemon.
 pub(crate) struct Daemon {

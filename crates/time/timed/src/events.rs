@@ -114,6 +114,17 @@ pub(crate) enum Happened {
     Leap {
         status: LeapStatus,
     },
+    /// The kernel was told of TAI minus UTC.
+    TaiSet {
+        seconds: i32,
+    },
+    /// A source came or went while the daemon runs, or with a source folder.
+    SourceListed {
+        what: String,
+        added: bool,
+    },
+    /// `makestep` wants a step of a clock that this daemon does not set (`-x`).
+    NotStepped,
     Replaced {
         source: String,
         with: String,
@@ -182,6 +193,10 @@ impl Event for Happened {
             Self::RtcWrong { .. } => "rtc.step",
             Self::ChangeRefused { .. } => "clock.large-offset",
             Self::Leap { .. } => "clock.leap",
+            Self::TaiSet { .. } => "clock.tai",
+            Self::SourceListed { added: true, .. } => "source.added",
+            Self::SourceListed { added: false, .. } => "source.removed",
+            Self::NotStepped => "clock.unset",
             Self::Replaced { .. } => "source.replaced",
             Self::Dumped { .. } => "source.history",
             Self::FilterLoaded { .. } => "filter.load",
@@ -205,6 +220,7 @@ impl Event for Happened {
             | Self::Wrong { .. }
             | Self::Changed { .. }
             | Self::NoInitial
+            | Self::NotStepped
             | Self::Jumped { .. }
             | Self::Kiss { .. }
             | Self::KeysNotEstablished { .. }
@@ -290,6 +306,11 @@ impl Event for Happened {
                 LeapStatus::Delete => "System clock status set to delete leap second".to_owned(),
                 LeapStatus::Normal => "System clock status reset after leap second".to_owned(),
             },
+            Self::TaiSet { seconds } => format!("System clock TAI offset set to {seconds} seconds"),
+            Self::SourceListed { what, added } => {
+                format!("{} {what}", if *added { "Added" } else { "Removed" })
+            }
+            Self::NotStepped => "Could not step system clock".to_owned(),
             Self::Replaced { source, with } => format!("Source {source} replaced with {with}"),
             Self::Dumped { source, loaded: true } => format!("Loaded dump file for {source}"),
             Self::Dumped { source, loaded: false } => format!("Could not load dump file for {source}"),

@@ -13,6 +13,9 @@ use time_core::{LocalTime, Screening, SourceId};
 const RESOLVE_AGAIN_FIRST: Duration = Duration::from_secs(2);
 const RESOLVE_AGAIN_MAX: Duration = Duration::from_secs(256);
 
+/// Servers of one pool that are tried at once, at most.
+const POOL_TRIED_MAX: usize = 16;
+
 /// A configured line whose servers are not all known yet.
 #[derive(Debug)]
 pub(crate) struct Wanted {
@@ -58,15 +61,18 @@ impl Wanted {
         }
     }
 
-    /// The numbers of its missing servers, each of which is listed.
+    /// The numbers of its missing servers, each of which is listed; none when it has as many as are wanted.
     pub(crate) fn numbers_missing(&self) -> std::ops::Range<u32> {
         let end = self.number + self.places();
-        end - (self.missing as u32).min(self.places())..end
+        let found = self.line.pool.unwrap_or(1).saturating_sub(self.missing) as u32;
+        let missing = if self.missing == 0 { 0 } else { self.places().saturating_sub(found) };
+        end - missing..end
     }
 
-    /// How many numbers it takes: one for each server that it may have.
+    /// How many numbers it takes: one for each server that is tried, which of a pool are twice as many as are wanted, as for
+    /// chronyd.
     pub(crate) fn places(&self) -> u32 {
-        self.line.pool.unwrap_or(1).max(1) as u32
+        self.line.pool.map_or(1, |wanted| (2 * wanted).clamp(1, POOL_TRIED_MAX)) as u32
     }
 
     /// The next try, later each time.

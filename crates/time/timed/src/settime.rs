@@ -30,8 +30,9 @@ impl ManualInput {
     pub(crate) fn settime(&mut self, now: LocalTime, told: i64) -> Option<(ManualFit, HandCorrection)> {
         let fast = now.since(LocalTime(told));
         let fit = self.moments.add(now, fast)?;
-        // One moment says nothing of the frequency, two of it without a measure of how well.
-        let frequency = fit.skew.map(|skew| (-fit.frequency, skew.max(f64::MIN_POSITIVE)));
+        // One moment says nothing of the frequency, two of it without a measure of how well: as well as it is large.
+        let skew = fit.skew.unwrap_or(fit.frequency.abs()).max(f64::MIN_POSITIVE);
+        let frequency = (self.moments.samples().count() > 1).then_some((-fit.frequency, skew));
         Some((fit, HandCorrection { offset: -fit.offset, frequency }))
     }
 }

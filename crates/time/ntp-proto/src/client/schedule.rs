@@ -89,6 +89,11 @@ impl Client {
         }
     }
 
+    /// No more requests than the poll asks for.
+    pub fn end_burst(&mut self) {
+        (self.burst_requests, self.burst_good) = (0, 0);
+    }
+
     /// A burst until one reply came that took at most `delay_max`, in seconds, or `requests` were sent.
     pub fn burst_until_quick(&mut self, now: Duration, requests: u8, delay_max: f64) {
         self.burst(now, 1, requests);

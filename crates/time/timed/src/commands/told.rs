@@ -24,7 +24,6 @@ pub(super) fn line(daemon: &Daemon, request: &Request) -> Option<String> {
         Request::ModifyOffset(one) => source(one.source, format!("new offset {:.6}", one.offset.0)),
         Request::ModifySelectOptions(one) => source(one.source, "selection options modified".to_owned()),
         Request::DeleteSource(address) => Some(format!("Removed source {}", name(daemon, *address))),
-        Request::AddSource(new) => Some(format!("Added source {}", new.name.as_str().unwrap_or("?"))),
         Request::ModifyMaxupdateskew(skew) => Some(format!("New maxupdateskew {:.6} ppm", skew.0)),
         Request::ReselectDistance(distance) => Some(format!("New reselect distance {:.6}", distance.0)),
         Request::ModifyMakestep(rule) => Some(format!("New makestep {:.6} {}", rule.threshold.0, rule.limit)),

@@ -44,6 +44,9 @@ impl Daemon {
         let number = self.last_number;
         let mut wanted = Wanted::new(number, line, now);
         self.last_number += wanted.places() - 1;
+        if wanted.line.from_folder {
+            self.log.say(&Happened::SourceListed { what: self.listing(&wanted), added: true });
+        }
         match wanted.line.name.parse::<IpAddr>() {
             Ok(address) => {
                 wanted.due = None;
@@ -58,6 +61,10 @@ impl Daemon {
 
     /// Reads the source folders again: what is gone goes, what is new comes, the rest stays (`reload sources`).
     pub(crate) fn reload_sources(&mut self, now: Duration) {
+        if self.initial.is_some() {
+            // They are read when the usual sources begin.
+            return;
+        }
         let (lines, warnings) = crate::config::load_folders(&self.config.settings);
         for what in warnings {
             self.log.say(&Happened::Warning { what });
@@ -68,12 +75,16 @@ impl Daemon {
             return;
         }
         self.without_key.retain(|line| !line.from_folder);
-        let gone: Vec<u32> = self
-            .wanted
-            .iter()
-            .filter(|wanted| wanted.line.from_folder && !lines.contains(&wanted.line))
-            .map(|wanted| wanted.number)
-            .collect();
+        let (mut gone, mut names): (Vec<u32>, Vec<String>) = (Vec::new(), Vec::new());
+        for wanted in &self.wanted {
+            if wanted.line.from_folder && !lines.contains(&wanted.line) {
+                gone.push(wanted.number);
+                names.push(self.listing(wanted));
+            }
+        }
+        for what in names {
+            self.log.say(&Happened::SourceListed { what, added: false });
+        }
         self.wanted.retain(|wanted| !gone.contains(&wanted.number));
         while let Some(index) = self.peers.iter().position(|peer| gone.contains(&peer.number)) {
             self.remove_peer(index);
@@ -84,6 +95,20 @@ impl Daemon {
             }
         }
         self.choose_selection_options();
+    }
+
+    /// A line as the log tells that it came or went, in chronyd's words: a pool is one, and a server is told by its address, or
+    /// by its number while it has none.
+    pub(super) fn listing(&self, wanted: &Wanted) -> String {
+        let name = &wanted.line.name;
+        if wanted.line.pool.is_some() {
+            return format!("pool {name}");
+        }
+        match self.peers.iter().find(|peer| peer.number == wanted.number) {
+            Some(peer) => format!("source {}", peer.label()),
+            None if name.parse::<IpAddr>().is_ok() => format!("source {name}"),
+            None => format!("source ID#{:010} ({name})", wanted.number),
+        }
     }
 
     /// Puts the names that are due into the resolver's queue.
@@ -190,8 +215,13 @@ impl Daemon {
         let at = SocketAddr::new(address, wanted.line.port);
         wanted.missing = wanted.missing.saturating_sub(1);
         let id = self.keeper.add_source(wanted.line.treatment);
-        self.peers.push(Peer::new(wanted, at, id, &self.keys, self.config.precision, now));
-        self.begin_securing(self.peers.len() - 1, now);
+        let mut peer = Peer::new(wanted, at, id, &self.keys, self.config.precision, now);
+        // A server that starts with us may not listen yet, and a lost request costs a whole interval.
+        peer.client.postpone(now + super::REQUESTS_APART);
+        // They are listed in the order of their lines, whichever name was found first.
+        let place = self.peers.partition_point(|other| other.number <= peer.number);
+        self.peers.insert(place, peer);
+        self.begin_securing(place, now);
         true
     }
 
@@ -207,10 +237,14 @@ impl Daemon {
         self.handle(events);
     }
 
-    /// The network came or went: every source that is online is asked at once.
+    /// The network came or went: sources to which there is a way are online, and asked soon; the others are offline (`chronyc
+    /// onoffline`).
     pub(crate) fn network_changed(&mut self, now: Duration) {
         for peer in &mut self.peers {
+            let online = self.ask_from.ask(peer.address).is_ok();
+            peer.client.set_online(online, now);
             peer.client.hurry(now);
+            peer.client.postpone(now + super::REQUESTS_APART);
         }
         self.wanted.iter_mut().for_each(|wanted| wanted.retry(now));
     }

@@ -8,8 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use time_core::{AuthSelectMode, Authenticity, AuthenticityMix, Exchange, SourceId, SourceSettings, Verdict};
 
-/// Exchanges and misses in a row after which a server is no good (RFC 5905's reach register is empty by then).
-const BAD_MAX: u32 = 8;
+/// Misses in a row after which a server is no good (RFC 5905's reach register is empty by then).
+const SILENT_MAX: u32 = 8;
+/// Answers in a row after which one that answers and is wrong, or too far away, is no good.
+const WRONG_MAX: u32 = 4;
 /// Between two replacements of one name's servers (`chrony.conf(5)`: "at most once per 30 minutes").
 const REPLACE_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
@@ -20,12 +22,11 @@ impl Daemon {
         let Some(peer) = self.peers.get_mut(index) else { return };
         let far = self.keeper.interval(peer.id, self.clock.at(sys::clock::realtime_ns()));
         let too_far = far.is_some_and(|one| one.distance > self.config.settings.max_distance);
-        let is_bad = peer.client.reach() == 0
-            || too_far
-            || self.keeper.verdict(peer.id) == Verdict::Falseticker
-            || peer.client.dismissed().is_some();
-        peer.bad = if is_bad { peer.bad.saturating_add(1) } else { 0 };
-        if peer.bad < BAD_MAX {
+        let is_silent = peer.client.reach() == 0 || peer.client.dismissed().is_some();
+        let verdict = self.keeper.verdict(peer.id);
+        let is_wrong = too_far || matches!(verdict, Verdict::Falseticker | Verdict::Jittery);
+        peer.bad = if is_silent || is_wrong { peer.bad.saturating_add(1) } else { 0 };
+        if peer.bad < if is_silent { SILENT_MAX } else { WRONG_MAX } {
             return;
         }
         let (number, id) = (peer.number, peer.id);
@@ -67,6 +68,9 @@ impl Daemon {
             }
             self.log.say(&Happened::Replaced { source, with: format!("{with} ({name})") });
             self.add_server(index, with, now);
+            // The others go on telling the time: there is no hurry.
+            let new = self.peers.iter_mut().find(|peer| peer.found_at().ip() == with);
+            new.into_iter().for_each(|peer| peer.client.end_burst());
         }
     }
 
@@ -99,9 +103,14 @@ impl Daemon {
     /// A source that a command brings.
     pub(crate) fn add_new_source(&mut self, line: crate::config::SourceConfig, now: Duration) {
         // The servers of `initstepslew` go when they have said enough; what is added waits with the usual sources.
-        match self.initial {
-            Some(_) => self.config.sources.push(line),
-            None => self.add_source(line, now),
+        if self.initial.is_some() {
+            self.config.sources.push(line);
+            return;
+        }
+        let before = self.wanted.len();
+        self.add_source(line, now);
+        if let Some(wanted) = self.wanted.get(before) {
+            self.log.say(&Happened::SourceListed { what: self.listing(wanted), added: true });
         }
     }
 

@@ -8,6 +8,8 @@ use time_core::{Exchange, HistorySample, LeapStatus, LocalTime};
 
 /// The first line of a dump file.
 const IDENTIFIER: &str = "SRC0";
+/// What stands in the place of a name in the file of a reference clock.
+const REFCLOCK_NAME: &str = ".";
 /// Samples that are read from one file, at most: what chrony keeps.
 const SAMPLES_MAX: usize = 64;
 /// Samples of a longer or shorter life than this are none, in seconds.
@@ -41,23 +43,45 @@ impl Daemon {
                 authenticated: peer.line.key.is_some() || peer.line.options.nts,
                 reach: peer.client.reach(),
                 stratum: last.stratum,
-                leap: match last.leap {
-                    LeapStatus::Normal => 0,
-                    LeapStatus::Insert => 1,
-                    LeapStatus::Delete => 2,
-                },
+                leap: leap_number(last.leap),
                 samples: self.keeper.history(peer.id, now),
                 root_delay: last.root_delay,
                 root_dispersion: last.root_dispersion,
             };
             let path = folder.join(format!("{}.dat", peer.address.ip()));
-            let written = std::fs::create_dir_all(&folder)
-                .and_then(|()| sys::file::replace(&path, dump.write().as_bytes(), 0o644));
-            if let Err(error) = written {
-                self.trouble(format!("Could not write {}: {error}", path.display()));
+            if !self.write_dump(&folder, &path, &dump) {
                 return;
             }
         }
+        for index in 0..self.refclocks.len() {
+            let Some(clock) = self.refclocks.get(index) else { return };
+            let Some(last) = self.keeper.source(clock.id).and_then(|source| source.last().copied()) else {
+                continue;
+            };
+            let dump = Dump {
+                name: REFCLOCK_NAME.to_owned(),
+                authenticated: false,
+                reach: clock.reach(),
+                stratum: last.stratum,
+                leap: leap_number(last.leap),
+                samples: self.keeper.history(clock.id, now),
+                root_delay: last.root_delay,
+                root_dispersion: last.root_dispersion,
+            };
+            let path = folder.join(refclock_file(clock));
+            if !self.write_dump(&folder, &path, &dump) {
+                return;
+            }
+        }
+    }
+
+    fn write_dump(&mut self, folder: &Path, path: &Path, dump: &Dump) -> bool {
+        let written = std::fs::create_dir_all(folder)
+            .and_then(|()| sys::file::replace(path, dump.write().as_bytes(), 0o644));
+        if let Err(error) = &written {
+            self.trouble(format!("Could not write {}: {error}", path.display()));
+        }
+        written.is_ok()
     }
 
     /// `-r`: takes up what the files say of sources whose address is known; all files go, with or without `-r`, because they
@@ -67,6 +91,16 @@ impl Daemon {
         if self.options.reload {
             for index in 0..self.peers.len() {
                 self.load_history(index, &folder);
+            }
+            for index in 0..self.refclocks.len() {
+                self.load_refclock_history(index, &folder);
+            }
+            // Without its key a source is not asked, and what it said before is not taken up either.
+            let left_out: Vec<String> = self.without_key.iter().map(|line| line.name.clone()).collect();
+            for source in left_out {
+                if folder.join(format!("{source}.dat")).exists() {
+                    self.log.say(&Happened::Dumped { source, loaded: false });
+                }
             }
         }
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
@@ -78,6 +112,23 @@ impl Daemon {
             if names_a_source && path.extension().is_some_and(|extension| extension == "dat") {
                 let _ = std::fs::remove_file(path);
             }
+        }
+    }
+
+    fn load_refclock_history(&mut self, index: usize, folder: &Path) {
+        let now = self.local_now();
+        let Some(clock) = self.refclocks.get(index) else { return };
+        let (id, source) = (clock.id, clock.label());
+        let Ok(text) = std::fs::read_to_string(folder.join(refclock_file(clock))) else { return };
+        let loaded = Dump::read(&text).filter(|dump| dump.name == REFCLOCK_NAME).and_then(|dump| {
+            let last = dump.last()?;
+            self.keeper.restore(id, &dump.samples, last, now).then_some(dump.reach)
+        });
+        self.log.say(&Happened::Dumped { source, loaded: loaded.is_some() });
+        if let Some(reach) = loaded {
+            let events = self.keeper.heard(id, reach, &mut self.clock);
+            self.handle(events);
+            self.local_gate.updated(monotonic());
         }
     }
 
@@ -103,6 +154,19 @@ impl Daemon {
             self.handle(events);
             self.local_gate.updated(monotonic());
         }
+    }
+}
+
+/// As chronyd names it.
+fn refclock_file(clock: &crate::refclocks::RefClock) -> String {
+    format!("refid:{:08x}.dat", clock.number())
+}
+
+fn leap_number(leap: LeapStatus) -> u8 {
+    match leap {
+        LeapStatus::Normal => 0,
+        LeapStatus::Insert => 1,
+        LeapStatus::Delete => 2,
     }
 }
 

@@ -11,6 +11,10 @@ use time_core::{Event, MakeStep, SourceId};
 
 /// Good replies with which a server has said enough: the least with which one that is off shows.
 const SAMPLES: u64 = 3;
+/// Requests to servers that contradict each other, at most: one less than the reach register holds, as chronyd.
+const REQUESTS_MAX: u64 = 7;
+/// Between two looks at servers that contradict each other.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Between the end and the usual sources: a server that is one of both is not asked twice in a burst's interval.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -62,9 +66,12 @@ impl Daemon {
                 self.log.say(&Happened::Warning { what });
                 self.end_rtc_start();
             }
-            Some(Initial::Asking { until }) if now >= until || self.all_have_said() => {
+            Some(Initial::Asking { until }) if self.is_decided(now >= until) => {
                 self.settle_initial();
                 let _ = self.initial.insert(Initial::Done { until: monotonic() + PAUSE });
+            }
+            Some(Initial::Asking { until }) if now >= until => {
+                let _ = self.initial.insert(Initial::Asking { until: now + LOOK_AGAIN });
             }
             Some(Initial::Done { until }) if now >= until => {
                 self.initial = None;
@@ -72,6 +79,21 @@ impl Daemon {
             }
             _ => {}
         }
+    }
+
+    /// More requests would change nothing: all have said the same, or nobody answers, or those who answer contradict each other
+    /// and were asked often enough to show that it stays so. `late`: a burst is over by now.
+    fn is_decided(&self, late: bool) -> bool {
+        if (late || self.all_have_said()) && self.keeper.could_select(self.local_now()) {
+            return true;
+        }
+        let is_heard = |peer: &crate::peers::Peer| peer.client.reach() != 0;
+        let asked_enough = |peer: &crate::peers::Peer| peer.client.counts().0 >= REQUESTS_MAX;
+        if self.peers.iter().any(is_heard) {
+            return self.peers.iter().all(|peer| !is_heard(peer) || asked_enough(peer))
+                && self.all_have_said();
+        }
+        late || self.all_have_said()
     }
 
     /// Every server has answered a burst, or its burst is over without answers; names without an address are not waited for.
@@ -119,6 +141,9 @@ impl Daemon {
     /// The usual sources, and whoever started the daemon in the background is told.
     pub(super) fn begin_usual(&mut self, now: Duration) {
         self.add_sources(now);
+        if !self.config.settings.source_dirs.is_empty() {
+            self.reload_sources(now);
+        }
         self.load_histories();
         start::tell_parent_ready();
     }

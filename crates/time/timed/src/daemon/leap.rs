@@ -2,14 +2,14 @@
 //! that clients get slowly (`smoothtime`).
 
 use super::{Daemon, epoch};
-use crate::clocks::ClockMap;
+use crate::clocks::{ClockMap, DaemonClock};
 use crate::events::Happened;
 use chrony_conf::{LeapSecondMode, Settings};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use time_core::{
-    Clock, Exchange, LeapStatus, LeapTable, Smoothing, SmoothingSettings, SmoothingState, Verdict,
-    is_leap_day,
+    Clock, Exchange, LeapStatus, LeapTable, Smoothing, SmoothingSettings, SmoothingState, Timekeeper,
+    Verdict, is_leap_day,
 };
 
 /// Between two readings of the tables, which packages renew.
@@ -99,16 +99,24 @@ impl Daemon {
                 LeapStatus::Delete => -1,
             };
             match self.clock.tell_leap(direction, info.tai_offset) {
-                Ok(()) => self.leap.told = told,
+                Ok(()) => {
+                    let before = std::mem::replace(&mut self.leap.told, told).1;
+                    if let Some(seconds) = info.tai_offset.filter(|tai| before != Some(*tai)) {
+                        self.log.say(&Happened::TaiSet { seconds });
+                    }
+                }
                 Err(error) => self.log.say(&Happened::ClockFailed { why: error.to_string() }),
             }
         }
     }
 
-    /// TAI minus UTC now by the tables, in seconds.
-    pub(super) fn tai_offset(&self) -> Option<f64> {
-        let seconds = self.local_now().0.div_euclid(SECOND);
-        self.leap.table.as_ref()?.at(seconds).tai_offset.map(f64::from)
+    /// TAI minus UTC by the tables when TAI is `tai`, in nanoseconds since the Unix epoch; in seconds. Our own clock may be so
+    /// wrong that it is on the other side of a leap second.
+    pub(super) fn tai_offset(&self, tai: i64) -> Option<f64> {
+        let table = self.leap.table.as_ref()?;
+        let seconds = tai.div_euclid(SECOND);
+        let near = table.at(seconds).tai_offset?;
+        table.at(seconds - i64::from(near)).tai_offset.map(f64::from)
     }
 
     /// What most of the sources that are used announce.
@@ -215,6 +223,9 @@ impl Daemon {
         }
         let Some(expected) = kernels_leap(self.leap.status, jump, now) else { return false };
         self.leap_is_over(now);
+        // The kernel counts TAI on by itself.
+        let more = if expected < 0 { 1 } else { -1 };
+        self.leap.told.1 = self.leap.told.1.map(|tai| tai + more);
         let moved = self.clock.kernel_was_moved(jump);
         self.forget_readings();
         let events = self.keeper.leap_second(expected as f64 * 1e-9, moved, &mut self.clock);
@@ -234,6 +245,10 @@ impl Daemon {
 
     /// A source corrected what is known of true time by `seconds`, and the frequency by `frequency` s/s: clients learn it slowly.
     pub(super) fn smooth(&mut self, seconds: f64, frequency: f64) {
+        // Before the first update no skew is known, and clients have not been told any time yet.
+        if self.keeper.discipline().updates() == 0 {
+            return;
+        }
         let now = self.local_now();
         let skew = self.keeper.discipline().skew();
         if let Some(smoothing) = &mut self.leap.smoothing {
@@ -294,11 +309,19 @@ impl Daemon {
         exchange: &Exchange,
         reach: u8,
     ) -> Vec<time_core::Event> {
+        self.smoothly(|keeper, clock| keeper.exchange(id, exchange, reach, clock))
+    }
+
+    /// Does something that may move what is known of true time, and tells the smoothing of it.
+    pub(super) fn smoothly(
+        &mut self,
+        mut act: impl FnMut(&mut Timekeeper, &mut DaemonClock) -> Vec<time_core::Event>,
+    ) -> Vec<time_core::Event> {
         if self.leap.smoothing.is_none() {
-            return self.keeper.exchange(id, exchange, reach, &mut self.clock);
+            return act(&mut self.keeper, &mut self.clock);
         }
         let before = (self.keeper.tracking(self.local_now()).offset, self.keeper.discipline().frequency());
-        let events = self.keeper.exchange(id, exchange, reach, &mut self.clock);
+        let events = act(&mut self.keeper, &mut self.clock);
         let stepped = events.iter().any(|event| matches!(event, time_core::Event::Stepped(_)));
         if !stepped {
             let after = (self.keeper.tracking(self.local_now()).offset, self.keeper.discipline().frequency());

@@ -13,12 +13,15 @@ impl Daemon {
     pub(super) fn finish_once(&mut self, now: Duration) {
         let local = self.local_now();
         let tracking = self.keeper.tracking(local);
-        let samples = tracking
-            .selected
-            .and_then(|id| self.keeper.source(id))
-            .map_or(0, |source| source.filter().total());
+        let selected = tracking.selected.and_then(|id| self.keeper.source(id));
+        let samples = selected.map_or(0, |source| source.filter().total());
+        // `maxsamples 1`: who wants no more waits for no more.
+        let wanted = match selected.map_or(0, |source| source.settings().samples_max as u64) {
+            0 => ONCE_SAMPLES,
+            most => most.min(ONCE_SAMPLES),
+        };
         let time_is_up = self.ends_at.is_some_and(|at| now >= at);
-        if samples < ONCE_SAMPLES && !(time_is_up && samples > 0) {
+        if samples < wanted && !(time_is_up && samples > 0) {
             if time_is_up {
                 self.log.say(&Happened::NoSuitableSource);
                 self.stopping = Some(ExitCode::FAILURE);

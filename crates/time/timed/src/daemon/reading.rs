@@ -72,7 +72,7 @@ impl Daemon {
     fn take_reading(&mut self, index: usize, reading: Reading) {
         let Some(clock) = self.refclocks.get(index) else { return };
         let (label, pulse, polled) = (clock.label(), clock.is_pulse(&reading), clock.driver_polled);
-        let tai = if clock.keeps_tai() { self.tai_offset() } else { Some(0.0) };
+        let tai = if clock.keeps_tai() { self.tai_offset(tai_told(&reading)) } else { Some(0.0) };
         let local = self.clock.at(reading.at);
         self.end_lost_count(index, local);
         let reference = if pulse { self.pulse_reference(index, local) } else { None };
@@ -155,7 +155,7 @@ impl Daemon {
         if alone {
             last.stratum = self.pulse_stratum(id);
         }
-        let events = self.keeper.reference_sample(id, sample, &last, reach, &mut self.clock);
+        let events = self.smoothly(|keeper, clock| keeper.reference_sample(id, sample, &last, reach, clock));
         let local = self.local_now();
         let shown = self.keeper.source(id).and_then(|source| source.last().copied()).unwrap_or(last);
         let only_counts = self.refclocks.get(index).is_some_and(RefClock::only_counts);
@@ -174,4 +174,9 @@ impl Daemon {
         self.handle(events);
         self.record_selection(local);
     }
+}
+
+/// What a clock that keeps TAI showed, in nanoseconds since the Unix epoch.
+fn tai_told(reading: &Reading) -> i64 {
+    reading.at.saturating_add((reading.offset * 1e9) as i64)
 }

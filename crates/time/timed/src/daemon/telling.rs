@@ -42,6 +42,7 @@ impl Daemon {
                         self.log.say(&Happened::Wrong { seconds: offset, how: "" });
                     }
                     self.mail_change(offset);
+                    self.tell_unset_clock();
                     self.local_gate.updated(monotonic());
                     self.look_for_leap(monotonic());
                     self.record_tracking();
@@ -76,6 +77,21 @@ impl Daemon {
         self.serving.outdated();
         if something_happened {
             self.tell_kernel();
+        }
+    }
+
+    /// `-x`: the kernel's clock is so wrong that `makestep` would step it.
+    fn tell_unset_clock(&mut self) {
+        if self.clock.is_kernel() || self.options.once != Once::No {
+            return;
+        }
+        let discipline = self.keeper.discipline();
+        let wrong = self.clock.ahead_of_kernel().abs();
+        let steps = discipline.settings().make_step.is_some_and(|rule| {
+            wrong > rule.threshold && rule.limit.is_none_or(|limit| discipline.updates() <= limit)
+        });
+        if steps {
+            self.log.say(&Happened::NotStepped);
         }
     }
 

@@ -89,8 +89,9 @@ impl Client {
         }
     }
 
-    /// No more requests than the poll asks for.
+    /// No more requests than the poll asks for, now and when the server is reachable again.
     pub fn end_burst(&mut self) {
+        self.config.initial_burst = false;
         (self.burst_requests, self.burst_good) = (0, 0);
     }
 

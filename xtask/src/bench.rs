@@ -7,6 +7,7 @@ mod first_light;
 mod house;
 mod journal;
 mod load;
+mod options;
 mod processes;
 mod programs;
 mod smtp;
@@ -42,12 +43,11 @@ Exit code: 0 when every bar is held; 1 when one is missed or could not be measur
 /// Runs the benchmark called `name`.
 pub fn run(root: &Path, name: &str, words: &[&str]) -> ExitCode {
     let answer = match name {
-        "first-light" => {
-            first_light::Options::parse(words).and_then(|options| first_light::run(root, &options))
-        }
+        "first-light" => options::Options::parse(words, first_light::PARTS)
+            .and_then(|options| first_light::run(root, &options)),
         "time" => clock::run(root, words),
         "clknetsim" => clknetsim::Options::parse(words).and_then(|options| clknetsim::run(root, &options)),
-        "time-server" => time_server::Options::parse(words).and_then(|options| {
+        "time-server" => options::Options::parse(words, time_server::PARTS).and_then(|options| {
             let built = first_light::build(root)?;
             Ok(first_light::tell(&time_server::run(&built, &options)))
         }),

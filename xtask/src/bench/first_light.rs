@@ -3,50 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{HELP, house, journal, smtp, syslog};
+use super::options::Options;
+use super::{house, journal, smtp, syslog};
 use crate::step;
 
-/// What is measured, and how long.
-pub struct Options {
-    /// Fewer and shorter rounds.
-    pub quick: bool,
-    /// Only these parts; all where none is named.
-    only: Vec<String>,
-}
-
-const PARTS: [&str; 4] = ["syslog", "journal", "smtp", "house"];
-
-impl Options {
-    /// The words after the benchmark's name.
-    pub fn parse(words: &[&str]) -> Result<Self, String> {
-        let mut options = Self { quick: false, only: Vec::new() };
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            match *word {
-                "--quick" => options.quick = true,
-                "--only" => {
-                    for part in words.next().ok_or("--only needs a part")?.split(',') {
-                        if !PARTS.contains(&part) {
-                            return Err(format!("--only {part}: no such part\n\n{HELP}"));
-                        }
-                        options.only.push(part.to_owned());
-                    }
-                }
-                other => return Err(format!("{other}: no such option\n\n{HELP}")),
-            }
-        }
-        Ok(options)
-    }
-
-    /// Rounds of each side after the one that warms up.
-    pub fn rounds(&self) -> usize {
-        if self.quick { 3 } else { 5 }
-    }
-
-    fn wants(&self, part: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == part)
-    }
-}
+/// Its parts.
+pub const PARTS: &[&str] = &["syslog", "journal", "smtp", "house"];
 
 /// Where the executables stand that are measured.
 pub struct Built {

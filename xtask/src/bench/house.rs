@@ -9,8 +9,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::duel::Spread;
-use super::first_light::{Bar, Built, Options};
+use super::first_light::{Bar, Built};
 use super::load;
+use super::options::Options;
 use super::processes;
 use super::programs::{self, Running, TempDir};
 

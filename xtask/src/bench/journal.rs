@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use super::duel::{Duel, Round};
-use super::first_light::{Bar, Built, Options};
+use super::first_light::{Bar, Built};
+use super::options::Options;
 use super::processes;
 use super::programs::{self, TempDir};
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::duel::{Duel, Round};
-use super::first_light::{Bar, Built, Options};
+use super::first_light::{Bar, Built};
 use super::load;
+use super::options::Options;
 use super::processes;
 use super::programs::{self, Running, TempDir};
 

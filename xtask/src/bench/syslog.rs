@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::Command;
 
 use super::duel::{Duel, Round};
-use super::first_light::{Bar, Built, Options};
+use super::first_light::{Bar, Built};
 use super::load;
+use super::options::Options;
 use super::processes;
 use super::programs::{self, Running, TempDir};
 

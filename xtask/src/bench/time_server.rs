@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 
 use super::duel::Spread;
 use super::first_light::{Bar, Built};
+use super::options::Options;
 use super::processes;
 use super::programs::{self, Running, TempDir};
 
@@ -35,30 +36,8 @@ const STRANGERS: &str = "1000000";
 /// What the resident set may grow by under them, KiB: `clientloglimit` (512 KiB) and as much again for buffers first touched.
 const GROWTH_MAX_KIB: u64 = 1024;
 
-/// How long, and what.
-pub struct Options {
-    quick: bool,
-    only: Vec<String>,
-}
-
-impl Options {
-    /// The words after the benchmark's name.
-    pub fn parse(words: &[&str]) -> Result<Self, String> {
-        let mut options = Self { quick: false, only: Vec::new() };
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            match *word {
-                "--quick" => options.quick = true,
-                "--only" => {
-                    let kinds = words.next().ok_or("--only needs a kind of load")?;
-                    options.only.extend(kinds.split(',').map(str::to_owned));
-                }
-                other => return Err(format!("{other}: no such option\n\n{}", super::HELP)),
-            }
-        }
-        Ok(options)
-    }
-}
+/// What can be measured alone: the kinds of load, and the memory that strangers cost.
+pub const PARTS: &[&str] = &["plain", "interleaved", "keyed", "nts", "memory"];
 
 /// One kind of load.
 #[derive(Clone, Copy)]
@@ -125,11 +104,11 @@ pub fn run(built: &Built, options: &Options) -> Vec<Bar> {
     );
     let certificates = Certificates::new();
     for one in LOADS {
-        if options.only.is_empty() || options.only.iter().any(|kind| kind == one.kind) {
+        if options.wants(one.kind) {
             bars.extend(duel(built, options, one, &certificates));
         }
     }
-    if options.only.is_empty() || options.only.iter().any(|kind| kind == "memory") {
+    if options.wants("memory") {
         bars.push(memory(built, &certificates));
     }
     bars

@@ -59,15 +59,7 @@ pub fn read_open(file: &File) -> io::Result<RtcTime> {
     // SAFETY: struct rtc_time is nine C integers; the pointer is to so many live ones of ours.
     check(unsafe { libc::ioctl(file.as_raw_fd(), RTC_RD_TIME as _, fields.as_mut_ptr()) })?;
     let [second, minute, hour, day, month, year, ..] = fields;
-    let small = |value: libc::c_int| u8::try_from(value).unwrap_or(0);
-    Ok(RtcTime {
-        year: year + 1900,
-        month: small(month + 1),
-        day: small(day),
-        hour: small(hour),
-        minute: small(minute),
-        second: small(second),
-    })
+    Ok(moment([second, minute, hour, day, month, year]))
 }
 
 /// Sets the clock. Needs `CAP_SYS_TIME`.
@@ -114,15 +106,7 @@ pub fn to_utc(seconds: i64) -> RtcTime {
     let mut broken: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to live values of ours.
     unsafe { libc::gmtime_r(&seconds, &mut broken) };
-    let small = |value: libc::c_int| u8::try_from(value).unwrap_or(0);
-    RtcTime {
-        year: broken.tm_year + 1900,
-        month: small(broken.tm_mon + 1),
-        day: small(broken.tm_mday),
-        hour: small(broken.tm_hour),
-        minute: small(broken.tm_min),
-        second: small(broken.tm_sec),
-    }
+    moment_of(&broken)
 }
 
 /// Seconds since the Unix epoch of a moment in local time; none when there is no such moment (`mktime(3)`).
@@ -147,14 +131,23 @@ pub fn to_local(seconds: i64) -> RtcTime {
     let mut broken: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to live values of ours.
     unsafe { libc::localtime_r(&seconds, &mut broken) };
+    moment_of(&broken)
+}
+
+fn moment_of(broken: &libc::tm) -> RtcTime {
+    moment([broken.tm_sec, broken.tm_min, broken.tm_hour, broken.tm_mday, broken.tm_mon, broken.tm_year])
+}
+
+/// From seconds to years as C counts them: months from 0, years from 1900.
+fn moment([second, minute, hour, day, month, year]: [libc::c_int; 6]) -> RtcTime {
     let small = |value: libc::c_int| u8::try_from(value).unwrap_or(0);
     RtcTime {
-        year: broken.tm_year + 1900,
-        month: small(broken.tm_mon + 1),
-        day: small(broken.tm_mday),
-        hour: small(broken.tm_hour),
-        minute: small(broken.tm_min),
-        second: small(broken.tm_sec),
+        year: year + 1900,
+        month: small(month + 1),
+        day: small(day),
+        hour: small(hour),
+        minute: small(minute),
+        second: small(second),
     }
 }
 

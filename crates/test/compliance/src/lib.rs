@@ -41,6 +41,14 @@ pub fn under_test() -> Side {
     }
 }
 
+/// Which server speaks with which client: ours with the stock one, both ways, and ours with ours.
+pub fn pairs() -> Vec<(Side, Side)> {
+    match under_test() {
+        Side::Stock => vec![(Side::Stock, Side::Stock)],
+        Side::Ours => vec![(Side::Ours, Side::Stock), (Side::Stock, Side::Ours), (Side::Ours, Side::Ours)],
+    }
+}
+
 /// A call of one of our programs, by its name in the trade, through the one executable.
 pub fn ours(name: &str) -> Command {
     let mut command = Command::new(banto());

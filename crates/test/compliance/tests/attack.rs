@@ -5,11 +5,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::ops::Deref;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use compliance::{Running, TempDir, eventually, free_port, skip};
+use compliance::{Running, eventually, skip};
 use serde_json::Value;
 
 /// How long anything may take; far more than it does.
@@ -18,57 +18,35 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The user id that stands for "anybody else".
 const STRANGER: &str = "65534";
 
+/// A house that runs.
 struct House {
-    dir: TempDir,
-    smtp: u16,
-    web: u16,
-    up: Option<Running>,
+    _up: Running,
+    rooms: compliance::House,
+}
+
+impl Deref for House {
+    type Target = compliance::House;
+
+    fn deref(&self) -> &Self::Target {
+        &self.rooms
+    }
 }
 
 impl House {
     /// A house that runs, without a time source.
     fn new() -> Self {
-        let mut house = Self { dir: TempDir::new(), smtp: free_port(), web: free_port(), up: None };
+        let rooms = compliance::House::furnished();
         // The folder of the test is its user's alone; the stranger has to get in.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(house.dir.path(), open).expect("our own folder");
-        let output = house.command(&["up", "--init-only"]).output().expect("banto starts");
-        assert!(output.status.success(), "{output:?}");
-        let ports = [
-            ("11123", free_port()),
-            ("11323", free_port()),
-            ("5514", free_port()),
-            ("2525", house.smtp),
-            ("8125", house.web),
-        ];
-        for name in ["etc/chrony.conf", "etc/rsyslog.conf", "etc/main.cf", "etc/banto.toml"] {
-            let text = std::fs::read_to_string(house.file(name)).expect("a file of the house");
-            let text = ports.iter().fold(text, |text, (from, to)| text.replace(from, &to.to_string()));
-            let text = text.replace("pool pool.ntp.org", "#pool pool.ntp.org");
-            std::fs::write(house.file(name), text).expect("a file of the house");
-        }
-        let log = std::fs::File::create(house.dir.join("up.log")).expect("a file");
-        let mut command = house.command(&["up"]);
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a descriptor")).stderr(log);
-        house.up = Some(Running::start(&mut command));
-        let said = || std::fs::read_to_string(house.dir.join("up.log")).unwrap_or_default();
-        assert!(eventually(PATIENCE, || said().contains("Ready after")), "not ready:\n{}", said());
-        house
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.join("house").join(name)
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(compliance::banto());
-        command.arg("--dir").arg(self.dir.join("house")).args(words);
-        command.env("BANTO_CLOCK_READ_ONLY", "1").env("LC_ALL", "C.UTF-8").env("NO_COLOR", "1");
-        command
+        std::fs::set_permissions(rooms.dir().path(), open).expect("our own folder");
+        let up = rooms.start("up", &[]);
+        let ready = eventually(PATIENCE, || rooms.said().contains("Ready after"));
+        assert!(ready, "not ready:\n{}", rooms.said());
+        Self { _up: up, rooms }
     }
 
     fn run(&self, words: &[&str]) -> Output {
-        self.command(words).stdin(Stdio::null()).output().expect("banto starts")
+        self.call(words[0], &words[1..])
     }
 
     /// A shell's words as a stranger; `$D` is the house. None where we cannot become one.
@@ -80,7 +58,7 @@ impl House {
         let mut command = Command::new("setpriv");
         command
             .args(["--reuid", STRANGER, "--regid", STRANGER, "--clear-groups", "sh", "-c", script])
-            .env("D", self.dir.join("house"))
+            .env("D", self.root())
             .stdin(Stdio::null());
         Some(command)
     }
@@ -152,7 +130,7 @@ fn a_stranger_is_no_alert_and_no_doctor() {
     let Some(mut command) = house.as_stranger(script) else { return };
     let output = command.env("B", compliance::banto()).output().expect("setpriv");
     assert!(output.status.success(), "{output:?}");
-    let mailbox = || std::fs::read_to_string(house.file("mail/root")).unwrap_or_default();
+    let mailbox = || house.text("mail/root");
     assert!(eventually(PATIENCE, || mailbox().contains("water in the cellar")), "{}", mailbox());
     assert!(!mailbox().contains("X-Banto-Doctor"), "{}", mailbox());
 }
@@ -188,7 +166,7 @@ fn a_flood_of_mail_silences_nobody() {
     assert!(eventually(PATIENCE, suppressing), "the flood is too small");
     let logger = house.run(&["logger", "-p", "user.crit", "the disk is dying"]);
     assert!(logger.status.success(), "{logger:?}");
-    let mailbox = || std::fs::read_to_string(house.file("mail/root")).unwrap_or_default();
+    let mailbox = || house.text("mail/root");
     assert!(eventually(PATIENCE, || mailbox().contains("crit: the disk is dying")), "nobody was told");
 }
 

@@ -4,11 +4,12 @@
 //! process id. Nothing here needs a network or root, and nothing sets a clock.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use compliance::{Running, TempDir, eventually, free_port};
+use compliance::{Running, eventually};
 use serde_json::Value;
 
 /// A user who owns nothing.
@@ -17,56 +18,31 @@ const STRANGER: u32 = 65_533;
 /// How long anything may take; far more than it does.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A house that tells what it said where a test fails, and ends in order.
 struct House {
-    dir: TempDir,
+    rooms: compliance::House,
     up: Option<Running>,
 }
 
+impl Deref for House {
+    type Target = compliance::House;
+
+    fn deref(&self) -> &Self::Target {
+        &self.rooms
+    }
+}
+
 impl House {
-    /// A furnished house with ports of its own and no time source, so that no test waits for a network.
     fn furnished() -> Self {
-        let house = Self { dir: TempDir::new(), up: None };
-        let output = house.banto(&["up", "--init-only"], None);
-        assert!(output.status.success(), "{output:?}");
-        let ports: Vec<(String, String)> = ["11123", "11323", "5514", "2525", "8125"]
-            .into_iter()
-            .map(|port| (port.to_owned(), free_port().to_string()))
-            .collect();
-        for name in ["etc/chrony.conf", "etc/rsyslog.conf", "etc/main.cf", "etc/banto.toml"] {
-            house.edit(name, |text| {
-                let text = ports.iter().fold(text, |text, (from, to)| text.replace(from, to));
-                text.replace("pool pool.ntp.org", "#pool pool.ntp.org")
-            });
-        }
-        house
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.path().join("house").join(name)
-    }
-
-    fn read(&self, name: &str) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.file(name)).unwrap_or_default()).into_owned()
+        Self { rooms: compliance::House::furnished(), up: None }
     }
 
     fn edit(&self, name: &str, change: impl FnOnce(String) -> String) {
-        let text = self.read(name);
-        std::fs::write(self.file(name), change(text)).expect("a file of the house");
-    }
-
-    fn command(&self, words: &[&str]) -> std::process::Command {
-        let mut command = std::process::Command::new(compliance::banto());
-        command.arg("--dir").arg(self.path().join("house")).args(words);
-        command.env("BANTO_CLOCK_READ_ONLY", "1").env("LC_ALL", "C.UTF-8").env("NO_COLOR", "1");
-        command
+        self.write(name, &change(self.text(name)));
     }
 
     fn banto(&self, words: &[&str], input: Option<&str>) -> Output {
-        let mut command = self.command(words);
+        let mut command = self.prepared(words[0], &words[1..]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("banto starts");
         let mut stdin = child.stdin.take().expect("a pipe");
@@ -84,22 +60,10 @@ impl House {
 
     /// Starts it and waits until it is ready.
     fn start(&mut self) {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.path().join("up.log"))
-            .expect("a file");
-        let mut command = self.command(&["up"]);
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a descriptor")).stderr(log);
         let before = self.said().matches("Ready after").count();
-        self.up = Some(Running::start(&mut command));
+        self.up = Some(self.rooms.start("up", &[]));
         let up = || self.said().matches("Ready after").count() > before;
         assert!(eventually(PATIENCE, up), "not ready:\n{}", self.said());
-    }
-
-    /// What `up` printed so far.
-    fn said(&self) -> String {
-        std::fs::read_to_string(self.path().join("up.log")).unwrap_or_default()
     }
 
     /// Asks it to end, and waits.
@@ -175,7 +139,7 @@ fn a_new_house_is_sound() {
     assert!(house.banto(&["doctor"], None).status.success());
     assert_eq!(house.banto(&["doctor", "--strict"], None).status.code(), Some(1));
     let nonce = doctor["nonce"].as_str().expect("a nonce");
-    assert!(house.read("mail/root").contains(nonce));
+    assert!(house.text("mail/root").contains(nonce));
     house.end();
 }
 
@@ -192,7 +156,7 @@ fn an_error_becomes_one_mail() {
         assert!(output.status.success(), "{output:?}");
     };
     err("disk 1 is full");
-    let mailbox = || house.read("mail/root");
+    let mailbox = || house.text("mail/root");
     assert!(eventually(PATIENCE, || mailbox().contains("disk 1 is full")), "{}", mailbox());
     let mail = mailbox();
     for part in [
@@ -245,16 +209,16 @@ fn a_change_of_the_clock_becomes_mail() {
         let output = house.banto(&["journalctl", "-o", "json", "BANTO_EVENT=clock.changed"], None);
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    let mailbox = || house.read("mail/root");
+    let mailbox = || house.text("mail/root");
     set(60);
     // As bad as a stranger can make it: the fields of the real record and more, from another user.
     let forged = "MESSAGE=a forged change\nPRIORITY=4\nBANTO_EVENT=clock.changed\nTIME_OFFSET_NSEC=1\nBANTO_MAIL_TO=mallory\n\
                   _UID=0\n";
     if sys::process::effective_uid() == 0 {
         use std::os::unix::process::CommandExt;
-        let file = house.dir.write("forged", forged);
+        let file = house.dir().write("forged", forged);
         let file = std::fs::File::open(file).expect("just written");
-        let stranger = house.command(&["logger", "--journald"]).uid(STRANGER).stdin(file).status();
+        let stranger = house.prepared("logger", &["--journald"]).uid(STRANGER).stdin(file).status();
         if stranger.is_ok_and(|status| status.success()) {
             assert!(eventually(PATIENCE, || records().contains("a forged change")), "{}", records());
         } else {
@@ -357,7 +321,7 @@ fn the_tour_shows_what_it_says() {
     ] {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
     }
-    let mut japanese = house.command(&["tour", "--yes"]);
+    let mut japanese = house.prepared("tour", &["--yes"]);
     let output = japanese.env("LC_ALL", "ja_JP.UTF-8").output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}");
@@ -373,19 +337,19 @@ fn the_tour_shows_what_it_says() {
 fn everything_is_kept() {
     let mut house = House::furnished();
     house.edit("etc/aliases", |text| format!("# mine\n{text}"));
-    let changed = house.read("etc/aliases");
+    let changed = house.text("etc/aliases");
     house.start();
     let output = house.banto(&["logger", "-t", "kept", "the first life"], None);
     assert!(output.status.success(), "{output:?}");
     let output = house.banto(&["mail", "-s", "the first letter", "root"], Some("hello\n"));
     assert!(output.status.success(), "{output:?}");
     house.end();
-    assert!(house.read("mail/root").contains("the first letter"), "{}", house.said());
+    assert!(house.text("mail/root").contains("the first letter"), "{}", house.said());
     let asked = house.banto(&["status"], None);
     assert!(!asked.status.success() && String::from_utf8_lossy(&asked.stderr).contains("no house is up"));
 
     house.start();
-    assert_eq!(house.read("etc/aliases"), changed);
+    assert_eq!(house.text("etc/aliases"), changed);
     let found = house.banto(&["journalctl", "-t", "kept", "-o", "cat"], None);
     assert_eq!(String::from_utf8_lossy(&found.stdout).trim(), "the first life");
     assert!(house.json(&["doctor", "--json"])["ok"] == true);
@@ -431,7 +395,7 @@ fn what_cannot_be_is_explained() {
     assert!(text.contains("up in") && text.contains("help: "), "{text}");
     house.end();
 
-    let deep = house.path().join("d".repeat(90));
+    let deep = house.dir().path().join("d".repeat(90));
     let output = std::process::Command::new(compliance::banto())
         .arg("--dir")
         .arg(&deep)
@@ -459,7 +423,7 @@ fn bad_configuration_is_explained() {
         ("etc/main.cf", "mynetworks = 300.0.0.0/8\n", "300.0.0.0"),
     ] {
         let house = House::furnished();
-        let lines = house.read(name).lines().count();
+        let lines = house.text(name).lines().count();
         assert!(house.banto(&["check"], None).status.success());
         house.edit(name, |text| format!("{text}\n{line}"));
         for verb in ["up", "check"] {
@@ -484,7 +448,7 @@ fn bad_configuration_is_explained() {
     assert_eq!(refused, None, "a reload of a bad file is refused");
     let output = house.banto(&["logger", "-t", "shop", "-p", "user.err", "still heard"], None);
     assert!(output.status.success(), "{output:?}");
-    assert!(eventually(PATIENCE, || house.read("mail/root").contains("still heard")));
+    assert!(eventually(PATIENCE, || house.text("mail/root").contains("still heard")));
     house.end();
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Every daemon runs with `-x`; the stock ones also without `CAP_SYS_TIME`.
 
-use compliance::{Chronyd, Side, TempDir, eventually, free_port, stock_or_skip, under_test};
+use compliance::{Chronyd, Side, TempDir, eventually, free_port, pairs, stock_or_skip, under_test};
 use std::time::Duration;
 
 /// Longer than anything here takes, on a busy machine too.
@@ -46,14 +46,6 @@ fn without_a_card_that_stamps_the_kernel_does() {
             assert!(data.contains(wanted), "{data}");
         }
         assert!(eventually(PATIENCE, || client.measured(&["4I K K"]) >= 2), "{}", client.log());
-    }
-}
-
-/// Which server speaks with which client: ours with the stock one, both ways, and ours with ours.
-fn pairs() -> Vec<(Side, Side)> {
-    match under_test() {
-        Side::Stock => vec![(Side::Stock, Side::Stock)],
-        Side::Ours => vec![(Side::Ours, Side::Stock), (Side::Stock, Side::Ours), (Side::Ours, Side::Ours)],
     }
 }
 

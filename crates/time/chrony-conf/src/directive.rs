@@ -13,6 +13,7 @@ mod server;
 mod sources;
 
 pub(crate) use process::log_field;
+pub use server::leading_octets;
 pub(crate) use server::rule_arguments;
 
 /// One directive.

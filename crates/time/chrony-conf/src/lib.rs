@@ -20,7 +20,7 @@ mod waiting;
 mod words;
 
 pub use changes::Change;
-pub use directive::{DIRECTIVES, Directive};
+pub use directive::{DIRECTIVES, Directive, leading_octets};
 pub use read::{INCLUDE_DEPTH_MAX, LINE_BYTES_MAX, load, load_source_dirs, read};
 pub use settings::{
     AEADS_DEFAULT, AccessRule, AccessSubject, AuthSelectMode, Broadcast, CLIENT_LOG_LIMIT_DEFAULT,

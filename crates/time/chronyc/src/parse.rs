@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chrony_cmd::{AccessRule, Address, Subnet};
+use chrony_conf::leading_octets;
 
 use crate::connection::{Family, resolve};
 
@@ -90,17 +91,6 @@ pub(crate) fn access_rule(words: &str, family: Family) -> Option<(bool, AccessRu
     }
     let ip = *resolve(host, family).first().filter(|_| bits.is_none())?;
     Some((all, rule(ip, width(ip))))
-}
-
-/// `10`, `10.1` or `10.1.2`: the network of these leading numbers, and how many there are.
-fn leading_octets(text: &str) -> Option<([u8; 4], u8)> {
-    let mut octets = [0; 4];
-    let mut count = 0;
-    for part in text.split('.') {
-        *octets.get_mut(count).filter(|_| count < 3)? = part.parse().ok()?;
-        count += 1;
-    }
-    Some((octets, count as u8))
 }
 
 #[cfg(test)]

@@ -327,8 +327,8 @@ fn access_rule(w: &mut Words<'_, '_>, allow: bool) -> Option<AccessRule> {
     Some(AccessRule { allow, all, subject })
 }
 
-/// `10`, `10.1` or `10.1.2`: the network of these leading numbers, and how many there are.
-fn leading_octets(text: &str) -> Option<([u8; 4], u8)> {
+/// `10`, `10.1` or `10.1.2`: the network of these leading numbers, and how many there are. `chronyc allow` takes them too.
+pub fn leading_octets(text: &str) -> Option<([u8; 4], u8)> {
     let mut octets = [0; 4];
     let mut count = 0;
     for part in text.split('.') {

@@ -27,8 +27,9 @@ pub fn load(
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut reader = Reader { settings, loader, sources, diagnostics };
+    let mut reader = Reader { settings, loader, sources, diagnostics, seen: Seen::default() };
     reader.file(path, None, 1);
+    reader.seen.check(settings, diagnostics);
 }
 
 /// Reads a text that is already among the sources, as the daemon's command line gives directives.
@@ -39,8 +40,9 @@ pub fn read(
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut reader = Reader { settings, loader, sources, diagnostics };
+    let mut reader = Reader { settings, loader, sources, diagnostics, seen: Seen::default() };
     reader.text(id, 1);
+    reader.seen.check(settings, diagnostics);
 }
 
 /// Reads the `*.sources` files of every `sourcedir`. They hold only `server`, `pool` and `peer`; a line that is wrong is
@@ -65,7 +67,14 @@ pub fn load_source_dirs(
                 let kinds =
                     [("server", SourceKind::Server), ("pool", SourceKind::Pool), ("peer", SourceKind::Peer)];
                 match kinds.iter().find(|(name, _)| name.eq_ignore_ascii_case(words.directive.text)) {
-                    Some((_, kind)) => found.extend(source::parse(&mut words, *kind, true)),
+                    Some((_, kind)) => {
+                        let source = source::parse(&mut words, *kind, true);
+                        let key = source.as_ref().and_then(|source| source.options.key);
+                        found.extend(source);
+                        if let Some(key) = key.filter(|_| settings.key_file.is_none()) {
+                            without_key_file(*span, key, &mut own);
+                        }
+                    }
                     None => {
                         let word = words.directive;
                         words.no_choice(word, "kind of source", &["server", "pool", "peer"]);
@@ -87,6 +96,62 @@ struct Reader<'a> {
     loader: &'a mut dyn Loader,
     sources: &'a mut Sources,
     diagnostics: &'a mut Diagnostics,
+    seen: Seen,
+}
+
+/// Lines that say something only together with others, which may stand after them or in another file.
+#[derive(Debug, Default)]
+struct Seen {
+    /// `ntsservercert` and `ntsserverkey`, wrong ones too: what is wrong in them was told already.
+    certificates: Vec<Span>,
+    private_keys: Vec<Span>,
+    /// The first source with `key`.
+    keyed: Option<(Span, u32)>,
+}
+
+impl Seen {
+    /// A line was read.
+    fn line(&mut self, name: &str, whole: Span, key: Option<u32>) {
+        match name {
+            "ntsservercert" => self.certificates.push(whole),
+            "ntsserverkey" => self.private_keys.push(whole),
+            _ => self.keyed = self.keyed.or(key.map(|key| (whole, key))),
+        }
+    }
+
+    /// All lines were read.
+    fn check(self, settings: &Settings, diagnostics: &mut Diagnostics) {
+        let (certificates, keys) = (&self.certificates, &self.private_keys);
+        let alone = match certificates.len() > keys.len() {
+            true => certificates.get(keys.len()).map(|span| (span, "ntsservercert", "ntsserverkey")),
+            false => keys.get(certificates.len()).map(|span| (span, "ntsserverkey", "ntsservercert")),
+        };
+        if let Some((span, this, other)) = alone {
+            diagnostics.push(
+                Diagnostic::error(format!("{this} has no {other}"))
+                    .at(*span, format!("its {other} is missing"))
+                    .note(format!(
+                        "each ntsservercert has its ntsserverkey, in the same order; here are {} and {}",
+                        certificates.len(),
+                        keys.len()
+                    ))
+                    .help(format!("{other} FILE")),
+            );
+        }
+        if let Some((span, key)) = self.keyed.filter(|_| settings.key_file.is_none()) {
+            without_key_file(span, key, diagnostics);
+        }
+    }
+}
+
+/// A source's key is in no file.
+fn without_key_file(span: Span, key: u32, diagnostics: &mut Diagnostics) {
+    diagnostics.warning(
+        span,
+        format!("key {key} is in no file: there is no keyfile directive"),
+        "left out",
+        "keyfile /etc/chrony/chrony.keys",
+    );
 }
 
 impl Reader<'_> {
@@ -134,7 +199,11 @@ impl Reader<'_> {
             Does::Set { parse, .. } => {
                 // What went wrong is among the diagnostics; the line has no effect then.
                 let before = words.diagnostics.list.len();
-                if parse(&mut words, self.settings).is_some() {
+                let sources_before = self.settings.sources.len();
+                let is_taken = parse(&mut words, self.settings).is_some();
+                let added = self.settings.sources.get(sources_before..).and_then(<[Source]>::first);
+                self.seen.line(&name, whole, added.and_then(|source| source.options.key));
+                if is_taken {
                     not_acted_on(words.directive, &name, &text, words.diagnostics);
                 }
                 let errs = |one: &Diagnostic| one.level == conf_text::Level::Error;

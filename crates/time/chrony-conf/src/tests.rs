@@ -221,6 +221,13 @@ fn mistakes_are_told() {
     check("cmdratelimit kod 1", &["unknown option 'kod' of cmdratelimit"]);
     check("leapsecmode smear", &["unknown mode 'smear' of leapsecmode", "one of: system"]);
     check("opencommands shutdown", &["unknown report 'shutdown'"]);
+    // Certificates and their keys come in pairs, in whatever order and files.
+    check("ntsservercert /a", &["ntsservercert has no ntsserverkey", "/c:1:1", "help: ntsserverkey FILE"]);
+    check("ntsserverkey /a", &["ntsserverkey has no ntsservercert", "/c:1:1", "help: ntsservercert FILE"]);
+    check(
+        "ntsserverkey /a\nntsservercert /a\nntsservercert /b",
+        &["/c:3:1", "here are 2 and 1", "help: ntsserverkey FILE"],
+    );
     check("rtcsync\nrtcfile /r", &["rtcfile cannot be used together with rtcsync", "/c:2:1"]);
     check(
         "refclock RTC /dev/rtc0\nrtcsync",
@@ -284,12 +291,13 @@ fn what_has_no_effect_is_said() {
         check(&line, &format!("option '{}' is known and has no effect yet", option.name));
     }
     check("server a extfield F324", "option 'extfield F324' is known and has no effect here");
-    assert_eq!(clean("peer a key 1 extfield F323").sources[0].waiting(), [""; 0]);
+    assert_eq!(clean("keyfile /k\npeer a key 1 extfield F323").sources[0].waiting(), [""; 0]);
     assert_eq!(clean("server a extfield F323 xleave").sources[0].waiting(), [""; 0]);
     check("linux_hz 100", "'linux_hz' is obsolete");
     assert_eq!(check("server a minpoll 9 maxpoll 4", "maxpoll is raised").sources[0].options.maxpoll, 9);
     check("peer a", "a peer without a key can be disturbed");
-    check("peer a key 1 iburst", "option 'iburst' does not work with a peer");
+    check("server a key 7\nserver b key 8", "key 7 is in no file: there is no keyfile directive");
+    check("keyfile /k\npeer a key 1 iburst", "option 'iburst' does not work with a peer");
 }
 
 /// Goal: the tables are complete and free of doubles.

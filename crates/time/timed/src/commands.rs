@@ -115,7 +115,10 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
             daemon.reload_sources(now);
             Ok(())
         }
-        Request::Rekey => daemon.read_keys().map_err(|_| Status::Failed),
+        Request::Rekey => daemon.read_keys().map_err(|what| {
+            daemon.say(&Happened::Trouble { what });
+            Status::Failed
+        }),
         Request::Shutdown => {
             daemon.stop();
             Ok(())

@@ -40,6 +40,7 @@ use ntp_proto::{AccessList, Keys, PACKET_BYTES_MAX, Server};
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +97,8 @@ pub(crate) struct Daemon {
     /// Command datagrams of peers that may not send them.
     pub(crate) commands_refused: u64,
     keys: Keys,
+    /// The key file is not there, which was told.
+    key_file_is_missing: bool,
     /// Lines that were left out because the key file has no such key.
     without_key: Vec<crate::config::SourceConfig>,
     last_number: u32,
@@ -259,6 +262,7 @@ impl Daemon {
             commands_malformed: 0,
             commands_refused: 0,
             keys: Keys::new(),
+            key_file_is_missing: false,
             without_key: Vec::new(),
             last_number: 0,
             serving,
@@ -316,7 +320,7 @@ impl Daemon {
         for what in troubles {
             daemon.trouble(what);
         }
-        daemon.read_keys().map_err(|error| format!("cannot read the key file: {error}"))?;
+        daemon.read_keys()?;
         if daemon.options.once == Once::No {
             daemon.listen(layout)?;
             daemon.listen_for_keys()?;
@@ -661,20 +665,29 @@ impl Daemon {
     }
 
     /// Reads the key file: the server, the sources that run and those that were left out for want of a key take up what it has.
-    pub(crate) fn read_keys(&mut self) -> io::Result<()> {
-        let Some(path) = &self.config.key_file else { return Ok(()) };
-        let text = match sys::file::read_text_bounded(path, crate::FILE_BYTES_MAX) {
+    /// The error says which file it is and what to type.
+    pub(crate) fn read_keys(&mut self) -> Result<(), String> {
+        let Some(path) = self.config.key_file.clone() else { return Ok(()) };
+        let read = sys::file::read_text_bounded(&path, crate::FILE_BYTES_MAX);
+        self.key_file_is_missing = matches!(&read, Err(error) if error.kind() == io::ErrorKind::NotFound);
+        let text = match read {
             Ok(text) => text,
             // As chronyd: a file that is not there has no keys; a source that needs one will say so.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error),
+            Err(_) if self.key_file_is_missing => {
+                let what = format!("Could not open keyfile {} : No such file or directory", path.display());
+                self.say(&Happened::Warning { what });
+                String::new()
+            }
+            Err(error) => return Err(self.key_file_unread(&path, &error)),
         };
         let (keys, errors) = Keys::parse(&text);
         let path = path.display().to_string();
         for (line, error) in errors {
             self.trouble(format!("Could not use line {line} of {path}: {error}"));
         }
-        self.say(&Happened::KeysRead { count: keys.len() });
+        if !self.key_file_is_missing {
+            self.say(&Happened::KeysRead { count: keys.len() });
+        }
         self.server.set_keys(keys.clone());
         self.server_changed = true;
         self.serving.outdated();
@@ -688,6 +701,29 @@ impl Daemon {
             self.add_source(line, now);
         }
         Ok(())
+    }
+
+    /// Why the key file cannot be read, and what to type.
+    fn key_file_unread(&self, path: &Path, error: &io::Error) -> String {
+        let path = path.display();
+        let what = format!("Could not read key file {path}: {}", crate::events::reason(error));
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            return format!("{what}\nhelp: ls -l {path}");
+        }
+        let uid = self.user.as_ref().map_or_else(sys::process::effective_uid, |user| user.uid);
+        let name = sys::user::by_uid(uid).ok().flatten().map_or(uid.to_string(), |user| user.name);
+        format!("{what}\nhelp: chown {name}: {path}; chmod 0640 {path}")
+    }
+
+    /// Why a source is left out that needs this key.
+    fn lacks_key(&self, id: u32) -> String {
+        match &self.config.key_file {
+            None => format!("key {id} is in no file: chrony.conf has no keyfile directive"),
+            Some(path) if self.key_file_is_missing => {
+                format!("key {id} is needed and {} is not there", path.display())
+            }
+            Some(path) => format!("the key file {} has no key {id}", path.display()),
+        }
     }
 
     /// Tells the log and everybody who listens to it.

@@ -360,6 +360,12 @@ impl Event for Happened {
     }
 }
 
+/// An error of the system, in its words alone: without the number that Rust adds.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 /// Why nothing is followed, in chrony's words.
 fn cause(why: &NoSelection) -> String {
     match why {

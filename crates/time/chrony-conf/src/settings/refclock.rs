@@ -156,6 +156,17 @@ impl RefClockDriver {
             Self::Rtc { .. } => "RTC",
         }
     }
+
+    /// What it is read from: a path, or a segment's number.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Shm { unit, .. } => unit.to_string(),
+            Self::Pps { device: path, .. }
+            | Self::Sock { path }
+            | Self::Phc { device: path, .. }
+            | Self::Rtc { device: path, .. } => path.display().to_string(),
+        }
+    }
 }
 
 /// One `hwtimestamp` line.

@@ -35,7 +35,7 @@ impl Daemon {
         }
         if let Some(id) = line.key.filter(|id| self.keys.key(*id).is_none()) {
             // Asked without its key, the source could be forged.
-            let what = format!("Source {} is left out: the key file has no key {id}", line.name);
+            let what = format!("Source {} is left out: {}", line.name, self.lacks_key(id));
             self.log.say(&Happened::Trouble { what });
             self.without_key.push(line);
             return;

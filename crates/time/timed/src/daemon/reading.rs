@@ -3,6 +3,7 @@
 use super::Daemon;
 use crate::records::RefClockLine;
 use crate::refclocks::{Reading, RefClock};
+use chrony_conf::RefClockDriver;
 use std::io;
 use std::time::Duration;
 use time_core::{LocalTime, PulseReference, SourceId};
@@ -15,7 +16,17 @@ impl Daemon {
             let opened = RefClock::open(line, number, &self.config.settings, &mut self.keeper, now);
             match opened {
                 Ok(clock) => self.refclocks.push(clock),
-                Err(error) => return Err(format!("cannot open refclock {name} (number {number}): {error}")),
+                Err(error) => {
+                    let (device, why) = (line.driver.place(), crate::events::reason(&error));
+                    let what = format!("cannot open refclock {name} {device} (number {number}): {why}");
+                    return Err(match &line.driver {
+                        RefClockDriver::Sock { path } if error.kind() == io::ErrorKind::NotFound => {
+                            let folder = path.parent().unwrap_or(path).display();
+                            format!("{what}\nhelp: its folder must be there: mkdir -p {folder}")
+                        }
+                        _ => what,
+                    });
+                }
             }
         }
         let known = |id: [u8; 4]| self.refclocks.iter().any(|clock| clock.reference_id == id);

@@ -64,7 +64,7 @@ impl Daemon {
     /// Opens the logs and reads keys and configuration anew. An error is the whole report: then sources stay as they are.
     pub(super) fn reload(&mut self) -> Result<Reloaded, String> {
         self.reopen_logs();
-        self.read_keys().map_err(|error| format!("cannot read the key file: {error}"))?;
+        self.read_keys()?;
         let (new, texts) = crate::config::read_again(&self.options, &self.layout)?;
         let now = monotonic();
         let running = self.config.as_written.clone();

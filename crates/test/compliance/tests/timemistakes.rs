@@ -1,0 +1,116 @@
+//! What a time daemon says of files that are not there, that it may not use, or that hold something else: each by its path, and
+//! with what to type.
+
+use compliance::{Chronyd, Side, TempDir, chronyd, free_port, under_test};
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
+/// What a daemon says that does not start with these lines; `{dir}` stands for its folder.
+fn refused(folder: &TempDir, words: &[&str], lines: &str) -> String {
+    let text = format!("{lines}\npidfile {{dir}}/pid\nbindcmdaddress {{dir}}/sock\nuser root\n");
+    let conf = folder.write("chrony.conf", text.replace("{dir}", &folder.path().display().to_string()));
+    let mut command = chronyd(under_test(), folder.path());
+    let output = command.args(words).arg("-f").arg(conf).stdin(Stdio::null()).output();
+    let output = output.expect("the daemon can be started");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!output.status.success(), "{lines} was taken:\n{said}");
+    said
+}
+
+/// Goal: what makes a start impossible is told with its line or its path, and what to type.
+#[test]
+fn what_cannot_be_started_with_is_named() {
+    let folder = TempDir::new();
+    std::fs::create_dir(folder.join("keys")).expect("a folder can be made");
+    let port = free_port();
+    let check = |words: &[&str], lines: &str, expected: &[&str]| {
+        let said = refused(&folder, words, lines);
+        if under_test() == Side::Ours {
+            for part in expected {
+                let part = part.replace("{dir}", &folder.path().display().to_string());
+                assert!(said.contains(&part), "{lines}: {part} is not in\n{said}");
+            }
+        }
+    };
+    let lone = format!("port {port}\nntsport {port}\nntsservercert {{dir}}/crt");
+    let said = ["ntsservercert has no ntsserverkey", "chrony.conf:3:1", "help: ntsserverkey FILE"];
+    check(&["-d"], &lone, &said);
+    if under_test() == Side::Ours {
+        // chronyd -p sees each line for itself.
+        check(&["-p"], &lone, &said);
+        check(
+            &["-d"],
+            "port 0\ncmdport 0\nkeyfile {dir}/keys",
+            &["Could not read key file {dir}/keys: ", "help: ls -l {dir}/keys"],
+        );
+    }
+    check(
+        &["-d"],
+        "port 0\ncmdport 0\nrefclock SOCK {dir}/none/s",
+        &[
+            "refclock SOCK {dir}/none/s",
+            "No such file",
+            "help: its folder must be there: mkdir -p {dir}/none",
+        ],
+    );
+}
+
+/// Goal: a key file that is not there, or that may not be read any more, is named, and no source is said to lack a key in a file
+/// that nobody could read.
+#[test]
+fn a_key_file_that_is_not_there_is_named() {
+    let source = "server 127.0.0.1 port 9 key 1";
+    let daemon =
+        Chronyd::client(under_test(), &format!("keyfile {{dir}}/no.keys\n{source}")).read_by(under_test());
+    let path = daemon.folder().join("no.keys").display().to_string();
+    daemon.wait("the file is named", || {
+        daemon.log().contains(&format!("Could not open keyfile {path} : No such file or directory"))
+            || under_test() == Side::Stock && daemon.log().contains(&path)
+    });
+    if under_test() == Side::Stock {
+        return;
+    }
+    assert!(daemon.log().contains(&format!("key 1 is needed and {path} is not there")), "{}", daemon.log());
+    assert!(!daemon.log().contains("Loaded 0"), "{}", daemon.log());
+    // It comes, and may not be read: by others than root.
+    daemon.folder().write("no.keys", "1 MD5 ASCII:secret\n");
+    assert!(daemon.chronyc(&["rekey"]).contains("200 OK"), "{}", daemon.log());
+    assert!(daemon.log().contains("Loaded 1 symmetric keys"), "{}", daemon.log());
+    std::fs::remove_file(&path).and_then(|()| std::fs::create_dir(&path)).expect("a folder can be made");
+    assert!(!daemon.chronyc(&["rekey"]).contains("200 OK"));
+    assert!(daemon.log().contains(&format!("Could not read key file {path}: ")), "{}", daemon.log());
+    drop(daemon);
+
+    let daemon = Chronyd::client(under_test(), source);
+    let log = daemon.log();
+    assert!(log.contains("key 1 is in no file: there is no keyfile directive"), "{log}");
+    assert!(log.contains("help: keyfile ") && log.contains("chrony.conf:1:1"), "{log}");
+    assert!(!log.contains("has no key 1"), "{log}");
+}
+
+/// Goal: a key file that the daemon's user may not read is told when it is read again, with what to type.
+#[test]
+fn a_key_file_of_root_alone_is_told() {
+    let user = match sys::user::by_name("nobody") {
+        Ok(Some(user)) if sys::process::effective_uid() == 0 => user,
+        _ => return compliance::skip("needs root and a user nobody"),
+    };
+    if under_test() == Side::Stock {
+        return compliance::skip("the stock daemon says nothing more than the path");
+    }
+    let folder = TempDir::new();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let path = folder.write("root.keys", "1 MD5 ASCII:secret\n");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let lines = format!("user {}\nkeyfile {}\nport 0\ncmdport 0", user.name, path.display());
+    let daemon = Chronyd::start_in(folder, Side::Ours, &lines).read_by(Side::Ours);
+    assert!(!daemon.chronyc(&["rekey"]).contains("200 OK"), "{}", daemon.log());
+    let path = path.display();
+    for part in [
+        format!("Could not read key file {path}: Permission denied"),
+        format!("help: chown nobody: {path}; chmod 0640 {path}"),
+    ] {
+        assert!(daemon.log().contains(&part), "{part} is not in\n{}", daemon.log());
+    }
+}

@@ -15,6 +15,8 @@ const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 320.0;
 /// Parts of its time axis, each with its hour.
 const TICKS: u32 = 6;
+/// How wide a moment is at least.
+const POINT_WIDTH: f64 = 3.0;
 /// Its colours.
 const OFFSET: &str = "#08519c";
 const BOUND: &str = "#9ecae1";
@@ -126,16 +128,23 @@ pub fn svg(points: &[Point], texts: &TimeTexts) -> String {
     let line = |run: &[Point], value: &dyn Fn(&Point) -> f64, reverse: bool| {
         let mut all: Vec<String> =
             run.iter().map(|point| format!("{:.1},{:.1}", x(point.at), y(value(point)))).collect();
+        // One point alone would not be seen.
+        if let [point] = run {
+            all.push(format!("{:.1},{:.1}", x(point.at) - POINT_WIDTH, y(value(point))));
+        }
         if reverse {
             all.reverse();
         }
         all.join(" ")
     };
     let mut drawing = String::new();
-    for run in points.chunk_by(|one, next| one.bound.is_some() == next.bound.is_some()) {
+    let mut runs = points.chunk_by(|one, next| one.bound.is_some() == next.bound.is_some()).peekable();
+    while let Some(run) = runs.next() {
         let (Some(begin), Some(end)) = (run.first(), run.last()) else { continue };
         if begin.bound.is_none() {
-            let (left, width) = (x(begin.at), (x(end.at) - x(begin.at)).max(2.0));
+            // Up to where something is known again.
+            let until = runs.peek().and_then(|next| next.first()).unwrap_or(end);
+            let (left, width) = (x(begin.at), (x(until.at) - x(begin.at)).max(POINT_WIDTH));
             let _ = writeln!(
                 drawing,
                 "<rect x=\"{left:.1}\" y=\"0\" width=\"{width:.1}\" height=\"{HEIGHT}\" fill=\"{UNKNOWN}\"/>"
@@ -156,8 +165,10 @@ pub fn svg(points: &[Point], texts: &TimeTexts) -> String {
         );
     }
     let mut below = String::new();
-    for tick in 0..=TICKS {
-        let part = f64::from(tick) / f64::from(TICKS);
+    // A minute apart at least: that is how they are labelled.
+    let ticks = TICKS.min((span / 60.0) as u32).max(1);
+    for tick in 0..=ticks {
+        let part = f64::from(tick) / f64::from(ticks);
         let (left, label) = (part * WIDTH, utc(first + part * span));
         let hour = label.split(' ').next_back().unwrap_or_default();
         let _ = writeln!(

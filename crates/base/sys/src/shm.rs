@@ -30,12 +30,17 @@ impl Segment {
     }
 
     /// The users who can give it to others: who made it and who owns it (`IPC_STAT`). An error also where its mode does not let us look.
-    pub fn users(&self) -> io::Result<[u32; 2]> {
+    /// None where the kernel does not know it: what the kernel mapped it does know until it is unmapped, so this is no segment
+    /// of the kernel's but one that a simulator made inside this process.
+    pub fn users(&self) -> io::Result<Option<[u32; 2]>> {
         // SAFETY: shmid_ds is a plain C structure for which zeroes are valid; the pointer to it is live during the call.
         unsafe {
             let mut state: libc::shmid_ds = std::mem::zeroed();
-            check(libc::shmctl(self.id, libc::IPC_STAT, &mut state))?;
-            Ok([state.shm_perm.cuid, state.shm_perm.uid])
+            match check(libc::shmctl(self.id, libc::IPC_STAT, &mut state)) {
+                Ok(_) => Ok(Some([state.shm_perm.cuid, state.shm_perm.uid])),
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(None),
+                Err(error) => Err(error),
+            }
         }
     }
 
@@ -110,7 +115,7 @@ mod tests {
         let one = Segment::attach(key, 96, 0o600).expect("this host has System V shared memory");
         let other = Segment::attach(key, 96, 0o600).expect("it is there");
         let own = crate::process::effective_uid();
-        assert_eq!(one.users().expect("it is ours"), [own; 2]);
+        assert_eq!(one.users().expect("it is ours"), Some([own; 2]));
         remove(key).expect("it is ours");
         one.set_i32_at(4, -7);
         one.set_i64_at(8, i64::MIN);

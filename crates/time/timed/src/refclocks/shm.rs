@@ -46,7 +46,8 @@ impl Shm {
     pub(super) fn attach(unit: u32, mode: u32) -> io::Result<Self> {
         let key = KEY.wrapping_add(i32::try_from(unit).unwrap_or(0));
         let segment = Segment::attach(key, LENGTH, mode)?;
-        if let Some(user) = stranger(unit, segment.users()?, sys::process::effective_uid()) {
+        let users = segment.users()?;
+        if let Some(user) = users.and_then(|users| stranger(unit, users, sys::process::effective_uid())) {
             return Err(io::Error::other(format!(
                 "user {user} has made the shared memory of unit {unit}, which is root's, and could set the clock by it\n\
                  help: look who it is (ipcs -m -c), then remove it: ipcrm -M {key:#x}"

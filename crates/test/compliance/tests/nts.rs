@@ -208,7 +208,12 @@ fn certificates_that_are_no_good_give_no_time() {
     let cases: [(Certificates, bool, &str, &str); 6] = [
         // Of another authority, which has the same name.
         (made("IP:127.0.0.1", "20200101000000Z", "20490101000000Z"), false, "", "BadSignature"),
-        (made("DNS:other.example", "20200101000000Z", "20490101000000Z"), true, "", "not valid for name"),
+        (
+            made("DNS:other.example", "20200101000000Z", "20490101000000Z"),
+            true,
+            "",
+            "its certificate is for other.example, not for 127.0.0.1",
+        ),
         (made("IP:127.0.0.1", "20200101000000Z", "20210101000000Z"), true, "", "expired"),
         (made("IP:127.0.0.1", "20480101000000Z", "20490101000000Z"), true, "", "not valid yet"),
         (
@@ -688,4 +693,31 @@ fn odd_fields_change_nothing() {
     }
     start_client(under_test(), &here, ports, &certificates, "").synchronised();
     end(server);
+}
+
+/// Goal: what is wrong with certificates of either end is told at the start, in words and with the path.
+#[test]
+fn mistakes_with_certificates_are_told_at_the_start() {
+    if under_test() == Side::Stock {
+        return;
+    }
+    let Some(old) = Certificates::new("IP:127.0.0.1", "20200101000000Z", "20210101000000Z") else { return };
+    let (there, here, ports) = (folder(), folder(), ports());
+    let server = start_server(Side::Ours, &there, ports, &old, "");
+    let told = format!("The certificate {} expired on 2021-01-01", old.path("crt"));
+    assert!(server.log().contains(&told), "{}", server.log());
+    let none = here.write("none.crt", "no certificate\n");
+    let client = start(Side::Ours, &here, &format!("port 0\nntstrustedcerts {}", none.display()));
+    let told = format!("ntstrustedcerts {}: there is no certificate in it", none.display());
+    assert_eq!(client.log().matches(&told).count(), 1, "{}", client.log());
+    // A certificate in the place of its key.
+    let conf = format!(
+        "port {0}\nntsport {0}\ncmdport 0\nbindcmdaddress /\npidfile /\nuser root\nntsservercert {1}\nntsserverkey {1}\n",
+        free_port(),
+        old.path("crt")
+    );
+    let conf = here.write("wrong.conf", conf);
+    let output = compliance::chronyd(Side::Ours, here.path()).arg("-d").arg("-f").arg(conf).output();
+    let said = String::from_utf8_lossy(&output.expect("it can be started").stderr).into_owned();
+    assert!(said.contains(&format!("{} holds no private key", old.path("crt"))), "{said}");
 }

@@ -56,6 +56,31 @@ fn what_cannot_be_started_with_is_named() {
     );
 }
 
+/// Goal: places that nothing can be written to are told at the start, each with its path; folders that are missing are made.
+#[test]
+fn places_that_cannot_be_used_are_told_at_the_start() {
+    let folder = TempDir::new();
+    folder.write("file", "");
+    std::fs::create_dir(folder.join("drift")).expect("a folder can be made");
+    let path = folder.path().display().to_string();
+    let lines = "logdir {dir}/file\ndumpdir {dir}/file/dump\ndriftfile {dir}/drift\nport 0\ncmdport 0";
+    if under_test() == Side::Ours {
+        let daemon = Chronyd::start_in(folder, Side::Ours, lines).read_by(Side::Ours);
+        for part in [
+            format!("Could not use logdir {path}/file: not a directory"),
+            format!("Could not use dumpdir {path}/file/dump: Not a directory"),
+            format!("Could not use driftfile {path}/drift: Is a directory"),
+        ] {
+            assert!(daemon.log().contains(&part), "{part} is not in\n{}", daemon.log());
+        }
+        drop(daemon);
+    }
+    let good = "logdir {dir}/l/m\ndumpdir {dir}/d\ndriftfile {dir}/e/drift\nport 0\ncmdport 0";
+    let daemon = Chronyd::start_in(TempDir::new(), under_test(), good).read_by(under_test());
+    assert!(!daemon.log().contains("Could not"), "{}", daemon.log());
+    assert!(daemon.folder().join("l/m").is_dir() && daemon.folder().join("d").is_dir());
+}
+
 /// Goal: a key file that is not there, or that may not be read any more, is named, and no source is said to lack a key in a file
 /// that nobody could read.
 #[test]

@@ -334,6 +334,7 @@ impl Daemon {
             daemon.load_histories();
         }
         daemon.drop_privileges(layout)?;
+        daemon.check_places();
         daemon.publish(now);
         let serves = daemon.options.once == Once::No && daemon.config.port != 0;
         daemon
@@ -710,9 +711,7 @@ impl Daemon {
         if error.kind() != io::ErrorKind::PermissionDenied {
             return format!("{what}\nhelp: ls -l {path}");
         }
-        let uid = self.user.as_ref().map_or_else(sys::process::effective_uid, |user| user.uid);
-        let name = sys::user::by_uid(uid).ok().flatten().map_or(uid.to_string(), |user| user.name);
-        format!("{what}\nhelp: chown {name}: {path}; chmod 0640 {path}")
+        format!("{what}\nhelp: chown {}: {path}; chmod 0640 {path}", self.user_name())
     }
 
     /// Why a source is left out that needs this key.

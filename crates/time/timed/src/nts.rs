@@ -4,6 +4,7 @@
 
 pub(crate) mod dates;
 pub(crate) mod files;
+mod refusal;
 pub(crate) mod serving;
 pub(crate) mod session;
 pub(crate) mod trust;

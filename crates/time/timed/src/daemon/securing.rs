@@ -113,7 +113,9 @@ impl Securing {
             settings.nts.aeads.iter().filter_map(|id| AeadAlgorithm::from_id(*id)).collect();
         let drift = settings.drift_file.as_deref().and_then(modified);
         let passed = folder.as_ref().and_then(DumpFolder::written).max(drift);
-        (Self { trust: Trust::new(&settings.nts), folder, algorithms, passed, server: None }, troubles)
+        let mut trust = Trust::new(&settings.nts);
+        troubles.extend(trust.check());
+        (Self { trust, folder, algorithms, passed, server: None }, troubles)
     }
 }
 
@@ -449,6 +451,10 @@ impl Daemon {
             settings.connections_max.max(1) as usize,
         )
         .map_err(|error| format!("{error}\nhelp: check ntsservercert and ntsserverkey"))?;
+        let now = self.local_now().0.div_euclid(1_000_000_000);
+        for what in crate::nts::serving::out_of_date(&settings.server_certificates, now) {
+            self.log.say(&Happened::Warning { what });
+        }
         let (processes, port) = (settings.processes.min(THREADS_MAX), settings.port);
         let rotate = Some(settings.rotate_seconds).filter(|seconds| *seconds > 0);
         let now = monotonic();

@@ -61,6 +61,46 @@ impl Daemon {
         sys::process::no_new_privileges().map_err(failed)
     }
 
+    /// Whose the daemon is from its loop on.
+    pub(super) fn user_name(&self) -> String {
+        let uid = self.user.as_ref().map_or_else(sys::process::effective_uid, |user| user.uid);
+        sys::user::by_uid(uid).ok().flatten().map_or(uid.to_string(), |user| user.name)
+    }
+
+    /// Tells which places of the configuration cannot be written to by whom the daemon is now: not only after the hours until
+    /// there is something to write. Folders that are missing are made, as chronyd does.
+    pub(super) fn check_places(&mut self) {
+        if self.options.once != Once::No {
+            return;
+        }
+        let drift = self.config.drift_file.as_ref();
+        let places = [
+            ("logdir", self.config.log_folder.as_deref(), None),
+            ("dumpdir", self.config.settings.dump_dir.as_deref(), None),
+            ("driftfile", drift.and_then(|path| path.parent()), drift),
+        ];
+        let mut told = Vec::new();
+        for (directive, folder, file) in places {
+            let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty()) else { continue };
+            let named = file.map_or(folder, PathBuf::as_path).display();
+            if file.is_some_and(|file| file.is_dir()) {
+                told.push(format!("Could not use {directive} {named}: Is a directory\nhelp: {directive} {named}/chrony.drift"));
+            } else if let Err(error) = can_write_in(folder) {
+                let (why, folder) = (crate::events::reason(&error), folder.display());
+                let help = match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        format!("mkdir -p {folder}; chown {}: {folder}", self.user_name())
+                    }
+                    _ => format!("ls -ld {folder}"),
+                };
+                told.push(format!("Could not use {directive} {named}: {why}\nhelp: {help}"));
+            }
+        }
+        for what in told {
+            self.trouble(what);
+        }
+    }
+
     /// The rights that the loop has a use for.
     fn rights_needed(&self, is_split: bool) -> Vec<u32> {
         let mut kept = Vec::new();
@@ -134,6 +174,17 @@ pub(super) fn make_folders_of(user: &User, config: &Config) {
             let _ = std::os::unix::fs::lchown(&folder, Some(user.uid), Some(user.gid));
         }
     }
+}
+
+/// Files can be made in a folder, which is made where it is missing. Tried out: what rights say is not all, a disk may be read-only.
+fn can_write_in(folder: &Path) -> io::Result<()> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join(format!(".chronyd.{}", std::process::id()));
+    std::fs::File::options().write(true).create_new(true).open(&path)?;
+    std::fs::remove_file(&path)
 }
 
 fn is_owned_by_root(path: &Path) -> bool {

@@ -3,15 +3,17 @@
 //! It runs in the daemon's own loop (`ntsprocesses 0`) or in threads of its own, which share nothing with the loop but
 //! [`Shared`]: a handshake costs a thousand times what a reply does.
 
+use super::dates::Validity;
 use super::session::is_for_later;
 use super::trust::read_bounded;
 use super::{ALPN, VERSIONS, export};
+use crate::records::utc;
 use ntp_proto::nts::{
     AeadAlgorithm, COOKIES_MAX, CookieKeys, KE_MESSAGE_BYTES_MAX, KeAnswer, KeOffer, message_is_complete,
 };
 use ntp_proto::{AccessList, RateLimit, Service, Treatment};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -138,6 +140,22 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
+/// What is to be told of certificates of `ntsservercert` that clients do not believe at this moment, seconds since the Unix epoch.
+pub(crate) fn out_of_date(certificates: &[PathBuf], now: i64) -> Vec<String> {
+    let told = |path: &PathBuf| {
+        let text = read_bounded(path).ok()?;
+        let leaf = CertificateDer::pem_slice_iter(&text).next()?.ok()?;
+        let validity = Validity::of(&leaf).filter(|validity| !validity.holds(now))?;
+        let date = |seconds: i64| utc(seconds.saturating_mul(1_000_000_000)).0;
+        let why = match now > validity.end {
+            true => format!("expired on {}", date(validity.end)),
+            false => format!("is not valid before {}", date(validity.begin)),
+        };
+        Some(format!("The certificate {} {why}: clients will not believe it", path.display()))
+    };
+    certificates.iter().filter_map(told).collect()
+}
+
 fn load(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
     let failed = |path: &Path, why: &dyn std::fmt::Display| format!("cannot use {}: {why}", path.display());
     let text = read_bounded(certificate).map_err(|error| failed(certificate, &error))?;
@@ -148,7 +166,10 @@ fn load(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<Cer
         return Err(failed(certificate, &"there is no certificate in it"));
     }
     let text = read_bounded(key).map_err(|error| failed(key, &error))?;
-    let private = PrivateKeyDer::from_pem_slice(&text).map_err(|error| failed(key, &error))?;
+    let private = PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+        pem::Error::NoItemsFound => format!("{} holds no private key", key.display()),
+        error => failed(key, &error),
+    })?;
     let signing = provider.key_provider.load_private_key(private).map_err(|error| failed(key, &error))?;
     let pair = CertifiedKey::new(chain, signing);
     match pair.keys_match() {

@@ -52,6 +52,8 @@ pub(crate) struct Session {
     stream: TcpStream,
     tls: ClientConnection,
     verifier: Arc<Verifier>,
+    /// The name that the certificate must have.
+    name: String,
     algorithms: Vec<AeadAlgorithm>,
     ends: Duration,
     connected: bool,
@@ -83,7 +85,10 @@ impl Session {
     pub(crate) fn begin(terms: Terms<'_>, now: Duration) -> Result<Self, (KeFailureKind, String)> {
         let answer = |error: &dyn std::fmt::Display| (KeFailureKind::Answer, error.to_string());
         if terms.set.is_empty() {
-            return Err((KeFailureKind::Answer, "no certificate is trusted".to_owned()));
+            return Err((
+                KeFailureKind::Answer,
+                "no certificate is trusted; help: ntstrustedcerts FILE".to_owned(),
+            ));
         }
         let name = ServerName::try_from(terms.name.to_owned()).map_err(|error| answer(&error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -105,6 +110,7 @@ impl Session {
             stream,
             tls,
             verifier,
+            name: terms.name.to_owned(),
             algorithms: terms.algorithms.to_vec(),
             ends: now + TIME_MAX,
             connected: false,
@@ -197,7 +203,7 @@ impl Session {
     }
 
     fn refused(&self, error: &rustls::Error) -> (KeFailureKind, String) {
-        (KeFailureKind::Answer, error.to_string())
+        (KeFailureKind::Answer, super::refusal::words(error, &self.name))
     }
 
     /// The answer, once it is whole.

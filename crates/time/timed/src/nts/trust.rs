@@ -31,6 +31,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub(crate) struct Trust {
     files: Vec<(u32, PathBuf)>,
     system: bool,
+    /// What was told of these files at the start, and is not told again.
+    told: Vec<String>,
     /// What was read of each set, and when.
     read: HashMap<u32, (Duration, Arc<Set>)>,
 }
@@ -53,8 +55,19 @@ impl Trust {
         Self {
             files: settings.trusted.clone(),
             system: !settings.no_system_certificates,
+            told: Vec::new(),
             read: HashMap::new(),
         }
+    }
+
+    /// What is wrong with the files of `ntstrustedcerts`, at the start: the first source that needs them may be asked much later.
+    pub(crate) fn check(&mut self) -> Vec<String> {
+        let mut set = Set::new();
+        for (_, path) in &self.files {
+            set.read(path);
+        }
+        self.told.clone_from(&set.troubles);
+        set.troubles
     }
 
     /// The certificates of a set, read again when what is known is old, which the second value says.
@@ -65,16 +78,11 @@ impl Trust {
             return (Arc::clone(set), false);
         }
         let mut roots = RootCertStore::empty();
-        let mut set = Set {
-            roots: Arc::new(RootCertStore::empty()),
-            own: Vec::new(),
-            troubles: Vec::new(),
-            written: None,
-        };
+        let mut set = Set::new();
         if number == 0 && self.system {
             match SYSTEM_FILES.iter().map(Path::new).find(|path| path.exists()) {
                 Some(path) => {
-                    let found = set.read(path);
+                    let found = set.read_file(path);
                     roots.add_parsable_certificates(found);
                 }
                 None => set.troubles.push("this system has no certificates of authorities".to_owned()),
@@ -85,6 +93,7 @@ impl Trust {
             roots.add_parsable_certificates(found.iter().cloned());
             set.own.extend(found);
         }
+        set.troubles.retain(|what| !self.told.contains(what));
         set.roots = Arc::new(roots);
         let set = Arc::new(set);
         self.read.insert(number, (now, Arc::clone(&set)));
@@ -93,19 +102,34 @@ impl Trust {
 }
 
 impl Set {
+    fn new() -> Self {
+        Self { roots: Arc::new(RootCertStore::empty()), own: Vec::new(), troubles: Vec::new(), written: None }
+    }
+
     /// The certificates of a file, or of all files of a folder.
     fn read(&mut self, path: &Path) -> Vec<CertificateDer<'static>> {
-        if path.is_dir() {
-            let mut files: Vec<PathBuf> =
-                std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-            files.sort();
-            return files
-                .iter()
-                .filter(|file| file.is_file())
-                .flat_map(|file| self.read_file(file))
-                .collect();
+        let before = self.troubles.len();
+        let found = match path.is_dir() {
+            true => {
+                let mut files: Vec<PathBuf> = std::fs::read_dir(path)
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .map(|entry| entry.path())
+                    .collect();
+                files.sort();
+                files.iter().filter(|file| file.is_file()).flat_map(|file| self.read_file(file)).collect()
+            }
+            false => self.read_file(path),
+        };
+        if found.is_empty() && self.troubles.len() == before {
+            self.troubles.push(format!(
+                "ntstrustedcerts {}: there is no certificate in it\nhelp: openssl x509 -in {} -text",
+                path.display(),
+                path.display()
+            ));
         }
-        self.read_file(path)
+        found
     }
 
     fn read_file(&mut self, path: &Path) -> Vec<CertificateDer<'static>> {
@@ -382,7 +406,7 @@ mod tests {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/nts/fixtures");
         let files =
             vec![(0, fixtures.clone()), (1, fixtures.join("own.pem")), (1, fixtures.join("missing.pem"))];
-        let mut trust = Trust { files, system: false, read: HashMap::new() };
+        let mut trust = Trust { files, system: false, told: Vec::new(), read: HashMap::new() };
         let (all, fresh) = trust.set(0, Duration::ZERO);
         assert!(fresh && all.own.len() == 3 && all.troubles.is_empty(), "{:?}", all.troubles);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs().cast_signed();

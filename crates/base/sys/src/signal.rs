@@ -61,6 +61,31 @@ pub fn catch(signal: i32) -> io::Result<()> {
     }
 }
 
+/// As [`catch`], until the returned value goes: then what held for `signal` before holds again.
+pub fn catch_for_now(signal: i32) -> io::Result<CaughtForNow> {
+    // SAFETY: sigaction is a plain C structure that the call fills; without a new action it changes nothing.
+    let before = unsafe {
+        let mut before: libc::sigaction = std::mem::zeroed();
+        check(libc::sigaction(signal, std::ptr::null(), &mut before))?;
+        before
+    };
+    catch(signal)?;
+    Ok(CaughtForNow { signal, before })
+}
+
+/// See [`catch_for_now`].
+pub struct CaughtForNow {
+    signal: i32,
+    before: libc::sigaction,
+}
+
+impl Drop for CaughtForNow {
+    fn drop(&mut self) {
+        // SAFETY: the structure is what the kernel told of this very signal. It takes it back, so there is no error to tell.
+        unsafe { libc::sigaction(self.signal, &self.before, std::ptr::null_mut()) };
+    }
+}
+
 /// No signal is handled in this thread from now on: those of the process go to the others.
 pub fn block_in_this_thread() {
     // SAFETY: the set is a plain C structure of ours, filled before it is used; the call fails for an unknown `how` only.

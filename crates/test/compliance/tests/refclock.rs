@@ -198,6 +198,46 @@ fn sockets_are_read() {
     }
 }
 
+/// Goal: `selectopts` and `offset` find a reference clock by its id, and an id that nobody has is no source. The packaged chrony
+/// does not know these two commands yet, so this is about ours alone.
+#[test]
+fn reference_clocks_are_changed_by_their_ids() {
+    if under_test() == Side::Stock {
+        return;
+    }
+    let folder = TempDir::new();
+    let path = folder.join("gps.sock");
+    let socket = UnixDatagram::unbound().expect("a socket can be made");
+    let write = || send(&socket, &path, &datagram(sys::clock::realtime_ns(), 0.0, 0));
+    while_writing(write, || {
+        let line = format!("refclock SOCK {} poll 0 filter 1 refid GPS", path.display());
+        let daemon = Chronyd::client(Side::Ours, &line).read_by(Side::Ours);
+        selected(&daemon, "GPS");
+        for (words, expected) in [
+            ("selectopts GPS +noselect +prefer", "200 OK"),
+            ("offset GPS 0.1", "200 OK"),
+            ("selectopts PPS +noselect", "503 No such source"),
+            ("offset PPS 0.1", "503 No such source"),
+        ] {
+            let words: Vec<&str> = words.split(' ').collect();
+            assert_eq!(daemon.chronyc(&words).trim_end(), expected, "{words:?}");
+        }
+        daemon.wait("the options are not shown", || {
+            row(&daemon, "selectdata", "GPS").get(3..5).is_some_and(|options| options == ["N", "P"])
+        });
+        // A clock that shows less than it should: what comes from now on is off by the correction.
+        daemon.wait("the offset is not corrected", || {
+            let offset = row(&daemon, "sources", "GPS").get(8).and_then(|cell| cell.parse::<f64>().ok());
+            offset.is_some_and(|offset| (offset.abs() - 0.1).abs() < 0.02)
+        });
+        assert_eq!(daemon.chronyc(&["selectopts", "GPS", "-noselect"]).trim_end(), "200 OK");
+        selected(&daemon, "GPS");
+        for said in ["Source GPS new offset 0.100000", "Source GPS selection options modified"] {
+            assert!(daemon.log().contains(said), "{said}: {}", daemon.log());
+        }
+    });
+}
+
 /// What our clock shows beyond the second at a pulse of [`sockets_are_read`]: chrony's sign, the opposite of a whole sample's.
 const PULSE: f64 = 0.75;
 

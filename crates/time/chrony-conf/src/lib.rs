@@ -21,7 +21,7 @@ mod words;
 
 pub use changes::Change;
 pub use directive::{DIRECTIVES, Directive, leading_octets};
-pub use read::{INCLUDE_DEPTH_MAX, LINE_BYTES_MAX, load, load_source_dirs, read};
+pub use read::{INCLUDE_DEPTH_MAX, LINE_BYTES_MAX, directive_mistakes, load, load_source_dirs, read};
 pub use settings::{
     AEADS_DEFAULT, AccessRule, AccessSubject, AuthSelectMode, Broadcast, CLIENT_LOG_LIMIT_DEFAULT,
     FallbackDrift, HwTimestamp, InitStepSlew, LOG_BANNER_DEFAULT, LeapSecondMode, LocalReference, Logs,

@@ -19,6 +19,23 @@ pub const LINE_BYTES_MAX: usize = 2048;
 /// Folders of one `confdir` or `sourcedir`, as for chrony.
 const FOLDERS_MAX: usize = 10;
 
+/// What is wrong with one line of settings, rendered with carets, for a command that takes the words of a directive; none
+/// where nothing is.
+pub fn directive_mistakes(line: &str) -> Option<String> {
+    let mut sources = Sources::new();
+    let span = Span { source: sources.add("<command>", line), start: 0, end: line.len() };
+    let mut diagnostics = Diagnostics::new();
+    let mut words = Words::new(split(line, span), &mut diagnostics)?;
+    let directive =
+        DIRECTIVES.iter().find(|directive| directive.name.eq_ignore_ascii_case(words.directive.text))?;
+    let Does::Set { parse, .. } = directive.does else { return None };
+    (words.syntax, words.example) = (directive.syntax, directive.example.to_owned());
+    match parse(&mut words, &mut Settings::new(&layout::Layout::house("/"))) {
+        Some(()) => None,
+        None => Some(diagnostics.render(&sources, false)),
+    }
+}
+
 /// Reads a file and all that it includes into `settings`. Whether the result may be used, the diagnostics say.
 pub fn load(
     path: &Path,

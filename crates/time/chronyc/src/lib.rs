@@ -24,7 +24,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use connection::{Connection, Family, Place};
-use session::{Options, Session, interrupted};
+use session::{Options, Session, interrupted, take_interrupt};
 
 /// A time as people type it, in the local time zone where they name none: seconds since the Unix epoch.
 pub fn parse_time(text: &str) -> Option<i64> {
@@ -89,7 +89,20 @@ fn explain_failures(connection: &Connection, hosts: &str) {
             }
         }
     }
-    if connection.failures.is_empty() {
+    if !connection.failures.is_empty() {
+        return;
+    }
+    let (paths, names): (Vec<&str>, Vec<&str>) =
+        hosts.split(',').filter(|host| !host.is_empty()).partition(|host| host.contains('/'));
+    for path in &paths {
+        eprintln!("  '{path}' is no host, and the path of a socket must begin with '/'");
+        match std::path::absolute(path) {
+            Ok(full) => eprintln!("help: -h {}", full.display()),
+            Err(_) => eprintln!("help: -h /full/path"),
+        }
+    }
+    let hosts = names.join(",");
+    if paths.is_empty() || !names.is_empty() {
         eprintln!("  no address found for '{hosts}'");
         eprintln!("help: -h takes host names, addresses or paths of sockets, separated by commas");
     }
@@ -114,10 +127,31 @@ fn run_commands(session: &mut Session<'_>, line: &CommandLine) -> bool {
 /// Commands from standard input; the last one's success counts, and no command at all is a success.
 fn run_lines(session: &mut Session<'_>, terminal: bool) -> bool {
     if terminal && let Some(mut prompt) = prompt::Prompt::new() {
-        return run_each(session, || prompt.next());
+        return run_prompt(session, &mut prompt);
     }
     let mut input = Lines { stdin: std::io::stdin().lock(), buffer: Vec::new() };
     run_each(session, || input.next())
+}
+
+/// Ctrl-C ends the command that runs; the prompt comes back.
+fn run_prompt(session: &mut Session<'_>, prompt: &mut prompt::Prompt) -> bool {
+    let mut done = true;
+    while let Some(line) = prompt.next() {
+        // The editor takes this signal for itself from its first line on, also while it does not read.
+        let caught = sys::signal::catch_for_now(sys::signal::INT);
+        if let Err(error) = &caught {
+            eprintln!("Could not catch Ctrl-C: {error}");
+        }
+        done = session.run_line(&line);
+        if take_interrupt() {
+            // Behind the terminal's ^C.
+            session.print_now("\n");
+        }
+        if session.ended || interrupted() {
+            break;
+        }
+    }
+    done
 }
 
 fn run_each(session: &mut Session<'_>, mut next: impl FnMut() -> Option<String>) -> bool {

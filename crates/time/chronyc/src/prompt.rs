@@ -6,7 +6,7 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
-use rustyline::{Context, Editor, Helper};
+use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
 use crate::command::COMMANDS;
 
@@ -18,7 +18,9 @@ pub(crate) struct Prompt(Editor<Completion, DefaultHistory>);
 impl Prompt {
     /// None when this terminal cannot be edited in: plain lines are read then.
     pub(crate) fn new() -> Option<Self> {
-        let mut editor = Editor::new().ok()?;
+        // As readline, which people know from chrony's: the common part is completed, a second Tab lists what is possible.
+        let config = Config::builder().completion_type(CompletionType::List).build();
+        let mut editor = Editor::with_config(config).ok()?;
         editor.set_helper(Some(Completion));
         Some(Self(editor))
     }

@@ -39,15 +39,27 @@ pub(crate) struct Session<'a> {
 /// resolver.
 const RESOLVED_NAME_LENGTH_MAX: usize = 25;
 
+/// Ctrl-C was typed, or somebody sent its signal.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Another signal asked us to end.
+static TERMINATED: AtomicBool = AtomicBool::new(false);
+
 /// A signal asked us to end. Sticky: it outlives the wait that it interrupted.
 pub(crate) fn interrupted() -> bool {
-    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-    for signal in [sys::signal::INT, sys::signal::TERM, sys::signal::HUP] {
+    let signals =
+        [(sys::signal::INT, &INTERRUPTED), (sys::signal::TERM, &TERMINATED), (sys::signal::HUP, &TERMINATED)];
+    for (signal, came) in signals {
         if sys::signal::take(signal) {
-            INTERRUPTED.store(true, Ordering::Relaxed);
+            came.store(true, Ordering::Relaxed);
         }
     }
-    INTERRUPTED.load(Ordering::Relaxed)
+    INTERRUPTED.load(Ordering::Relaxed) || TERMINATED.load(Ordering::Relaxed)
+}
+
+/// Whether Ctrl-C was typed since the last call: at a prompt it ends the command that runs, and not the program.
+pub(crate) fn take_interrupt() -> bool {
+    interrupted();
+    INTERRUPTED.swap(false, Ordering::Relaxed)
 }
 
 /// A word of help for people. A program that reads both streams gets chronyc's text and nothing else.

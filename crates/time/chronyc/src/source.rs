@@ -143,7 +143,14 @@ pub(crate) fn select_options(s: &mut Session<'_>, words: &str) -> bool {
 /// `local [OPTION]...` and `local off`.
 pub(crate) fn local(s: &mut Session<'_>, words: &str) -> bool {
     let Some(mode) = local_mode(words) else {
-        return syntax_error("local", "Invalid syntax for local command");
+        return match chrony_conf::directive_mistakes(&format!("local {words}")) {
+            Some(mistakes) => {
+                eprintln!("Invalid syntax for local command");
+                eprint!("{mistakes}");
+                false
+            }
+            None => syntax_error("local", "Invalid syntax for local command"),
+        };
     };
     // The daemons before and since 4.6 have different requests for it, and refuse each other's as invalid. The older
     // one cannot say the newer options, so it is sent only without them.

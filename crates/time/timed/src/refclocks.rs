@@ -267,6 +267,11 @@ impl RefClock {
         }
     }
 
+    /// What is added to its readings from now on, in seconds (`offset`).
+    pub(crate) fn set_offset(&mut self, seconds: f64) {
+        self.line.offset = seconds;
+    }
+
     /// Whether a reading needs its second from elsewhere.
     pub(crate) fn is_pulse(&self, reading: &Reading) -> bool {
         reading.pulse || self.line.pps || self.line.local

@@ -1,13 +1,15 @@
 //! The commands that change a source, `local`, or the time by hand.
 
 use crate::daemon::Daemon;
+use crate::refclocks::RefClock;
 use chrony_cmd::{
-    Float, LocalMode, LocalModeShort, ManualList, ManualSample, ManualTimestamp, NewSource, Request,
-    SelectOptions, SourceFlags, SourceKind, SourceMode, Status, Timespec,
+    Address, Float, LocalMode, LocalModeShort, ManualList, ManualSample, ManualTimestamp, NewSource, Request,
+    SelectOptions, SelectOptionsChange, SourceFlags, SourceKind, SourceMode, Status, Timespec,
 };
 use chrony_conf::{AddressFamily, LocalReference, Source, SourceOptions};
 use std::net::IpAddr;
 use std::time::Duration;
+use time_core::SourceSettings;
 
 /// Polls that a source can have, log2 s (`chrony.conf(5)`).
 const POLL_RANGE: std::ops::RangeInclusive<i32> = -7..=24;
@@ -21,6 +23,21 @@ pub(super) fn mode(symmetric: bool) -> SourceMode {
 
 /// One number of one source.
 pub(super) fn source(daemon: &mut Daemon, request: &Request, now: Duration) -> Result<(), Status> {
+    // A request without an address means the reference clock of an id (`chronyc(1)`, selectopts and offset).
+    match *request {
+        Request::ModifyOffset(one) if one.source == Address::Unspecified => {
+            reference_clock(daemon, one.reference_id)?.set_offset(one.offset.0);
+            return Ok(());
+        }
+        Request::ModifySelectOptions(one) if one.source == Address::Unspecified => {
+            let clock = reference_clock(daemon, one.reference_id)?;
+            change_selection(&mut clock.treatment, &one);
+            daemon.choose_selection_options();
+            daemon.choose_again();
+            return Ok(());
+        }
+        _ => {}
+    }
     let address = match *request {
         Request::ModifyMinpoll(one)
         | Request::ModifyMaxpoll(one)
@@ -70,17 +87,7 @@ pub(super) fn source(daemon: &mut Daemon, request: &Request, now: Duration) -> R
             peer.line.offset = one.offset.0;
             peer.client.config_mut().offset_correction = one.offset.0;
         }
-        Request::ModifySelectOptions(one) => {
-            let change = |bit: SelectOptions, flag: SourceFlags, set: &mut bool| {
-                if one.mask & u32::from(bit.0) != 0 {
-                    *set = one.options.contains(flag);
-                }
-            };
-            change(SelectOptions::NOSELECT, SourceFlags::NOSELECT, &mut treatment.noselect);
-            change(SelectOptions::PREFER, SourceFlags::PREFER, &mut treatment.prefer);
-            change(SelectOptions::TRUST, SourceFlags::TRUST, &mut treatment.trust);
-            change(SelectOptions::REQUIRE, SourceFlags::REQUIRE, &mut treatment.require);
-        }
+        Request::ModifySelectOptions(one) => change_selection(&mut treatment, &one),
         _ => return Err(Status::Invalid),
     }
     let polls = (treatment.poll_min, treatment.poll_max);
@@ -97,6 +104,23 @@ pub(super) fn source(daemon: &mut Daemon, request: &Request, now: Duration) -> R
         daemon.choose_again();
     }
     Ok(())
+}
+
+fn reference_clock(daemon: &mut Daemon, reference_id: u32) -> Result<&mut RefClock, Status> {
+    daemon.refclocks.iter_mut().find(|clock| clock.number() == reference_id).ok_or(Status::NoSuchSource)
+}
+
+/// Sets and clears what `selectopts` names; the rest stays.
+fn change_selection(treatment: &mut SourceSettings, one: &SelectOptionsChange) {
+    let change = |bit: SelectOptions, flag: SourceFlags, set: &mut bool| {
+        if one.mask & u32::from(bit.0) != 0 {
+            *set = one.options.contains(flag);
+        }
+    };
+    change(SelectOptions::NOSELECT, SourceFlags::NOSELECT, &mut treatment.noselect);
+    change(SelectOptions::PREFER, SourceFlags::PREFER, &mut treatment.prefer);
+    change(SelectOptions::TRUST, SourceFlags::TRUST, &mut treatment.trust);
+    change(SelectOptions::REQUIRE, SourceFlags::REQUIRE, &mut treatment.require);
 }
 
 fn poll(value: i32) -> Result<i8, Status> {

@@ -8,6 +8,11 @@ use std::net::IpAddr;
 /// The line for a command that is about to be done. None for one that says so by itself, or that changes nothing for long.
 pub(super) fn line(daemon: &Daemon, request: &Request) -> Option<String> {
     let source = |address: Address, what: String| Some(format!("Source {} {what}", name(daemon, address)));
+    // A reference clock has an id in the place of an address.
+    let any = |address: Address, id: u32, what: String| match address {
+        Address::Unspecified => Some(format!("Source {} {what}", crate::refclocks::label(id.to_be_bytes()))),
+        _ => source(address, what),
+    };
     let access = |rule: &AccessRule, what: &str| Some(format!("{what} access from {}", subnet(rule)));
     match request {
         Request::ModifyMinpoll(one) => source(one.source, format!("new minpoll {}", one.value)),
@@ -21,8 +26,12 @@ pub(super) fn line(daemon: &Daemon, request: &Request) -> Option<String> {
         Request::ModifyMaxdelaydevratio(one) => {
             source(one.source, format!("new maxdelaydevratio {:.6}", one.value.0))
         }
-        Request::ModifyOffset(one) => source(one.source, format!("new offset {:.6}", one.offset.0)),
-        Request::ModifySelectOptions(one) => source(one.source, "selection options modified".to_owned()),
+        Request::ModifyOffset(one) => {
+            any(one.source, one.reference_id, format!("new offset {:.6}", one.offset.0))
+        }
+        Request::ModifySelectOptions(one) => {
+            any(one.source, one.reference_id, "selection options modified".to_owned())
+        }
         Request::DeleteSource(address) => Some(format!("Removed source {}", name(daemon, *address))),
         Request::ModifyMaxupdateskew(skew) => Some(format!("New maxupdateskew {:.6} ppm", skew.0)),
         Request::ReselectDistance(distance) => Some(format!("New reselect distance {:.6}", distance.0)),

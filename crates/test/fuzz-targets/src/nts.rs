@@ -133,7 +133,7 @@ mod tests {
         let request =
             association.protect(&[0x23; 48], &[7; PROTECT_RANDOM_BYTES]).expect("there are cookies");
         let opened = NtsRequest::open(&request, &keys).expect("it has fields").expect("it is authentic");
-        let reply = opened.reply(&[0x24; 48], &keys, &mut numbers()).expect("the cookie fits");
+        let reply = opened.reply(&[0x24; 48], &[], &keys, &mut numbers()).expect("the cookie fits");
         let mut nak = [0x24; 48];
         nak[1] = 0;
         nak[12..16].copy_from_slice(b"NTSN");

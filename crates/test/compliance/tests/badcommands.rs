@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use compliance::house::{no_panic, words_of};
-use compliance::{House, banto, eventually};
+use compliance::{House, banto, eventually, stock_or_skip};
 use control::Value;
 
 /// How long anything may take; far more than it does.
@@ -168,7 +168,6 @@ fn wrong_commands_are_explained() {
             "did you mean 'stratum'?",
         ),
         ("chronyc -p PORT nosuch", 1, "Unrecognized command", "help"),
-        ("chronyc -p PORT tracking", 1, "506 Cannot talk to daemon", "banto --dir DIR up"),
         ("chronyc -p PORT waitsync abc", 1, "Invalid syntax for waitsync", "waitsync [<max-tries>"),
         ("rsyslogd --bogus", 1, "--bogus", "rsyslogd -h"),
         ("journald --bogus", 1, "no option --bogus", "journald.conf"),
@@ -222,4 +221,21 @@ fn wrong_commands_are_explained() {
             "{line}: `{cause}` or `{help}` is missing in:\n{said}"
         );
     }
+}
+
+/// Goal: where no daemon answers `chronyc`, a person at a terminal reads what to type, and a program that reads both streams gets
+/// chronyc's own words and nothing else.
+#[test]
+fn a_silent_daemon_is_explained_at_a_terminal() {
+    let Some(script) = stock_or_skip("script") else { return };
+    let house = House::furnished();
+    let port = house.command.to_string();
+    let output = house.call("chronyc", &["-p", &port, "tracking"]);
+    assert_eq!(words_of(&output).trim(), "506 Cannot talk to daemon");
+    let line = format!("{} chronyc -p {port} tracking", banto().display());
+    let output = Command::new(script).args(["-qec", &line, "/dev/null"]).env("SHELL", "/bin/sh").output();
+    let output = output.expect("script starts");
+    let said = words_of(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("506 Cannot talk to daemon") && said.contains("banto --dir DIR up"), "{said}");
 }

@@ -1,6 +1,8 @@
-//! Who this host is: name, machine id (`machine-id(5)`), boot id.
+//! Who this host is: name, machine id (`machine-id(5)`), boot id, addresses.
 
 use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A 128-bit id as systemd writes it: 32 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -40,4 +42,58 @@ pub fn machine_id() -> Option<Id128> {
 pub fn hostname() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+}
+
+/// The addresses that this host's interfaces have now, each once, in the order in which the kernel tells them (`getifaddrs(3)`). Without
+/// those that mean something on one link only (`fe80::/10`).
+pub fn addresses() -> io::Result<Vec<IpAddr>> {
+    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: the library writes the head of a list, which is given back below.
+    crate::check(unsafe { libc::getifaddrs(&mut list) })?;
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    let mut one = list;
+    while !one.is_null() {
+        // SAFETY: an element of the list, not null, alive until the list is given back; an address that is not null has the structure
+        // that its family says.
+        let (address, next) = unsafe {
+            let address = (*one).ifa_addr;
+            let address = match address.as_ref().map(|address| libc::c_int::from(address.sa_family)) {
+                Some(libc::AF_INET) => {
+                    let v4 = address.cast::<libc::sockaddr_in>().read_unaligned();
+                    Some(IpAddr::V4(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr))))
+                }
+                Some(libc::AF_INET6) => {
+                    let v6 = address.cast::<libc::sockaddr_in6>().read_unaligned();
+                    Some(IpAddr::V6(Ipv6Addr::from(v6.sin6_addr.s6_addr)))
+                }
+                _ => None,
+            };
+            (address, (*one).ifa_next)
+        };
+        let on_one_link = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        if let Some(address) = address.filter(|address| !on_one_link(address) && !addresses.contains(address))
+        {
+            addresses.push(address);
+        }
+        one = next;
+    }
+    // SAFETY: the list that the library made; nothing of it is used any more.
+    unsafe { libc::freeifaddrs(list) };
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: what is told can be bound to, and stands there once.
+    #[test]
+    fn addresses_are_this_hosts() {
+        let addresses = addresses().unwrap();
+        assert!(addresses.contains(&IpAddr::from([127, 0, 0, 1])), "{addresses:?}");
+        for address in &addresses {
+            std::net::UdpSocket::bind((*address, 0)).unwrap();
+            assert_eq!(addresses.iter().filter(|other| *other == address).count(), 1);
+        }
+    }
 }

@@ -16,7 +16,7 @@ pub use address::{
 pub use batch::{CardStamp, Datagram, Outgoing, ReceiveBatch, send_batch};
 pub use filter::{Condition, Part, drop_where, dropped};
 pub use pass::send_descriptor;
-pub use send::{Departure, SendBatch, local_addresses, never_fragment};
+pub use send::{Departure, SendBatch, local_addresses, never_fragment, tells_local_addresses};
 pub use stream::connect_tcp;
 pub use transmit::{
     Left, StampBatch, TransmitStamp, card_timestamps, restart_transmit_stamps, take_departure,

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod journal;
+pub mod mirror;
 pub mod ntp;
 pub mod smtp;
 pub mod syslog;

@@ -7,10 +7,11 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match args.split_first() {
         Some((what, rest)) if what == "journal" => loadgen::journal::run(rest),
+        Some((what, rest)) if what == "mirror" => loadgen::mirror::run(rest).map_err(|error| error.to_string()),
         Some((what, rest)) if what == "ntp" => loadgen::ntp::run(rest).map_err(|error| error.to_string()),
         Some((what, rest)) if what == "smtp" => loadgen::smtp::run(rest),
         Some((what, rest)) if what == "syslog-tcp" => loadgen::syslog::run(rest).map_err(|error| error.to_string()),
-        _ => Err("usage: loadgen journal --entries N --out FILE\n       loadgen syslog-tcp --to HOST:PORT --connections N --messages N [--size B] [--octet-counted]\n       loadgen smtp --to HOST:PORT --sessions N --messages N --size B --rcpt ADDR [--keep]\n       loadgen ntp --to ADDRESS:PORT [--clients N] [--sockets N] [--window N] [--seconds S] [--kind plain|interleaved|keyed] [--key ID:TYPE:SECRET] [--flood]".into()),
+        _ => Err("usage: loadgen journal --entries N --out FILE\n       loadgen syslog-tcp --to HOST:PORT --connections N --messages N [--size B] [--octet-counted]\n       loadgen smtp --to HOST:PORT --sessions N --messages N --size B --rcpt ADDR [--keep]\n       loadgen ntp --to ADDRESS:PORT [--clients N] [--sockets N] [--window N] [--train N] [--seconds S] [--kind plain|interleaved|keyed|nts] [--key ID:TYPE:SECRET] [--ke ADDRESS:PORT --ca FILE] [--flood]\n       loadgen mirror --listen ADDRESS:PORT".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

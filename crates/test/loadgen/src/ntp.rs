@@ -80,14 +80,16 @@ pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
     let options = parse(args)?;
     let mut generator = Generator::new(&options)?;
     let started = Instant::now();
-    if options.flood {
+    let lasted = if options.flood {
         generator.flood();
+        started.elapsed()
     } else if options.kind == Kind::Interleaved {
         generator.run();
+        started.elapsed()
     } else {
-        generator.run_counted()?;
-    }
-    let seconds = started.elapsed().as_secs_f64();
+        generator.run_counted()?
+    };
+    let seconds = lasted.as_secs_f64();
     let count = generator.count;
     println!(
         "sent={} valid={} checked={} interleaved={} invalid={} longer={} lost={} seconds={seconds:.3} rate={:.0}",

@@ -147,11 +147,16 @@ impl Serving {
 
     /// Takes a socket for the worker of this number; with a PTP domain NTP is inside PTP there.
     pub(crate) fn add(&mut self, worker: usize, socket: UdpSocket, ptp: Option<u8>) {
-        let port = Port::new(socket, ptp);
         let open = if ptp.is_some() { &mut self.open_ptp } else { &mut self.open };
-        if let (Some(local), [v4, v6]) = (port.local(), open) {
+        if let (Ok(local), [v4, v6]) = (socket.local_addr(), open) {
             *(if local.is_ipv4() { v4 } else { v6 }) = Some(local);
         }
+        self.add_beside(worker, socket, ptp);
+    }
+
+    /// The same for a socket whose address another covers too ([`crate::sockets::beside`]).
+    pub(crate) fn add_beside(&mut self, worker: usize, socket: UdpSocket, ptp: Option<u8>) {
+        let port = Port::new(socket, ptp);
         if self.running {
             held(&self.shared.sockets).push((worker, port));
             return;
@@ -350,5 +355,53 @@ mod tests {
         let totals = serving.totals();
         assert_eq!(totals.server.received, 1001);
         assert_eq!((totals.server.denied, totals.limited), (1, 1000 - lengths.len() as u64));
+    }
+
+    /// Goal: an address of this host has a socket of its own beside the one for every address; what is asked there and at an address
+    /// that has none (one that came later, say) is answered from where it was asked. Method: all of 127.0.0.0/8 is this host, and
+    /// 127.0.0.1 alone is an interface's.
+    #[test]
+    fn every_address_answers_whether_it_has_a_socket_or_not() {
+        let marks = crate::sockets::Marks { server: true, kernel_stamps: true, ..Default::default() };
+        let any = (std::net::Ipv4Addr::UNSPECIFIED, std::net::Ipv6Addr::UNSPECIFIED);
+        let ipv4 = |address: std::net::IpAddr| address.is_ipv4();
+        let mut sockets = crate::sockets::listen(0, &[], any, ipv4, marks).expect("a free port");
+        let socket = sockets.remove(0);
+        let port = socket.local_addr().expect("bound").port();
+        let beside = crate::sockets::beside(&socket, marks);
+        let own = |address: [u8; 4]| {
+            beside
+                .iter()
+                .any(|one| one.local_addr().is_ok_and(|at| at.ip() == std::net::IpAddr::from(address)))
+        };
+        assert!(own([127, 0, 0, 1]) && !own([127, 5, 5, 5]), "{beside:?}");
+        let mut access = AccessList::new();
+        access.set(Subnet::new([127, 0, 0, 0].into(), 8).expect("32 bits fit"), true, false);
+        let view = View {
+            clock: crate::clocks::DaemonClock::beside(None).expect("a clock").map(),
+            snapshot: ServerSnapshot::unsynchronised(-20),
+            server: Arc::new(Server::new(access, Keys::new())),
+            rate_limit: None,
+        };
+        let mut serving = Serving::new(1, None, view);
+        serving.add(0, socket, None);
+        for socket in beside {
+            serving.add_beside(0, socket, None);
+        }
+        let listening: Vec<_> = serving.addresses().collect();
+        assert_eq!(listening, [std::net::SocketAddr::from(([0, 0, 0, 0], port))], "told once");
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        client.set_read_timeout(Some(Duration::from_secs(10))).expect("a live socket");
+        let mut request = [0; 48];
+        request[0] = 0x23;
+        for asked in [[127, 0, 0, 1], [127, 5, 5, 5]] {
+            let to = std::net::SocketAddr::from((asked, port));
+            client.send_to(&request, to).expect("loopback");
+            for index in 0..serving.descriptors().count() {
+                serving.serve(index);
+            }
+            let mut reply = [0; 64];
+            assert_eq!(client.recv_from(&mut reply).expect("an answer"), (48, to));
+        }
     }
 }

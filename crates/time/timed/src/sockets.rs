@@ -45,9 +45,47 @@ pub(crate) fn listen(
     }
 }
 
+/// Addresses of this host that get a socket of their own, at most: each costs its place in poll(2).
+const BESIDE_MAX: usize = 32;
+
+/// Sockets on the port of a server's socket for every address, one for each address of this host: what comes to one of them need
+/// not be told its address, and what leaves it need not name one, which is a twentieth of what a reply costs. The kernel prefers
+/// them (the most exact address wins, `udp(7)`); an address that comes later, or is one too many, is served by the socket beside
+/// which they are. None where the kernel cannot tell addresses, since then nothing is gained.
+pub(crate) fn beside(any: &UdpSocket, marks: Marks<'_>) -> Vec<UdpSocket> {
+    let Ok(local) = any.local_addr() else { return Vec::new() };
+    // A socket for one interface takes what comes there, and the addresses of others would be of no use.
+    if !local.ip().is_unspecified()
+        || marks.device.is_some()
+        || sys::socket::local_addresses(any, local.is_ipv4()).is_err()
+        || !sys::socket::tells_local_addresses(any, local.is_ipv4())
+    {
+        return Vec::new();
+    }
+    let addresses = sys::host::addresses().unwrap_or_default();
+    let addresses = addresses.into_iter().filter(|address| address.is_ipv4() == local.is_ipv4());
+    addresses
+        .take(BESIDE_MAX)
+        .filter_map(|address| {
+            let at = SocketAddr::new(address, local.port());
+            // Ours has the port already, so that nobody else's is joined here. One that cannot be had is not needed.
+            let listen = Listen { reused: true, shared: marks.shared };
+            let socket = sys::socket::bind_udp(at, listen).ok()?;
+            marks.set(&socket).ok()?;
+            Some(socket)
+        })
+        .collect()
+}
+
+/// Receive buffer of a server's socket, in bytes as `setsockopt(2)` takes them: twice a common system's default, for some 600 requests
+/// that come at once. Where less is allowed, it is less.
+const SERVER_RECEIVE_BUFFER: u32 = 256 << 10;
+
 /// What is set on a socket beyond its address.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Marks<'a> {
+    /// It is a server's: many may ask at once.
+    pub server: bool,
     /// Datagrams come with the kernel's time.
     pub kernel_stamps: bool,
     /// Only over this interface (`binddevice`, `bindacqdevice`, `bindcmddevice`).
@@ -70,6 +108,10 @@ impl Marks<'_> {
         }
         if self.kernel_stamps {
             sys::socket::receive_timestamps(socket)?;
+        }
+        if self.server {
+            // More requests are lost in a burst where it is refused; nothing else.
+            let _ = sys::socket::set_receive_buffer(socket, SERVER_RECEIVE_BUFFER);
         }
         Ok(())
     }
@@ -160,7 +202,7 @@ impl AskFrom {
             device: self.device.as_deref(),
             dscp: self.dscp,
             reused,
-            shared: false,
+            ..Marks::default()
         };
         marks.set(&socket)?;
         self.stamp(&socket, server.is_ipv4());

@@ -24,6 +24,16 @@ pub fn local_addresses(socket: impl AsFd, ipv4: bool) -> io::Result<()> {
     }
 }
 
+/// Whether [`local_addresses`] is on. Simulators of the C library take every option and can read none back.
+pub fn tells_local_addresses(socket: impl AsFd, ipv4: bool) -> bool {
+    let value = if ipv4 {
+        option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO)
+    } else {
+        option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
+    };
+    value.is_ok_and(|value| value == 1)
+}
+
 /// Datagrams over IPv4 are not cut into fragments on their way, and what a forger says of the way's width is not believed
 /// (`IP_MTU_DISCOVER` with `IP_PMTUDISC_PROBE`). For datagrams that fit everywhere: nobody can slip a fragment of his own into
 /// them, and the kernel need not number them, which is a tenth of what sending a small one costs.

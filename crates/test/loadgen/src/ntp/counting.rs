@@ -36,35 +36,39 @@ fn good_replies(length: u32) -> [Condition; 8] {
     ]
 }
 
-/// What the kernel counted at our sockets.
-struct Dropped {
-    last: Vec<u32>,
-    sum: u64,
+/// A socket's part of the load.
+struct Lane {
+    socket: UdpSocket,
+    /// The kernel's count of good replies when it was last read. Wraps.
+    dropped: u32,
+    /// Requests whose replies were not counted yet. Those that are looked at are counted by the generator as a whole, so that this is
+    /// too high by up to a sixteenth until everything on its way is written off.
+    waiting: usize,
 }
 
-impl Dropped {
-    fn new(sockets: &[UdpSocket]) -> std::io::Result<Self> {
-        Ok(Self { last: sockets.iter().map(dropped).collect::<Result<_, _>>()?, sum: 0 })
+impl Lane {
+    fn new(socket: UdpSocket) -> std::io::Result<Self> {
+        Ok(Self { dropped: dropped(&socket)?, socket, waiting: 0 })
     }
 
-    fn count(&mut self, sockets: &[UdpSocket]) -> std::io::Result<u64> {
-        for (socket, last) in sockets.iter().zip(&mut self.last) {
-            let now = dropped(socket)?;
-            self.sum += u64::from(now.wrapping_sub(*last));
-            *last = now;
-        }
-        Ok(self.sum)
+    /// Good replies that the kernel has counted since the last call.
+    fn count(&mut self) -> std::io::Result<u64> {
+        let now = dropped(&self.socket)?;
+        let more = now.wrapping_sub(std::mem::replace(&mut self.dropped, now));
+        self.waiting = self.waiting.saturating_sub(more as usize);
+        Ok(u64::from(more))
     }
 }
 
 impl Generator<'_> {
-    /// Keeps the window full until time is up.
-    pub(super) fn run_counted(&mut self) -> Result<(), Box<dyn Error>> {
+    /// Keeps the window full until time is up, each socket's part of it alike, so that a server with several threads has work for all.
+    pub(super) fn run_counted(&mut self) -> Result<Duration, Box<dyn Error>> {
+        // Without it a pause takes twice as long, and two threads have nothing to do meanwhile. Where it is refused, they wait.
+        let _ = sys::schedule::wake_promptly();
         let sockets = std::mem::take(&mut self.sockets);
         let mut outgoing = SendBatch::new(BATCH, REPLY_BYTES);
         let mut incoming = ReceiveBatch::new(BATCH, REPLY_BYTES).for_internet();
         let length = self.first_reply(sockets.first().ok_or("no socket")?, &mut outgoing, &mut incoming)?;
-        let mut counter = Dropped::new(&sockets)?;
         for socket in &sockets {
             drop_where(socket, &good_replies(u32::try_from(length)?))?;
             if self.options.train > 1 {
@@ -73,21 +77,25 @@ impl Generator<'_> {
                 outgoing.join_runs(socket);
             }
         }
+        let mut lanes = sockets.into_iter().map(Lane::new).collect::<Result<Vec<_>, _>>()?;
         self.count = Count::default();
-        let ends = Instant::now() + Duration::from_secs_f64(self.options.seconds);
+        let began = Instant::now();
+        let ends = began + Duration::from_secs_f64(self.options.seconds);
         let (mut next, mut turn) = (0_usize, 0_u32);
-        let mut written_off = 0;
-        let (mut heard, mut seen) = (Instant::now(), 0);
-        let least = (self.options.window / 4).clamp(1, BATCH / 2);
-        loop {
-            let passed = counter.count(&sockets)?;
+        let (mut passed, mut written_off) = (0, 0);
+        let (mut heard, mut seen) = (began, 0);
+        let window = self.options.window;
+        let least = (window / 4).clamp(1, BATCH / 2);
+        let share = window.div_ceil(lanes.len());
+        let lasted = loop {
+            for lane in &mut lanes {
+                passed += lane.count()?;
+            }
             let answered = passed + self.count.valid + self.count.invalid;
-            let room = self
-                .options
-                .window
-                .saturating_sub((self.count.sent - written_off).saturating_sub(answered) as usize);
+            let waiting = (self.count.sent - written_off).saturating_sub(answered) as usize;
+            let mut room = window.saturating_sub(waiting);
             if room < least || turn.is_multiple_of(READ_EVERY) {
-                self.read_samples(&sockets, &mut incoming);
+                self.read_samples(&lanes, &mut incoming);
             }
             turn = turn.wrapping_add(1);
             let now = Instant::now();
@@ -95,33 +103,55 @@ impl Generator<'_> {
                 (heard, seen) = (now, answered);
             } else if now.duration_since(heard) > LOST_AFTER {
                 written_off = self.count.sent - answered.min(self.count.sent);
+                lanes.iter_mut().for_each(|lane| lane.waiting = 0);
                 heard = now;
             }
             if now > ends {
-                break;
+                break now.duration_since(began);
             }
             if room < least {
                 std::thread::sleep(PAUSE);
                 continue;
             }
-            let Some(socket) = sockets.get(turn as usize % sockets.len()) else { continue };
-            for _ in 0..room.min(BATCH) {
-                let flow = next % self.flows.len();
-                next += 1;
-                self.push(&mut outgoing, flow);
-                if let Some(state) = self.flows.get_mut(flow).filter(|state| !is_sampled(state.nonce)) {
-                    state.nonce = 0;
-                }
+            if waiting == 0 {
+                lanes.iter_mut().for_each(|lane| lane.waiting = 0);
             }
-            outgoing.send(socket);
-        }
+            // One train a socket, from another socket on each time.
+            lanes.rotate_left(1);
+            let mut sent = 0;
+            for lane in &mut lanes {
+                let count = if self.options.train > 1 { self.options.train } else { BATCH.min(room) };
+                if room < count || lane.waiting >= share {
+                    continue;
+                }
+                for _ in 0..count {
+                    let flow = next % self.flows.len();
+                    next += 1;
+                    self.push(&mut outgoing, flow);
+                    if let Some(state) = self.flows.get_mut(flow).filter(|state| !is_sampled(state.nonce)) {
+                        state.nonce = 0;
+                    }
+                }
+                outgoing.send(&lane.socket);
+                lane.waiting += count;
+                room -= count;
+                sent += count;
+            }
+            if sent == 0 {
+                // The sockets with room have the others' share to wait for.
+                std::thread::sleep(PAUSE);
+            }
+        };
         // What is still on its way.
         std::thread::sleep(LOST_AFTER);
-        self.read_samples(&sockets, &mut incoming);
-        self.count.valid += counter.count(&sockets)?;
+        self.read_samples(&lanes, &mut incoming);
+        for lane in &mut lanes {
+            passed += lane.count()?;
+        }
+        self.count.valid += passed;
         self.count.lost = self.count.sent.saturating_sub(self.count.valid + self.count.invalid);
-        self.sockets = sockets;
-        Ok(())
+        self.sockets = lanes.into_iter().map(|lane| lane.socket).collect();
+        Ok(lasted)
     }
 
     /// Asks once and judges the reply; returns its length.
@@ -153,9 +183,9 @@ impl Generator<'_> {
         Err(failure.into())
     }
 
-    fn read_samples(&mut self, sockets: &[UdpSocket], incoming: &mut ReceiveBatch) {
-        for socket in sockets {
-            while let Ok(received) = incoming.receive(socket) {
+    fn read_samples(&mut self, lanes: &[Lane], incoming: &mut ReceiveBatch) {
+        for lane in lanes {
+            while let Ok(received) = incoming.receive(&lane.socket) {
                 for index in 0..received {
                     if let Some(datagram) = incoming.datagram(index) {
                         self.judge(datagram.data);

@@ -91,6 +91,7 @@ impl Daemon {
         };
         let settings = &self.config.settings;
         let marks = Marks {
+            server: true,
             kernel_stamps: true,
             device: settings.bind_device.as_deref(),
             dscp: settings.dscp,
@@ -100,13 +101,17 @@ impl Daemon {
         let mut opened = Vec::new();
         for worker in 0..self.serving.threads() {
             let sockets = sockets::listen(port, &self.config.bind, defaults, wants, marks)?;
-            opened.extend(sockets.into_iter().map(|socket| (worker, socket)));
+            opened
+                .extend(sockets.into_iter().map(|socket| (worker, sockets::beside(&socket, marks), socket)));
         }
-        for (worker, socket) in opened {
+        for (worker, beside, socket) in opened {
             if ptp.is_none() {
                 self.broadcast_from(&socket);
             }
             self.serving.add(worker, socket, ptp);
+            for socket in beside {
+                self.serving.add_beside(worker, socket, ptp);
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 //! The generator runs on the processors of the server that it measures, so it must be cheap, and what it pays for replies must not look
 //! like the server's: on loopback a reply is put into its receiver's socket by the processor that sends it. So replies are counted in
 //! the kernel ([`counting`]): a filter looks at the length and the fields of each, drops and counts those that are as they must be, and
-//! lets one in sixteen and every other one through, which are looked at as a client does. Load in interleaved mode, where a request
+//! lets one in sixty-four and every other one through, which are looked at as a client does. Load in interleaved mode, where a request
 //! needs what the last reply said, is read in whole ([`Generator::run`]).
 
 mod counting;

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use sys::socket::{Condition, Part, ReceiveBatch, SendBatch, drop_where, dropped};
 
 /// The bits of a request's transmit timestamp that say whether its reply is looked at: those above the flow's, of the lower word. All
-/// zero: it is, one in sixteen.
-const SAMPLE_MASK: u32 = 0xf << 23;
+/// zero: it is, one in sixty-four.
+const SAMPLE_MASK: u32 = 0x3f << 23;
 /// Waits of [`PAUSE`] for the first reply, at most.
 const FIRST_WAITS: usize = 20_000;
 /// Rounds until replies that came through are read, when the window is not the reason.
-const READ_EVERY: u32 = 4;
+const READ_EVERY: u32 = 16;
 
 /// Whether the reply to a request with this transmit timestamp is looked at.
 pub(super) fn is_sampled(nonce: u64) -> bool {
@@ -42,7 +42,7 @@ struct Lane {
     /// The kernel's count of good replies when it was last read. Wraps.
     dropped: u32,
     /// Requests whose replies were not counted yet. Those that are looked at are counted by the generator as a whole, so that this is
-    /// too high by up to a sixteenth until everything on its way is written off.
+    /// too high by a little until everything on its way is written off.
     waiting: usize,
 }
 
@@ -204,11 +204,11 @@ mod tests {
     use super::*;
     use crate::ntp::{FLOW_MASK, nonce};
 
-    /// Goal: about one request in sixteen is looked at, whichever the flow; every timestamp passes what the filter says of an origin.
+    /// Goal: about one request in sixty-four is looked at, whichever the flow; every timestamp passes what the filter says of an origin.
     #[test]
-    fn one_in_sixteen_is_looked_at() {
+    fn one_in_sixty_four_is_looked_at() {
         for flow in [0, 1, 77, FLOW_MASK as usize - 1] {
-            let nonces: Vec<u64> = (1..16_000).map(|serial| nonce(flow, serial)).collect();
+            let nonces: Vec<u64> = (1..64_000).map(|serial| nonce(flow, serial)).collect();
             let sampled = nonces.iter().filter(|one| is_sampled(**one)).count();
             assert!((900..1100).contains(&sampled), "{flow}: {sampled}");
             assert!(nonces.iter().all(|one| one >> 62 == 1));

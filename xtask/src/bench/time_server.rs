@@ -143,8 +143,9 @@ fn duel(
     );
     // In interleaved mode the first replies of each client are not yet what is measured.
     let (rounds, seconds) = match (options.quick, load.kind) {
-        (true, _) => (3, "0.3"),
+        (true, "interleaved") => (3, "1"),
         (false, "interleaved") => (7, "1"),
+        (true, _) => (3, "0.3"),
         (false, _) => (15, "0.5"),
     };
     let floor = (load.kind == "plain" && load.threads == 1).then_some(Side::Floor);

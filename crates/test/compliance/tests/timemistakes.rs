@@ -139,3 +139,49 @@ fn a_key_file_of_root_alone_is_told() {
         assert!(daemon.log().contains(&part), "{part} is not in\n{}", daemon.log());
     }
 }
+
+/// Goal: a reload that is refused leaves everything as it was, whichever of its files is the bad one: keys, logs and sources.
+#[test]
+fn a_refused_reload_takes_nothing_of_any_file() {
+    if under_test() == Side::Stock {
+        return compliance::skip("the stock daemon reloads its source folders alone");
+    }
+    let folder = TempDir::new();
+    let keys = folder.write("keys", "1 MD5 ASCII:before\n");
+    let daemon = Chronyd::start_in(
+        folder,
+        Side::Ours,
+        "keyfile {dir}/keys\nsourcedir {dir}/sources\nserver 127.0.0.1 port 9 key 1\nport 0\ncmdport 0",
+    )
+    .read_by(Side::Ours);
+    let conf = daemon.folder().join("chrony.conf");
+    let good = std::fs::read_to_string(&conf).expect("it was written");
+    let sources = || -> Vec<String> {
+        daemon.rows(&["sources"]).into_iter().filter_map(|row| row.get(2).cloned()).collect()
+    };
+    let refused = |count: usize| {
+        daemon.process().signal(sys::signal::HUP);
+        daemon.wait("why is told", || daemon.log().matches("not taken").count() == count);
+        for word in ["Loaded 2 symmetric keys", "Log files reopened", "127.0.0.3"] {
+            assert!(!daemon.log().contains(word), "{word}: {}", daemon.log());
+        }
+        assert_eq!(sources(), ["127.0.0.1"]);
+    };
+    // chrony.conf is bad, the key file and the folder are new and good.
+    std::fs::write(&keys, "1 MD5 ASCII:after\n2 MD5 ASCII:after\n").expect("it is ours");
+    daemon.folder().write("sources/one.sources", "server 127.0.0.3 port 9\n");
+    std::fs::write(&conf, format!("{good}prot 123\n")).expect("it is ours");
+    refused(1);
+    // The key file is bad, chrony.conf is new and good.
+    std::fs::remove_file(&keys).and_then(|()| std::fs::create_dir(&keys)).expect("a folder can be made");
+    std::fs::write(&conf, format!("{good}server 127.0.0.2 port 9\n")).expect("it is ours");
+    refused(2);
+    // Both are good: all of it is taken.
+    std::fs::remove_dir(&keys).expect("it is empty");
+    std::fs::write(&keys, "1 MD5 ASCII:after\n2 MD5 ASCII:after\n").expect("it is ours");
+    daemon.process().signal(sys::signal::HUP);
+    daemon.wait("it is taken", || sources() == ["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+    for word in ["Loaded 2 symmetric keys", "Log files reopened"] {
+        assert!(daemon.log().contains(word), "{word}: {}", daemon.log());
+    }
+}

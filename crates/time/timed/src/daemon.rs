@@ -6,6 +6,7 @@ mod broadcast;
 mod care;
 mod history;
 mod initial;
+mod keys;
 mod leap;
 mod mail;
 mod measured;
@@ -40,7 +41,6 @@ use ntp_proto::{AccessList, Keys, PACKET_BYTES_MAX, Server};
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -662,66 +662,6 @@ impl Daemon {
             self.finish_once(now);
         } else if self.ends_at.is_some_and(|at| now >= at) {
             self.stop();
-        }
-    }
-
-    /// Reads the key file: the server, the sources that run and those that were left out for want of a key take up what it has.
-    /// The error says which file it is and what to type.
-    pub(crate) fn read_keys(&mut self) -> Result<(), String> {
-        let Some(path) = self.config.key_file.clone() else { return Ok(()) };
-        let read = sys::file::read_text_bounded(&path, crate::FILE_BYTES_MAX);
-        self.key_file_is_missing = matches!(&read, Err(error) if error.kind() == io::ErrorKind::NotFound);
-        let text = match read {
-            Ok(text) => text,
-            // As chronyd: a file that is not there has no keys; a source that needs one will say so.
-            Err(_) if self.key_file_is_missing => {
-                let what = format!("Could not open keyfile {} : No such file or directory", path.display());
-                self.say(&Happened::Warning { what });
-                String::new()
-            }
-            Err(error) => return Err(self.key_file_unread(&path, &error)),
-        };
-        let (keys, errors) = Keys::parse(&text);
-        let path = path.display().to_string();
-        for (line, error) in errors {
-            self.trouble(format!("Could not use line {line} of {path}: {error}"));
-        }
-        if !self.key_file_is_missing {
-            self.say(&Happened::KeysRead { count: keys.len() });
-        }
-        self.server.set_keys(keys.clone());
-        self.server_changed = true;
-        self.serving.outdated();
-        self.keys = keys;
-        self.read_cookie_keys();
-        let now = monotonic();
-        for peer in &mut self.peers {
-            peer.rekey(&self.keys, now);
-        }
-        for line in std::mem::take(&mut self.without_key) {
-            self.add_source(line, now);
-        }
-        Ok(())
-    }
-
-    /// Why the key file cannot be read, and what to type.
-    fn key_file_unread(&self, path: &Path, error: &io::Error) -> String {
-        let path = path.display();
-        let what = format!("Could not read key file {path}: {}", crate::events::reason(error));
-        if error.kind() != io::ErrorKind::PermissionDenied {
-            return format!("{what}\nhelp: ls -l {path}");
-        }
-        format!("{what}\nhelp: chown {}: {path}; chmod 0640 {path}", self.user_name())
-    }
-
-    /// Why a source is left out that needs this key.
-    fn lacks_key(&self, id: u32) -> String {
-        match &self.config.key_file {
-            None => format!("key {id} is in no file: chrony.conf has no keyfile directive"),
-            Some(path) if self.key_file_is_missing => {
-                format!("key {id} is needed and {} is not there", path.display())
-            }
-            Some(path) => format!("the key file {} has no key {id}", path.display()),
         }
     }
 

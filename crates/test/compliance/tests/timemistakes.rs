@@ -1,10 +1,11 @@
 //! What a time daemon says of files that are not there, that it may not use, or that hold something else: each by its path, and
 //! with what to type.
 
-use compliance::{Chronyd, Side, TempDir, chronyd, free_port, under_test};
+use compliance::{Chronyd, Side, TempDir, chronyd, eventually, free_port, under_test};
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 /// What a daemon says that does not start with these lines; `{dir}` stands for its folder.
 fn refused(folder: &TempDir, words: &[&str], lines: &str) -> String {
@@ -184,4 +185,56 @@ fn a_refused_reload_takes_nothing_of_any_file() {
     for word in ["Loaded 2 symmetric keys", "Log files reopened"] {
         assert!(daemon.log().contains(word), "{word}: {}", daemon.log());
     }
+}
+
+/// Goal: a second daemon on a host is told at once that another runs, which one it is and what to do, and touches nothing of it; an
+/// instance with files of its own runs beside it, without a wait.
+#[test]
+fn a_second_daemon_is_told_of_the_first() {
+    const AT_ONCE: Duration = Duration::from_secs(2);
+    let port = free_port();
+    let lines = format!("port {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport 0");
+    let first = Chronyd::start(under_test(), &lines).read_by(under_test());
+    let folder = first.folder();
+    let pid = first.process().id().to_string();
+    let begun = Instant::now();
+    let mut second = chronyd(under_test(), folder.path());
+    let output = second.args(["-d", "-f"]).arg(folder.join("chrony.conf")).stdin(Stdio::null()).output();
+    let output = output.expect("the daemon can be started");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(begun.elapsed() < AT_ONCE, "it took {:?}", begun.elapsed());
+    let pid_file = folder.join("pid").display().to_string();
+    let told = format!("Another chronyd may already be running (pid={pid}), check {pid_file}");
+    assert!(said.contains(&told), "{said}");
+    assert!(first.chronyc(&["tracking"]).contains("Stratum"), "{}", first.log());
+    assert_eq!(std::fs::read_to_string(&pid_file).unwrap_or_default().trim(), pid);
+    if under_test() == Side::Stock {
+        return;
+    }
+    assert!(said.contains(&format!("help: end it first: kill {pid}")), "{said}");
+    // The same folder, so the same control socket; everything else is its own, as chrony's manual wants it for -x.
+    let conf = folder.write(
+        "beside.conf",
+        "port 0\ncmdport 0\nuser root\npidfile {dir}/pid2\nbindcmdaddress {dir}/cmd/sock2\n"
+            .replace("{dir}", &folder.path().display().to_string()),
+    );
+    let log = std::fs::File::create(folder.join("beside")).expect("a file can be made");
+    let begun = Instant::now();
+    let mut beside = chronyd(Side::Ours, folder.path());
+    beside.arg("-d").arg("-f").arg(conf).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let mut beside = compliance::Running::start(&mut beside);
+    let answers = || {
+        let mut asked = compliance::chronyc(Side::Ours);
+        asked.arg("-h").arg(folder.join("cmd/sock2")).arg("tracking");
+        asked.output().is_ok_and(|output| output.status.success())
+    };
+    assert!(eventually(AT_ONCE, answers), "it does not answer within {AT_ONCE:?}");
+    assert!(begun.elapsed() < AT_ONCE, "it took {:?}", begun.elapsed());
+    let said = std::fs::read_to_string(folder.join("beside")).expect("it was made");
+    assert!(said.contains(&format!("ask another daemon (pid={pid})")), "{said}");
+    assert_eq!(beside.end(), Some(0));
+    // The control socket is still the first one's.
+    let path = control::socket_path(&layout::Layout::house(folder.path()), "timed");
+    assert_eq!(control::answering(&path), pid.parse().ok());
 }

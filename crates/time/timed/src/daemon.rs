@@ -197,6 +197,7 @@ impl Daemon {
         log.say(&Happened::Starting);
         let may_not_set = options.leave_clock || (in_house && !options.control_clock);
         let sets_once = options.once == Once::Set && !may_not_set;
+        let another = start::look_for_another(&options, &config, layout, !may_not_set)?;
         if sets_once {
             // Before twenty seconds of measuring, not after them.
             sys::clock::may_set().map_err(|error| {
@@ -322,7 +323,7 @@ impl Daemon {
         }
         daemon.read_keys()?;
         if daemon.options.once == Once::No {
-            daemon.listen(layout)?;
+            daemon.listen(layout, another)?;
             daemon.listen_for_keys()?;
         } else {
             daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));

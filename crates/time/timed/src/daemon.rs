@@ -215,6 +215,13 @@ impl Daemon {
             Once::No => rtc::open(&config.settings, !may_not_set, monotonic(), &mut log),
             _ => None,
         };
+        if let Some(path) = &config.drift_file
+            && let Some(drift) = records::read_drift(path)
+        {
+            let (ppm, skew_ppm) = (-drift.frequency * 1e6, drift.skew * 1e6);
+            log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
+            config.discipline.drift = Some(drift);
+        }
         let mut clock = process::take_clock(
             &options,
             &config.settings,
@@ -223,13 +230,7 @@ impl Daemon {
             real_time_clock.as_ref(),
             &mut log,
         )?;
-        if let Some(path) = &config.drift_file
-            && let Some(drift) = records::read_drift(path)
-        {
-            let (ppm, skew_ppm) = (-drift.frequency * 1e6, drift.skew * 1e6);
-            log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
-            config.discipline.drift = Some(drift);
-        }
+        clock.begin_at_rest(&config.discipline).map_err(|error| error.to_string())?;
         if let Some(local) = config.local.filter(|local| local.wait_unsynced > 0.0) {
             log.say(&Happened::LocalWaits { seconds: local.wait_unsynced });
         }

@@ -4,7 +4,8 @@
 use compliance::{Chronyd, Side, TempDir, chronyd, eventually, free_port, under_test};
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a daemon says that does not start with these lines; `{dir}` stands for its folder.
@@ -237,4 +238,87 @@ fn a_second_daemon_is_told_of_the_first() {
     // The control socket is still the first one's.
     let path = control::socket_path(&layout::Layout::house(folder.path()), "timed");
     assert_eq!(control::answering(&path), pid.parse().ok());
+}
+
+/// What may stand in a file's place, and how it is made there.
+const TRAPS: [(&str, fn(&Path)); 4] = [
+    ("a pipe", |at| {
+        let made = Command::new("mkfifo").arg(at).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo {}", at.display());
+    }),
+    ("a folder", |at| std::fs::create_dir(at).expect("a folder")),
+    // Without a byte in it: it takes no room, and the memory only where it is read.
+    ("a huge file", |at| {
+        std::fs::File::create(at).and_then(|file| file.set_len(1 << 42)).expect("a file");
+    }),
+    ("a link to nothing that ends", |at| std::os::unix::fs::symlink("/dev/zero", at).expect("a link")),
+];
+
+/// Goal: whatever stands in the place of a file that the daemon opens at its start, nothing holds it or fills its memory: it starts, or
+/// says which file it is where a start without it would be another than the one that was asked for.
+#[test]
+fn nothing_in_a_files_place_holds_a_start() {
+    const AT_ONCE: Duration = Duration::from_secs(3);
+    if under_test() == Side::Stock {
+        return compliance::skip("the stock daemon waits for whoever writes the pipe");
+    }
+    let server = "server 127.0.0.1 port 9 iburst nts\nport 0\ncmdport 0";
+    for (name, set) in TRAPS {
+        let folder = TempDir::new();
+        for inside in ["dump", "nts", "sources", "log"] {
+            std::fs::create_dir(folder.join(inside)).expect("a folder");
+        }
+        for file in [
+            "drift",
+            "leap",
+            "rtc",
+            "adjtime",
+            "sensor",
+            "pid",
+            "dump/127.0.0.1.dat",
+            "nts/ntskeys",
+            "nts/127.0.0.1.nts",
+            "sources/one.sources",
+            "log/tracking.log",
+        ] {
+            // A folder with the name of the pid file is no folder for one.
+            if (file, name) != ("pid", "a folder") {
+                set(&folder.join(file));
+            }
+        }
+        let lines = format!(
+            "{server}\ndriftfile {{dir}}/drift\nleapseclist {{dir}}/leap\nrtcfile {{dir}}/rtc\nhwclockfile {{dir}}/adjtime\n\
+             tempcomp {{dir}}/sensor 1 0 0 0 0\ndumpdir {{dir}}/dump\nntsdumpdir {{dir}}/nts\nsourcedir {{dir}}/sources\n\
+             logdir {{dir}}/log\nlog tracking"
+        );
+        let begun = Instant::now();
+        let daemon = Chronyd::start_as(folder, Side::Ours, &lines, |mut command| {
+            command.arg("-r");
+            command
+        })
+        .read_by(Side::Ours);
+        assert!(daemon.chronyc(&["tracking"]).contains("Stratum"), "{name}: {}", daemon.log());
+        assert!(begun.elapsed() < AT_ONCE, "{name}: {:?}\n{}", begun.elapsed(), daemon.log());
+        assert_eq!(daemon.cell("tracking", 7), "0.000", "{name}: a frequency came from it");
+        // No more memory than a daemon has use for.
+        let status = format!("/proc/{}/status", daemon.process().id());
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        let peak: u64 = peak.and_then(|peak| peak.trim().parse().ok()).expect("the kernel tells it");
+        assert!(peak < 100_000, "{name}: {peak} kB");
+        drop(daemon);
+
+        let folder = TempDir::new();
+        for (file, lines) in [
+            ("keys", format!("keyfile {{dir}}/keys\n{server}")),
+            ("points", format!("tempcomp {{dir}}/sensor 1 {{dir}}/points\n{server}")),
+        ] {
+            set(&folder.join(file));
+            let begun = Instant::now();
+            let said = refused(&folder, &["-d"], &lines);
+            assert!(begun.elapsed() < AT_ONCE, "{name} as {file}: {:?}", begun.elapsed());
+            let path = folder.join(file).display().to_string();
+            assert!(said.contains(&path) && said.contains("help: "), "{name} as {file}: {said}");
+        }
+    }
 }

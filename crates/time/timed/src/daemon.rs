@@ -477,7 +477,7 @@ impl Daemon {
             tokens.push(Token::Clock);
         }
         let key_server = self.securing.server.as_ref().and_then(|server| server.local.as_ref());
-        for one in key_server.iter().flat_map(|server| server.wanted()) {
+        for one in key_server.iter().flat_map(|server| server.wanted(now)) {
             wanted.push(one);
             tokens.push(Token::KeyServer);
         }
@@ -546,7 +546,7 @@ impl Daemon {
             .chain(self.cards.deadline())
             .chain(self.refclocks.iter().map(crate::refclocks::RefClock::deadline))
             .chain(until_slew_ends)
-            .chain(self.securing_deadline())
+            .chain(self.securing_deadline(now))
             .chain(until_leap)
             .chain(self.initial_deadline())
             .chain(self.broadcasts.iter().map(broadcast::Destination::deadline))

@@ -672,6 +672,16 @@ impl Daemon {
         self.log.say(happened);
     }
 
+    /// A command was refused that would have set a clock.
+    pub(crate) fn only_measures(&mut self, command: &str) {
+        let in_house = self.layout.house_dir().is_some();
+        let how = if in_house { "banto up --control-clock" } else { "start chronyd without -x" };
+        let what = format!(
+            "Refused {command}: this daemon measures the clock and does not set it\nhelp: for one that does: {how}"
+        );
+        self.log.say(&Happened::Warning { what });
+    }
+
     fn trouble(&mut self, what: String) {
         self.log.say(&Happened::Trouble { what });
     }

@@ -57,13 +57,27 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
+/// How long a daemon that lives has for a `ping`.
+const PING_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The process that answers at a control socket; none where there is none, or it does not answer within a quarter of a second.
+pub fn answering(path: &Path) -> Option<u32> {
+    let value = Client::connect(path, PING_PATIENCE).ok()?.call("ping", Value::Null).ok()?;
+    value["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
+}
+
 impl Client {
     /// Connects; every call waits at most `patience` for its answer.
     pub fn connect(path: &Path, patience: Duration) -> Result<Self, CallError> {
-        let stream =
-            UnixStream::connect(path).map_err(|error| CallError::Unreachable(path.to_path_buf(), error))?;
-        for result in [stream.set_read_timeout(Some(patience)), stream.set_write_timeout(Some(patience))] {
-            result.map_err(|error| CallError::Unreachable(path.to_path_buf(), error))?;
+        let unreachable = |error| CallError::Unreachable(path.to_path_buf(), error);
+        // Not a connect that waits: a daemon that hangs takes nobody off its queue, and that has no timeout.
+        let stream = sys::socket::connect_unix_stream(path).map_err(unreachable)?;
+        for result in [
+            stream.set_nonblocking(false),
+            stream.set_read_timeout(Some(patience)),
+            stream.set_write_timeout(Some(patience)),
+        ] {
+            result.map_err(unreachable)?;
         }
         Ok(Self { stream, path: path.to_path_buf(), received: Vec::new() })
     }

@@ -15,7 +15,7 @@ mod client;
 mod frame;
 mod server;
 
-pub use client::{CallError, Client};
+pub use client::{CallError, Client, answering};
 pub use serde_json::{Value, json};
 pub use server::{Counts, Refusal, Request, Server};
 

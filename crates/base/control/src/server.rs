@@ -111,7 +111,7 @@ impl Refusal {
 
 impl Server {
     /// Listens at `path` for peers of any user (what they may do is decided for each verb). The folder is made when missing; a
-    /// dead socket is replaced, a live one gives `AddrInUse`.
+    /// dead socket is replaced, a live one gives `AddrInUse`: at once, with the process, where a daemon answers there.
     pub fn bind(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -192,6 +192,10 @@ fn bind_patiently(path: &Path) -> io::Result<UnixListener> {
     loop {
         match sys::socket::bind_unix_stream(path, 0o666) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && waited < KILLED_HOLDS_SOCKET => {
+                if let Some(pid) = crate::answering(path) {
+                    let why = format!("another daemon has it (process {pid})");
+                    return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
+                }
                 let pause = Duration::from_millis(10);
                 std::thread::sleep(pause);
                 waited += pause;

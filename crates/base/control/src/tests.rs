@@ -124,3 +124,17 @@ fn a_missing_daemon_is_told() {
         Client::connect(std::path::Path::new("/nonexistent/x.ctl"), PATIENCE).unwrap_err().to_string();
     assert!(error.contains("is the daemon running?"), "{error}");
 }
+
+/// Goal: a second daemon at the same socket is told at once who has it, and one whose socket is dead is not kept waiting.
+#[test]
+fn a_second_server_is_told_who_has_the_socket() {
+    with_server("second", |path| {
+        assert_eq!(answering(path), Some(std::process::id()));
+        let begun = std::time::Instant::now();
+        let error = Server::bind(path).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+    });
+    assert_eq!(answering(std::path::Path::new("/nonexistent/x.ctl")), None);
+}

@@ -69,22 +69,23 @@ pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let kind = file.metadata()?.file_type();
+    let metadata = file.metadata()?;
+    let kind = metadata.file_type();
     if kind.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if !kind.is_file() && !kind.is_char_device() {
         return Err(io::Error::other("it is a pipe or socket, not a file"));
     }
+    let too_large =
+        || io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {bytes_max} bytes"));
+    // Nothing of such a file is read: it may be larger than the memory.
+    if metadata.len() > bytes_max {
+        return Err(too_large());
+    }
     let mut bytes = Vec::new();
     file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it is larger than {bytes_max} bytes"),
-        ));
-    }
-    Ok(bytes)
+    if bytes.len() as u64 > bytes_max { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// The same as text; bytes that are none become replacement characters.
@@ -94,10 +95,25 @@ pub fn read_text_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
+/// Opens a file to read it piece by piece. A pipe in its place holds nobody: it is open at once, and reading it by offset fails.
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
 /// Opens a device to read, with `writes` also to write. By `open(2)`, where `std` takes `open64`: simulators of the C library have the
-/// one alone. Children do not inherit it.
+/// one alone. Children do not inherit it. A pipe, which would hold its reader until somebody writes it, is an error.
 pub fn open_device(path: &Path, writes: bool) -> io::Result<File> {
     let name = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: stat is a plain C structure for which zeroes are valid; both pointers are live during the call.
+    let is_pipe = unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        // What is not there is told by the opening, and a simulator has devices of which there is no file.
+        libc::stat(name.as_ptr(), &mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFIFO
+    };
+    if is_pipe {
+        return Err(io::Error::other("it is a pipe, not a device"));
+    }
     let flags = libc::O_CLOEXEC | if writes { libc::O_RDWR } else { libc::O_RDONLY };
     // SAFETY: a C string that outlives the call; the new descriptor is ours.
     Ok(unsafe { File::from_raw_fd(check(libc::open(name.as_ptr(), flags))?) })
@@ -225,6 +241,10 @@ mod tests {
         // SAFETY: a C string that outlives the call.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         assert!(read_bounded(&pipe, 10).is_err());
+        assert!(open_device(&pipe, false).unwrap_err().to_string().contains("pipe"));
+        let open = open_to_read(&pipe).unwrap();
+        assert!(std::os::unix::fs::FileExt::read_at(&open, &mut [0], 0).is_err());
+        drop(open);
         assert!(append(&pipe, 0o600).is_err(), "nobody reads it");
         let other_end = std::fs::OpenOptions::new()
             .read(true)
@@ -244,6 +264,12 @@ mod tests {
             .unwrap();
         assert_eq!(read_text_bounded(&dir.join("ten"), 10).unwrap(), "1\u{fffd}34567890");
         assert_eq!(read_bounded(&dir.join("ten"), 9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        // A file of a terabyte without a byte in it.
+        File::create(dir.join("huge")).unwrap().set_len(1 << 40).unwrap();
+        let begun = std::time::Instant::now();
+        let error = read_bounded(&dir.join("huge"), 1 << 36).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(1), "it was read");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

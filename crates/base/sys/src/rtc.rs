@@ -36,16 +36,9 @@ pub struct RtcTime {
     pub second: u8,
 }
 
-/// Opens a device for reading. By `open(2)` itself and not the library's large-file name of it: a simulator that replaces the C
-/// library's calls has a real-time clock behind that one.
+/// Opens a device for reading, as [`crate::file::open_device`] does.
 pub fn open(device: &Path) -> io::Result<File> {
-    use std::os::fd::FromRawFd;
-    use std::os::unix::ffi::OsStrExt;
-    let path = std::ffi::CString::new(device.as_os_str().as_bytes())?;
-    // SAFETY: the path is a live string that ends with NUL.
-    let raw = check(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })?;
-    // SAFETY: the descriptor is new and belongs to nobody else.
-    Ok(unsafe { File::from_raw_fd(raw) })
+    crate::file::open_device(device, false)
 }
 
 /// Reads the clock at `device`.

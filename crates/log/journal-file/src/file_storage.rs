@@ -15,9 +15,9 @@ const MODE: u32 = 0o640;
 pub struct FileStorage(File);
 
 impl FileStorage {
-    /// An existing file, only read.
+    /// An existing file, only read. A pipe with the name of one is open at once, and every read of it fails.
     pub fn open_to_read(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().read(true).open(path).map(Self)
+        sys::file::open_to_read(path).map(Self)
     }
 
     /// An existing file, written.

@@ -180,6 +180,27 @@ fn a_refused_reload_changes_nothing() {
     no_panic(&house.said());
 }
 
+/// Goal: a pipe that nobody writes, in the place of the alert daemon's state or of a journal file, does not hold its start.
+#[test]
+fn pipes_do_not_hold_the_alert_daemon() {
+    let house = House::furnished();
+    let journal = journal_file::journal_dir(&layout::Layout::house(house.root()));
+    std::fs::create_dir_all(&journal).expect("a folder");
+    let _ = std::fs::create_dir_all(house.file("state"));
+    for at in [
+        house.file("state/alertd.json"),
+        house.file("state/alertd.left"),
+        journal.join("system.journal"),
+        journal.join("system@0.journal"),
+    ] {
+        let made = std::process::Command::new("mkfifo").arg(&at).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo {}", at.display());
+    }
+    let _alertd = house.start("alertd", &[]);
+    let answers = || house.ask("alertd", "status").is_ok();
+    assert!(eventually(Duration::from_secs(5), answers), "it does not answer: {}", house.said());
+}
+
 /// Bytes that look like something for a while, and then do not (splitmix64 of a fixed seed).
 fn junk(seed: u64, good: &[u8]) -> Vec<u8> {
     let mut state = seed;

@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than anything here takes, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -471,15 +471,28 @@ fn a_server_that_hangs_costs_its_own_association_only() {
 
 /// Somebody listens on the port. A connection would be somebody's only one, so the kernel's table is asked.
 fn listens(port: u16) -> bool {
-    let place = format!(":{port:04X} ");
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
+    !listening(port).is_empty()
+}
+
+/// The local addresses at which somebody takes TCP connections at this port.
+fn listening(port: u16) -> Vec<&'static str> {
+    let place = format!("{port:04X}");
+    let of = |table: &str| {
         let text = std::fs::read_to_string(table).unwrap_or_default();
-        text.lines().any(|line| {
+        let addresses = text.lines().filter_map(|line| {
             let mut words = line.split_whitespace().skip(1);
-            let is_here = words.next().is_some_and(|local| format!("{local} ").ends_with(&place));
-            is_here && words.nth(1) == Some("0A")
-        })
-    })
+            let (address, at) = words.next()?.split_once(':')?;
+            (at == place && words.nth(1) == Some("0A")).then(|| match address {
+                "00000000" => "0.0.0.0",
+                "0100007F" => "127.0.0.1",
+                "00000000000000000000000000000000" => "::",
+                "00000000000000000000000001000000" => "::1",
+                _ => "another",
+            })
+        });
+        addresses.collect::<Vec<_>>()
+    };
+    ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().flat_map(of).collect()
 }
 
 /// Goal: a server that sends cookies without end, or one that is huge, gives no keys and takes no memory. Method: `openssl
@@ -564,7 +577,7 @@ fn a_chain_made_to_be_slow_costs_little() {
 }
 
 /// Goal: clients of the key establishment that hang, that send rubbish, and more of them than are allowed cost a client that means
-/// well nothing but time.
+/// well nothing but a little time: nobody who waits for a place is turned away, and who hangs while others wait has none for long.
 #[test]
 fn clients_that_hang_cost_the_key_server_nothing() {
     let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
@@ -583,14 +596,49 @@ fn clients_that_hang_cost_the_key_server_nothing() {
             let mut stream = connect();
             let _ = stream.write_all(&rubbish);
         }
+        let begun = Instant::now();
         let client = start_client(under_test(), &here, ports, &certificates, "");
         client.synchronised();
+        // The stock server turns away whom it has no place for, and they come again after 16 s at the earliest.
+        if under_test() == Side::Ours {
+            assert!(begun.elapsed() < Duration::from_secs(12), "{processes}: {:?}", begun.elapsed());
+            let log = client.log();
+            assert!(!log.contains("not established"), "{processes}: {log}");
+        }
         // One that hung was hung up on.
         let mut stream = connect();
         stream.set_read_timeout(Some(HANG)).expect("a time limit can be set");
         let mut byte = [0];
         assert!(matches!(stream.read(&mut byte), Ok(0)) || stream.read(&mut byte).is_err());
         assert!(server.count("serverstats", STATS_ACCEPTED) >= 1);
+    }
+}
+
+/// Goal: with `bindaddress` of one family alone the key server listens at that address, and in the other family at all: as the stock
+/// daemon does. `-4` and `-6` leave a family out.
+#[test]
+fn keys_are_given_out_where_chronyd_gives_them_out() {
+    let (Some(_), Some(certificates)) = (stock_or_skip("chronyd"), Certificates::good()) else { return };
+    let (cert, key) = (certificates.path("crt"), certificates.path("key"));
+    for side in [Side::Stock, Side::Ours] {
+        for (bind, option, expected) in [
+            ("", "-d", ["0.0.0.0", "::"].as_slice()),
+            ("bindaddress 127.0.0.1", "-d", &["127.0.0.1", "::"]),
+            ("bindaddress ::1", "-d", &["0.0.0.0", "::1"]),
+            ("bindaddress 127.0.0.1", "-4", &["127.0.0.1"]),
+        ] {
+            let (there, ports) = (folder(), ports());
+            let lines = format!(
+                "port {}\nntsport {}\n{bind}\nallow 127.0.0.1\nntsservercert {cert}\nntsserverkey {key}\ncmdport 0",
+                ports.0, ports.1
+            );
+            let server = Chronyd::start_as(there, side, &lines, |mut command| {
+                command.arg(option);
+                command
+            });
+            server.wait("it gives keys", || !listening(ports.1).is_empty());
+            assert_eq!(listening(ports.1), expected, "{side:?} {bind} {option}: {}", server.log());
+        }
     }
 }
 

@@ -123,3 +123,31 @@ fn tab_completes_as_readline_does() {
     terminal.await_text("help: maxdelay <address>");
     assert_eq!(terminal.leave(), Some(0));
 }
+
+/// Goal: an order that a daemon refuses which only measures is explained to people, at their terminal and in the daemon's log; a
+/// program reads chronyc's own line and nothing else.
+#[test]
+fn what_is_refused_is_explained_to_people() {
+    let Some(_) = stock_or_skip("script") else { return };
+    let daemon = Chronyd::start(Side::Ours, "port 0\ncmdport 0").read_by(Side::Ours);
+    let output = compliance::chronyc(Side::Ours).arg("-h").arg(daemon.socket()).arg("makestep").output();
+    let output = output.expect("chronyc can be started");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "500 Failure\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(1));
+    let told = "Refused makestep: this daemon measures the clock and does not set it";
+    daemon.wait("it is told", || daemon.log().contains(told) && daemon.log().contains("help: for one"));
+
+    let mut terminal = Terminal::start(&format!("-h {}", daemon.socket().display()));
+    for (order, line, help) in [
+        ("makestep", "500 Failure", "help: a daemon that only measures steps nothing (chronyd -x;"),
+        ("settime 12:00", "505 Facility not enabled in daemon", "help: times are taken by hand after"),
+        ("trimrtc", "513 RTC driver not running", "help: the real-time clock is not followed"),
+        ("smoothtime reset", "505 Facility not enabled in daemon", "help: served time is not smoothed"),
+    ] {
+        terminal.press(&format!("{order}\r"));
+        terminal.await_text(line);
+        terminal.await_text(help);
+    }
+    assert_eq!(terminal.leave(), Some(0));
+}

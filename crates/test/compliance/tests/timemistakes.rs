@@ -1,10 +1,12 @@
 //! What a time daemon says of files that are not there, that it may not use, or that hold something else: each by its path, and
 //! with what to type.
 
-use compliance::{Chronyd, Side, TempDir, chronyd, free_port, under_test};
+use compliance::{Chronyd, Side, TempDir, chronyd, eventually, free_port, under_test};
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What a daemon says that does not start with these lines; `{dir}` stands for its folder.
 fn refused(folder: &TempDir, words: &[&str], lines: &str) -> String {
@@ -137,5 +139,186 @@ fn a_key_file_of_root_alone_is_told() {
         format!("help: chown nobody: {path}; chmod 0640 {path}"),
     ] {
         assert!(daemon.log().contains(&part), "{part} is not in\n{}", daemon.log());
+    }
+}
+
+/// Goal: a reload that is refused leaves everything as it was, whichever of its files is the bad one: keys, logs and sources.
+#[test]
+fn a_refused_reload_takes_nothing_of_any_file() {
+    if under_test() == Side::Stock {
+        return compliance::skip("the stock daemon reloads its source folders alone");
+    }
+    let folder = TempDir::new();
+    let keys = folder.write("keys", "1 MD5 ASCII:before\n");
+    let daemon = Chronyd::start_in(
+        folder,
+        Side::Ours,
+        "keyfile {dir}/keys\nsourcedir {dir}/sources\nserver 127.0.0.1 port 9 key 1\nport 0\ncmdport 0",
+    )
+    .read_by(Side::Ours);
+    let conf = daemon.folder().join("chrony.conf");
+    let good = std::fs::read_to_string(&conf).expect("it was written");
+    let sources = || -> Vec<String> {
+        daemon.rows(&["sources"]).into_iter().filter_map(|row| row.get(2).cloned()).collect()
+    };
+    let refused = |count: usize| {
+        daemon.process().signal(sys::signal::HUP);
+        daemon.wait("why is told", || daemon.log().matches("not taken").count() == count);
+        for word in ["Loaded 2 symmetric keys", "Log files reopened", "127.0.0.3"] {
+            assert!(!daemon.log().contains(word), "{word}: {}", daemon.log());
+        }
+        assert_eq!(sources(), ["127.0.0.1"]);
+    };
+    // chrony.conf is bad, the key file and the folder are new and good.
+    std::fs::write(&keys, "1 MD5 ASCII:after\n2 MD5 ASCII:after\n").expect("it is ours");
+    daemon.folder().write("sources/one.sources", "server 127.0.0.3 port 9\n");
+    std::fs::write(&conf, format!("{good}prot 123\n")).expect("it is ours");
+    refused(1);
+    // The key file is bad, chrony.conf is new and good.
+    std::fs::remove_file(&keys).and_then(|()| std::fs::create_dir(&keys)).expect("a folder can be made");
+    std::fs::write(&conf, format!("{good}server 127.0.0.2 port 9\n")).expect("it is ours");
+    refused(2);
+    // Both are good: all of it is taken.
+    std::fs::remove_dir(&keys).expect("it is empty");
+    std::fs::write(&keys, "1 MD5 ASCII:after\n2 MD5 ASCII:after\n").expect("it is ours");
+    daemon.process().signal(sys::signal::HUP);
+    daemon.wait("it is taken", || sources() == ["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+    for word in ["Loaded 2 symmetric keys", "Log files reopened"] {
+        assert!(daemon.log().contains(word), "{word}: {}", daemon.log());
+    }
+}
+
+/// Goal: a second daemon on a host is told at once that another runs, which one it is and what to do, and touches nothing of it; an
+/// instance with files of its own runs beside it, without a wait.
+#[test]
+fn a_second_daemon_is_told_of_the_first() {
+    const AT_ONCE: Duration = Duration::from_secs(2);
+    let port = free_port();
+    let lines = format!("port {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport 0");
+    let first = Chronyd::start(under_test(), &lines).read_by(under_test());
+    let folder = first.folder();
+    let pid = first.process().id().to_string();
+    let begun = Instant::now();
+    let mut second = chronyd(under_test(), folder.path());
+    let output = second.args(["-d", "-f"]).arg(folder.join("chrony.conf")).stdin(Stdio::null()).output();
+    let output = output.expect("the daemon can be started");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(begun.elapsed() < AT_ONCE, "it took {:?}", begun.elapsed());
+    let pid_file = folder.join("pid").display().to_string();
+    let told = format!("Another chronyd may already be running (pid={pid}), check {pid_file}");
+    assert!(said.contains(&told), "{said}");
+    assert!(first.chronyc(&["tracking"]).contains("Stratum"), "{}", first.log());
+    assert_eq!(std::fs::read_to_string(&pid_file).unwrap_or_default().trim(), pid);
+    if under_test() == Side::Stock {
+        return;
+    }
+    assert!(said.contains(&format!("help: end it first: kill {pid}")), "{said}");
+    // The same folder, so the same control socket; everything else is its own, as chrony's manual wants it for -x.
+    let conf = folder.write(
+        "beside.conf",
+        "port 0\ncmdport 0\nuser root\npidfile {dir}/pid2\nbindcmdaddress {dir}/cmd/sock2\n"
+            .replace("{dir}", &folder.path().display().to_string()),
+    );
+    let log = std::fs::File::create(folder.join("beside")).expect("a file can be made");
+    let begun = Instant::now();
+    let mut beside = chronyd(Side::Ours, folder.path());
+    beside.arg("-d").arg("-f").arg(conf).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let mut beside = compliance::Running::start(&mut beside);
+    let answers = || {
+        let mut asked = compliance::chronyc(Side::Ours);
+        asked.arg("-h").arg(folder.join("cmd/sock2")).arg("tracking");
+        asked.output().is_ok_and(|output| output.status.success())
+    };
+    assert!(eventually(AT_ONCE, answers), "it does not answer within {AT_ONCE:?}");
+    assert!(begun.elapsed() < AT_ONCE, "it took {:?}", begun.elapsed());
+    let said = std::fs::read_to_string(folder.join("beside")).expect("it was made");
+    assert!(said.contains(&format!("ask another daemon (pid={pid})")), "{said}");
+    assert_eq!(beside.end(), Some(0));
+    // The control socket is still the first one's.
+    let path = control::socket_path(&layout::Layout::house(folder.path()), "timed");
+    assert_eq!(control::answering(&path), pid.parse().ok());
+}
+
+/// What may stand in a file's place, and how it is made there.
+const TRAPS: [(&str, fn(&Path)); 4] = [
+    ("a pipe", |at| {
+        let made = Command::new("mkfifo").arg(at).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo {}", at.display());
+    }),
+    ("a folder", |at| std::fs::create_dir(at).expect("a folder")),
+    // Without a byte in it: it takes no room, and the memory only where it is read.
+    ("a huge file", |at| {
+        std::fs::File::create(at).and_then(|file| file.set_len(1 << 42)).expect("a file");
+    }),
+    ("a link to nothing that ends", |at| std::os::unix::fs::symlink("/dev/zero", at).expect("a link")),
+];
+
+/// Goal: whatever stands in the place of a file that the daemon opens at its start, nothing holds it or fills its memory: it starts, or
+/// says which file it is where a start without it would be another than the one that was asked for.
+#[test]
+fn nothing_in_a_files_place_holds_a_start() {
+    const AT_ONCE: Duration = Duration::from_secs(3);
+    if under_test() == Side::Stock {
+        return compliance::skip("the stock daemon waits for whoever writes the pipe");
+    }
+    let server = "server 127.0.0.1 port 9 iburst nts\nport 0\ncmdport 0";
+    for (name, set) in TRAPS {
+        let folder = TempDir::new();
+        for inside in ["dump", "nts", "sources", "log"] {
+            std::fs::create_dir(folder.join(inside)).expect("a folder");
+        }
+        for file in [
+            "drift",
+            "leap",
+            "rtc",
+            "adjtime",
+            "sensor",
+            "pid",
+            "dump/127.0.0.1.dat",
+            "nts/ntskeys",
+            "nts/127.0.0.1.nts",
+            "sources/one.sources",
+            "log/tracking.log",
+        ] {
+            // A folder with the name of the pid file is no folder for one.
+            if (file, name) != ("pid", "a folder") {
+                set(&folder.join(file));
+            }
+        }
+        let lines = format!(
+            "{server}\ndriftfile {{dir}}/drift\nleapseclist {{dir}}/leap\nrtcfile {{dir}}/rtc\nhwclockfile {{dir}}/adjtime\n\
+             tempcomp {{dir}}/sensor 1 0 0 0 0\ndumpdir {{dir}}/dump\nntsdumpdir {{dir}}/nts\nsourcedir {{dir}}/sources\n\
+             logdir {{dir}}/log\nlog tracking"
+        );
+        let begun = Instant::now();
+        let daemon = Chronyd::start_as(folder, Side::Ours, &lines, |mut command| {
+            command.arg("-r");
+            command
+        })
+        .read_by(Side::Ours);
+        assert!(daemon.chronyc(&["tracking"]).contains("Stratum"), "{name}: {}", daemon.log());
+        assert!(begun.elapsed() < AT_ONCE, "{name}: {:?}\n{}", begun.elapsed(), daemon.log());
+        assert_eq!(daemon.cell("tracking", 7), "0.000", "{name}: a frequency came from it");
+        // No more memory than a daemon has use for.
+        let status = format!("/proc/{}/status", daemon.process().id());
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        let peak: u64 = peak.and_then(|peak| peak.trim().parse().ok()).expect("the kernel tells it");
+        assert!(peak < 100_000, "{name}: {peak} kB");
+        drop(daemon);
+
+        let folder = TempDir::new();
+        for (file, lines) in [
+            ("keys", format!("keyfile {{dir}}/keys\n{server}")),
+            ("points", format!("tempcomp {{dir}}/sensor 1 {{dir}}/points\n{server}")),
+        ] {
+            set(&folder.join(file));
+            let begun = Instant::now();
+            let said = refused(&folder, &["-d"], &lines);
+            assert!(begun.elapsed() < AT_ONCE, "{name} as {file}: {:?}", begun.elapsed());
+            let path = folder.join(file).display().to_string();
+            assert!(said.contains(&path) && said.contains("help: "), "{name} as {file}: {said}");
+        }
     }
 }

@@ -50,24 +50,52 @@ fn answering(daemon: &Chronyd) -> Vec<String> {
     rows.filter(|row| row.len() > 5 && row[5] != "0").map(|mut row| row.swap_remove(2)).collect()
 }
 
+/// One of several orphans that ask each other, on 127.0.0.`own`.
+fn orphan(own: u8, all: &[u8], port: u16) -> Chronyd {
+    // An orphan waits 300 s for something better; chronyd 4.3 did not, and does not know the option.
+    let soon = if under_test() == Side::Ours { "waitunsynced 0" } else { "" };
+    let others = all.iter().filter(|other| **other != own);
+    let servers: String =
+        others.map(|n| format!("server 127.0.0.{n} port {port} iburst minpoll 0 maxpoll 0\n")).collect();
+    // Who has lost the leader holds on to its time until the root distance is too large: a second by default, which takes days.
+    start(&format!(
+        "{servers}local stratum 8 orphan distance 0.002 {soon}\nmaxclockerror 400\nallow 127.0.0.0/8\nport {port}\nbindaddress 127.0.0.{own}\n\
+         bindacqaddress 127.0.0.{own}"
+    ))
+}
+
+/// Goal: when the orphan that the others follow dies, the one of the next reference id vouches for its own clock and the third follows
+/// that one; when the first comes back, both follow it again. Method: the first is killed, so that it tells nobody.
+#[test]
+fn the_next_orphan_takes_over() {
+    let port = free_port();
+    let all = [31, 32, 33];
+    let mut daemons = all.map(|own| orphan(own, &all, port));
+    let (root, first, second) =
+        (("7F7F0101".to_owned(), 8), ("7F00001F".to_owned(), 9), ("7F000020".to_owned(), 9));
+    let settled = |daemons: &[Chronyd], what: &str, expected: &[&(String, u32)]| {
+        for (daemon, expected) in daemons.iter().zip(expected) {
+            daemon.wait(what, || reference(daemon) == **expected);
+        }
+        // It stays so, through more polls than the choice takes.
+        std::thread::sleep(Duration::from_secs(3));
+        let found: Vec<(String, u32)> = daemons.iter().map(reference).collect();
+        assert!(found.iter().zip(expected).all(|(one, expected)| one == *expected), "{what}: {found:?}");
+    };
+    settled(&daemons, "they follow the first", &[&root, &first, &first]);
+    daemons[0].process_mut().kill();
+    settled(&daemons[1..], "the second took over", &[&root, &second]);
+    daemons[0] = orphan(31, &all, port);
+    settled(&daemons, "the first leads again", &[&root, &first, &first]);
+}
+
 /// Goal: three orphans without a better source agree on the one of the least reference id, which alone vouches for its own clock, and go
 /// on to do so when the other two are of a larger stratum.
 #[test]
 fn orphans_agree_on_one() {
     let port = free_port();
-    // An orphan waits 300 s for something better; chronyd 4.3 did not, and does not know the option.
-    let soon = if under_test() == Side::Ours { "waitunsynced 0" } else { "" };
     let all = [11, 12, 13];
-    let start = |own: u8| {
-        let others = all.iter().filter(|other| **other != own);
-        let servers: String =
-            others.map(|n| format!("server 127.0.0.{n} port {port} iburst minpoll 0 maxpoll 0\n")).collect();
-        start(&format!(
-            "{servers}local stratum 8 orphan {soon}\nallow 127.0.0.0/8\nport {port}\nbindaddress 127.0.0.{own}\n\
-             bindacqaddress 127.0.0.{own}"
-        ))
-    };
-    let daemons = all.map(start);
+    let daemons = all.map(|own| orphan(own, &all, port));
     let (root, follower) = (("7F7F0101".to_owned(), 8), ("7F00000B".to_owned(), 9));
     daemons[1].wait("the second follows", || reference(&daemons[1]) == follower);
     daemons[2].wait("the third follows", || reference(&daemons[2]) == follower);

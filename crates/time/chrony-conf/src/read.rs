@@ -73,7 +73,10 @@ pub fn load_source_dirs(
     let mut found = Vec::new();
     for folders in &settings.source_dirs {
         for path in files_of(folders, "*.sources", loader) {
-            let Some(id) = sources.load(loader, &path, None, diagnostics) else { continue };
+            let mut unread = Diagnostics::new();
+            let id = sources.load(loader, &path, None, &mut unread);
+            warn(unread, diagnostics);
+            let Some(id) = id else { continue };
             let lines: Vec<(Span, String)> =
                 sources.lines(id).map(|(span, line)| (span, line.to_owned())).collect();
             for (span, line) in &lines {
@@ -97,15 +100,19 @@ pub fn load_source_dirs(
                         words.no_choice(word, "kind of source", &["server", "pool", "peer"]);
                     }
                 }
-                for mut finding in own.list {
-                    // A running daemon does not end because of a folder that others write to.
-                    finding.level = conf_text::Level::Warning;
-                    diagnostics.push(finding);
-                }
+                warn(own, diagnostics);
             }
         }
     }
     found
+}
+
+/// A daemon does not end because of a folder that others write to.
+fn warn(of_folder: Diagnostics, diagnostics: &mut Diagnostics) {
+    for mut finding in of_folder.list {
+        finding.level = conf_text::Level::Warning;
+        diagnostics.push(finding);
+    }
 }
 
 struct Reader<'a> {

@@ -69,6 +69,27 @@ pub(crate) fn help(text: &str) {
     }
 }
 
+/// What people can do about an order that the daemon refused: its reply has a number alone.
+fn why_refused(request: &Request, status: Status) -> Option<&'static str> {
+    Some(match (request, status) {
+        (Request::Makestep, Status::Failed) => {
+            "a daemon that only measures steps nothing (chronyd -x; a house without `banto up --control-clock`); if it may set the clock, its log says why"
+        }
+        (Request::TrimRtc, Status::Failed) => {
+            "a daemon that only measures does not set the real-time clock (chronyd -x; a house); if it may, its log says why"
+        }
+        (Request::TrimRtc | Request::WriteRtc | Request::RtcReport, Status::NoRtc) => {
+            "the real-time clock is not followed; in chrony.conf: rtcfile /var/lib/chrony/rtc"
+        }
+        (Request::Settime(_), Status::NotEnabled) => "times are taken by hand after: chronyc manual on",
+        (Request::Smoothtime(_) | Request::Smoothing, Status::NotEnabled) => {
+            "served time is not smoothed; in chrony.conf: smoothtime 400 0.01"
+        }
+        (_, Status::Failed) => "the daemon's log says why",
+        _ => return None,
+    })
+}
+
 impl<'a> Session<'a> {
     pub(crate) fn new(options: Options, connection: Connection, out: &'a mut dyn Write) -> Self {
         Self { options, connection, ended: false, out, out_failed: false }
@@ -161,6 +182,9 @@ impl<'a> Session<'a> {
         }
         if answer.status == Status::Unauthorised && matches!(self.connection.place(), Some(Place::Udp(_))) {
             help("this command is taken only over the daemon's Unix socket, which root may use");
+        }
+        if let Some(text) = why_refused(request, answer.status) {
+            help(text);
         }
         if !answer.status.is_success() {
             return None;

@@ -122,6 +122,18 @@ pub struct TimeEstimate {
     pub estimate: Estimate,
 }
 
+impl DisciplineSettings {
+    /// What the oscillator needs by itself as far as is known at a start, s/s, where the correction `found` is in force: the drift
+    /// file's frequency; else what was found, unless it can only be a slew that a killed daemon left, which is given up.
+    pub fn frequency_at_start(&self, found: f64) -> f64 {
+        match self.drift {
+            Some(drift) => drift.frequency.clamp(-self.drift_max, self.drift_max),
+            None if found.abs() > FREQUENCY_LEFT_MAX => 0.0,
+            None => found,
+        }
+    }
+}
+
 /// What an update did.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Applied {
@@ -187,20 +199,16 @@ struct Fade {
 }
 
 impl Discipline {
-    /// Takes charge of the clock: the drift file's frequency is set, or the one in force is kept unless it can only be a slew.
+    /// Takes charge of the clock: it runs at [`DisciplineSettings::frequency_at_start`] from here on.
     pub fn new(settings: DisciplineSettings, clock: &mut impl Clock) -> Result<Self, ClockError> {
         let now = clock.now();
-        let base = match settings.drift {
-            Some(drift) => {
-                let frequency = drift.frequency.clamp(-settings.drift_max, settings.drift_max);
-                clock.rests_at(frequency);
-                clock.set_frequency(frequency)?
-            }
-            None if clock.frequency().abs() > FREQUENCY_LEFT_MAX => {
-                clock.rests_at(0.0);
-                clock.set_frequency(0.0)?
-            }
-            None => clock.frequency(),
+        let found = clock.frequency();
+        let wanted = settings.frequency_at_start(found);
+        let base = if settings.drift.is_some() || wanted != found {
+            clock.rests_at(wanted);
+            clock.set_frequency(wanted)?
+        } else {
+            found
         };
         Ok(Self {
             settings,

@@ -2,7 +2,7 @@
 
 use crate::holder::{Holder, KernelStatus, Words};
 use std::os::fd::BorrowedFd;
-use time_core::{Clock, ClockError, LocalTime};
+use time_core::{Clock, ClockError, DisciplineSettings, LocalTime};
 
 /// The largest correction: ten per cent, what the kernel's tick allows (`adjtimex(2)`: 900000/HZ to 1100000/HZ).
 const FREQUENCY_MAX: f64 = 0.1;
@@ -80,6 +80,18 @@ impl DaemonClock {
     pub(crate) fn kernel(mut holder: Box<dyn Holder>) -> Result<Self, ClockError> {
         let frequency = holder.take_over().map_err(refused)?.ppm() * 1e-6;
         Ok(Self::Kernel { holder, frequency, rest: frequency, compensation: 0.0 })
+    }
+
+    /// Ends what a daemon may have left that was killed in the middle of a slew, together with the process that would have ended
+    /// it: the kernel goes on at that rate until somebody sets another. To be called before anything else of a start.
+    pub(crate) fn begin_at_rest(&mut self, settings: &DisciplineSettings) -> Result<(), ClockError> {
+        let found = self.frequency();
+        let rest = settings.frequency_at_start(found);
+        if rest == found {
+            return Ok(());
+        }
+        self.rests_at(rest);
+        self.set_frequency(rest).map(drop)
     }
 
     /// A clock beside the kernel's, with the kernel's present time.
@@ -271,6 +283,7 @@ impl Clock for DaemonClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Arc, Mutex};
 
     /// Goal: the clock beside the kernel's keeps its own corrections over changes of rate and steps, exactly.
     #[test]
@@ -309,5 +322,84 @@ mod tests {
         check(&clock, -5e-6, -3e-6);
         clock.compensate(0.0).expect("set");
         check(&clock, -5e-6, -5e-6);
+    }
+
+    /// A kernel that outlives those who set its clock, and what it was told since somebody took it over.
+    #[derive(Debug, Clone)]
+    struct SimulatedKernel(Arc<Mutex<(Words, Vec<Words>)>>);
+
+    impl SimulatedKernel {
+        fn held(&self) -> std::sync::MutexGuard<'_, (Words, Vec<Words>)> {
+            self.0.lock().expect("no test panics with it")
+        }
+    }
+
+    impl Holder for SimulatedKernel {
+        fn take_over(&mut self) -> std::io::Result<Words> {
+            self.held().1.clear();
+            Ok(self.held().0)
+        }
+
+        fn set_frequency(&mut self, words: Words, _rest: Words) -> std::io::Result<()> {
+            let (in_force, told) = &mut *self.held();
+            *in_force = words;
+            told.push(words);
+            Ok(())
+        }
+
+        fn step(&mut self, _nanos: i64) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn set_status(&mut self, _status: KernelStatus) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn set_leap(&mut self, _direction: i32, _tai_offset: Option<i32>) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn set_rtc(&mut self, _time: sys::rtc::RtcTime) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Goal: the rate of a slew that both processes were killed in is not carried over: the first thing that the next start tells
+    /// the kernel is the drift file's frequency, and without one a rate that no oscillator has is given up. Method: a kernel that
+    /// keeps its rate while nobody is there.
+    #[test]
+    fn a_slew_that_both_processes_were_killed_in_ends_with_the_next_start() {
+        let check = |left_ppm: f64, drift_ppm: Option<f64>, expected_ppm: f64| {
+            let kernel = SimulatedKernel(Arc::new(Mutex::new((Words::NONE, Vec::new()))));
+            let drift = drift_ppm.map(|ppm| time_core::Drift { frequency: ppm * 1e-6, skew: 1e-7 });
+            let settings = DisciplineSettings { drift, ..DisciplineSettings::default() };
+            let mut killed = DaemonClock::kernel(Box::new(kernel.clone())).expect("it takes over");
+            killed.begin_at_rest(&settings).expect("it is set");
+            killed.rests_at(12.0e-6);
+            killed.set_frequency(left_ppm * 1e-6).expect("it is set");
+            // A daemon that is killed says nothing more.
+            drop(killed);
+            assert_eq!(kernel.held().0, Words::new(left_ppm), "the kernel has nobody to ask");
+            let mut next = DaemonClock::kernel(Box::new(kernel.clone())).expect("it takes over");
+            next.begin_at_rest(&settings).expect("it is set");
+            assert_eq!(kernel.held().0, Words::new(expected_ppm), "{left_ppm} {drift_ppm:?}");
+            let first = kernel.held().1.first().copied();
+            assert!(first.is_none_or(|first| first == Words::new(expected_ppm)), "{first:?}");
+            // The discipline that follows finds it so and leaves it.
+            let keeper = time_core::Timekeeper::new(
+                time_core::TimekeeperSettings { discipline: settings, ..Default::default() },
+                &mut next,
+            );
+            assert!(keeper.is_ok());
+            assert_eq!(kernel.held().0, Words::new(expected_ppm), "{left_ppm} {drift_ppm:?}");
+        };
+        check(83_345.0, Some(12.0), 12.0);
+        check(-83_320.0, Some(12.0), 12.0);
+        check(92.0, Some(12.0), 12.0);
+        check(12.0, Some(12.0), 12.0);
+        check(83_345.0, None, 0.0);
+        check(-600.0, None, 0.0);
+        // Another program's, or part of a slow slew's: nobody knows better, and the filter is told how uncertain it is.
+        check(92.0, None, 92.0);
     }
 }

@@ -86,8 +86,15 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
         }
         Request::Burst(burst) => start_burst(daemon, burst, now),
         Request::Makestep => {
-            // As chronyd with -x: there is no clock to step.
-            if daemon.clock.is_kernel() && daemon.step_now() { Ok(()) } else { Err(Status::Failed) }
+            // As chronyd with -x: there is no clock to step. That the kernel refuses is told where it does.
+            if !daemon.clock.is_kernel() {
+                daemon.only_measures("makestep");
+                Err(Status::Failed)
+            } else if daemon.step_now() {
+                Ok(())
+            } else {
+                Err(Status::Failed)
+            }
         }
         Request::ModifyMakestep(rule) => {
             daemon.keeper.set_make_step(make_step(rule));

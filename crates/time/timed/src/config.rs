@@ -172,10 +172,27 @@ pub(crate) fn load(options: &Options, layout: &layout::Layout) -> Result<Config,
     Ok(as_meant(settings, as_written, &from_folders))
 }
 
-/// Reads the same configuration again, without the source folders; with the texts that it was read from.
-pub(crate) fn read_again(options: &Options, layout: &layout::Layout) -> Result<(Settings, Sources), String> {
-    let (settings, sources, diagnostics) = read(options, layout);
-    if diagnostics.has_errors() { Err(diagnostics.render(&sources, false)) } else { Ok((settings, sources)) }
+/// A configuration that was read again without a mistake.
+#[derive(Debug)]
+pub(crate) struct Anew {
+    /// Of chrony.conf and what it includes.
+    pub settings: Settings,
+    /// What that was read from.
+    pub texts: Sources,
+    /// The sources of its `sourcedir`s, as written.
+    pub folders: Vec<Source>,
+    /// Lines of those that are left out, in sentences: a daemon does not refuse for a folder that others write to.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the same configuration again, source folders too; nothing is changed by it. The error is the whole report.
+pub(crate) fn read_again(options: &Options, layout: &layout::Layout) -> Result<Anew, String> {
+    let (settings, mut texts, diagnostics) = read(options, layout);
+    if diagnostics.has_errors() {
+        return Err(diagnostics.render(&texts, false));
+    }
+    let (folders, warnings) = read_folders(&settings, &mut texts);
+    Ok(Anew { settings, texts, folders, warnings })
 }
 
 fn read(options: &Options, layout: &layout::Layout) -> (Settings, Sources, Diagnostics) {
@@ -194,14 +211,25 @@ fn read(options: &Options, layout: &layout::Layout) -> (Settings, Sources, Diagn
 
 /// Reads the source folders again.
 pub(crate) fn load_folders(settings: &Settings) -> (Vec<SourceConfig>, Vec<String>) {
-    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
-    let found = chrony_conf::load_source_dirs(settings, &mut FileLoader, &mut sources, &mut diagnostics);
-    let mut warnings = Vec::new();
-    if !diagnostics.list.is_empty() {
-        warnings.push(diagnostics.render(&sources, false));
-    }
-    let lines = found.iter().filter_map(|one| source(one, true, general(settings), &mut warnings)).collect();
+    let (found, mut warnings) = read_folders(settings, &mut Sources::new());
+    let lines = lines_of_folders(&found, settings, &mut warnings);
     (lines, warnings)
+}
+
+fn read_folders(settings: &Settings, texts: &mut Sources) -> (Vec<Source>, Vec<String>) {
+    let mut diagnostics = Diagnostics::new();
+    let found = chrony_conf::load_source_dirs(settings, &mut FileLoader, texts, &mut diagnostics);
+    let warnings = (!diagnostics.list.is_empty()).then(|| diagnostics.render(texts, false));
+    (found, warnings.into_iter().collect())
+}
+
+/// The lines of source folders as meant under the settings that run.
+pub(crate) fn lines_of_folders(
+    found: &[Source],
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Vec<SourceConfig> {
+    found.iter().filter_map(|one| source(one, true, general(settings), warnings)).collect()
 }
 
 /// Colours only for people who want them (`NO_COLOR`).

@@ -6,6 +6,7 @@ mod broadcast;
 mod care;
 mod history;
 mod initial;
+mod keys;
 mod leap;
 mod mail;
 mod measured;
@@ -40,7 +41,6 @@ use ntp_proto::{AccessList, Keys, PACKET_BYTES_MAX, Server};
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,6 +197,7 @@ impl Daemon {
         log.say(&Happened::Starting);
         let may_not_set = options.leave_clock || (in_house && !options.control_clock);
         let sets_once = options.once == Once::Set && !may_not_set;
+        let another = start::look_for_another(&options, &config, layout, !may_not_set)?;
         if sets_once {
             // Before twenty seconds of measuring, not after them.
             sys::clock::may_set().map_err(|error| {
@@ -214,6 +215,13 @@ impl Daemon {
             Once::No => rtc::open(&config.settings, !may_not_set, monotonic(), &mut log),
             _ => None,
         };
+        if let Some(path) = &config.drift_file
+            && let Some(drift) = records::read_drift(path)
+        {
+            let (ppm, skew_ppm) = (-drift.frequency * 1e6, drift.skew * 1e6);
+            log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
+            config.discipline.drift = Some(drift);
+        }
         let mut clock = process::take_clock(
             &options,
             &config.settings,
@@ -222,13 +230,7 @@ impl Daemon {
             real_time_clock.as_ref(),
             &mut log,
         )?;
-        if let Some(path) = &config.drift_file
-            && let Some(drift) = records::read_drift(path)
-        {
-            let (ppm, skew_ppm) = (-drift.frequency * 1e6, drift.skew * 1e6);
-            log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
-            config.discipline.drift = Some(drift);
-        }
+        clock.begin_at_rest(&config.discipline).map_err(|error| error.to_string())?;
         if let Some(local) = config.local.filter(|local| local.wait_unsynced > 0.0) {
             log.say(&Happened::LocalWaits { seconds: local.wait_unsynced });
         }
@@ -322,7 +324,7 @@ impl Daemon {
         }
         daemon.read_keys()?;
         if daemon.options.once == Once::No {
-            daemon.listen(layout)?;
+            daemon.listen(layout, another)?;
             daemon.listen_for_keys()?;
         } else {
             daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));
@@ -475,7 +477,7 @@ impl Daemon {
             tokens.push(Token::Clock);
         }
         let key_server = self.securing.server.as_ref().and_then(|server| server.local.as_ref());
-        for one in key_server.iter().flat_map(|server| server.wanted()) {
+        for one in key_server.iter().flat_map(|server| server.wanted(now)) {
             wanted.push(one);
             tokens.push(Token::KeyServer);
         }
@@ -544,7 +546,7 @@ impl Daemon {
             .chain(self.cards.deadline())
             .chain(self.refclocks.iter().map(crate::refclocks::RefClock::deadline))
             .chain(until_slew_ends)
-            .chain(self.securing_deadline())
+            .chain(self.securing_deadline(now))
             .chain(until_leap)
             .chain(self.initial_deadline())
             .chain(self.broadcasts.iter().map(broadcast::Destination::deadline))
@@ -665,69 +667,19 @@ impl Daemon {
         }
     }
 
-    /// Reads the key file: the server, the sources that run and those that were left out for want of a key take up what it has.
-    /// The error says which file it is and what to type.
-    pub(crate) fn read_keys(&mut self) -> Result<(), String> {
-        let Some(path) = self.config.key_file.clone() else { return Ok(()) };
-        let read = sys::file::read_text_bounded(&path, crate::FILE_BYTES_MAX);
-        self.key_file_is_missing = matches!(&read, Err(error) if error.kind() == io::ErrorKind::NotFound);
-        let text = match read {
-            Ok(text) => text,
-            // As chronyd: a file that is not there has no keys; a source that needs one will say so.
-            Err(_) if self.key_file_is_missing => {
-                let what = format!("Could not open keyfile {} : No such file or directory", path.display());
-                self.say(&Happened::Warning { what });
-                String::new()
-            }
-            Err(error) => return Err(self.key_file_unread(&path, &error)),
-        };
-        let (keys, errors) = Keys::parse(&text);
-        let path = path.display().to_string();
-        for (line, error) in errors {
-            self.trouble(format!("Could not use line {line} of {path}: {error}"));
-        }
-        if !self.key_file_is_missing {
-            self.say(&Happened::KeysRead { count: keys.len() });
-        }
-        self.server.set_keys(keys.clone());
-        self.server_changed = true;
-        self.serving.outdated();
-        self.keys = keys;
-        self.read_cookie_keys();
-        let now = monotonic();
-        for peer in &mut self.peers {
-            peer.rekey(&self.keys, now);
-        }
-        for line in std::mem::take(&mut self.without_key) {
-            self.add_source(line, now);
-        }
-        Ok(())
-    }
-
-    /// Why the key file cannot be read, and what to type.
-    fn key_file_unread(&self, path: &Path, error: &io::Error) -> String {
-        let path = path.display();
-        let what = format!("Could not read key file {path}: {}", crate::events::reason(error));
-        if error.kind() != io::ErrorKind::PermissionDenied {
-            return format!("{what}\nhelp: ls -l {path}");
-        }
-        format!("{what}\nhelp: chown {}: {path}; chmod 0640 {path}", self.user_name())
-    }
-
-    /// Why a source is left out that needs this key.
-    fn lacks_key(&self, id: u32) -> String {
-        match &self.config.key_file {
-            None => format!("key {id} is in no file: chrony.conf has no keyfile directive"),
-            Some(path) if self.key_file_is_missing => {
-                format!("key {id} is needed and {} is not there", path.display())
-            }
-            Some(path) => format!("the key file {} has no key {id}", path.display()),
-        }
-    }
-
     /// Tells the log and everybody who listens to it.
     pub(crate) fn say(&mut self, happened: &Happened) {
         self.log.say(happened);
+    }
+
+    /// A command was refused that would have set a clock.
+    pub(crate) fn only_measures(&mut self, command: &str) {
+        let in_house = self.layout.house_dir().is_some();
+        let how = if in_house { "banto up --control-clock" } else { "start chronyd without -x" };
+        let what = format!(
+            "Refused {command}: this daemon measures the clock and does not set it\nhelp: for one that does: {how}"
+        );
+        self.log.say(&Happened::Warning { what });
     }
 
     fn trouble(&mut self, what: String) {

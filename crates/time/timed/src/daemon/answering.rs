@@ -4,6 +4,7 @@ use super::{COMMAND_BYTES, Daemon, SERVER_PRECISION, WAIT_MAX, monotonic};
 use crate::clocks::DaemonClock;
 use crate::commands;
 use crate::config::Access;
+use crate::events::Happened;
 use crate::options::Family;
 use crate::serving::{Memory, Serving, View};
 use crate::sockets::{self, CommandSocket, Marks};
@@ -19,7 +20,8 @@ use std::time::Duration;
 use time_core::LeapStatus;
 
 impl Daemon {
-    pub(super) fn listen(&mut self, layout: &layout::Layout) -> Result<(), String> {
+    /// Opens the sockets of a server. `another` process has the control socket already: this daemon runs without one.
+    pub(super) fn listen(&mut self, layout: &layout::Layout, another: Option<u32>) -> Result<(), String> {
         self.write_pid_file()?;
         self.open_server_sockets().map_err(|(at, error)| {
             format!("cannot listen for NTP on {at}: {error}\nhelp: another port: port 11123 (or no server: port 0)")
@@ -57,6 +59,14 @@ impl Daemon {
             }
         }
         let path = control::socket_path(layout, "timed");
+        if let Some(pid) = another {
+            let what = format!(
+                "`banto time` and `banto reload` ask another daemon (pid={pid}): it has {}\nhelp: for this one: chronyc -h PATH, with bindcmdaddress PATH in its file",
+                path.display()
+            );
+            self.log.say(&Happened::Warning { what });
+            return Ok(());
+        }
         match control::Server::bind(&path) {
             Ok(server) => self.control = Some(server),
             Err(error) => self.trouble(format!("Could not open control socket {}: {error}", path.display())),

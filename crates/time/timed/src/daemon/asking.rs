@@ -61,17 +61,17 @@ impl Daemon {
 
     /// Reads the source folders again: what is gone goes, what is new comes, the rest stays (`reload sources`).
     pub(crate) fn reload_sources(&mut self, now: Duration) {
-        if self.initial.is_some() {
-            // They are read when the usual sources begin.
-            return;
-        }
         let (lines, warnings) = crate::config::load_folders(&self.config.settings);
         for what in warnings {
             self.log.say(&Happened::Warning { what });
         }
+        self.take_folders(lines, now);
+    }
+
+    /// These are the lines of the source folders from now on.
+    pub(super) fn take_folders(&mut self, lines: Vec<SourceConfig>, now: Duration) {
         if self.initial.is_some() {
-            self.config.sources.retain(|line| !line.from_folder);
-            self.config.sources.extend(lines);
+            // They are read when the usual sources begin.
             return;
         }
         self.without_key.retain(|line| !line.from_folder);

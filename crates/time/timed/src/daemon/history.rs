@@ -119,7 +119,8 @@ impl Daemon {
         let now = self.local_now();
         let Some(clock) = self.refclocks.get(index) else { return };
         let (id, source) = (clock.id, clock.label());
-        let Ok(text) = std::fs::read_to_string(folder.join(refclock_file(clock))) else { return };
+        let path = folder.join(refclock_file(clock));
+        let Ok(text) = sys::file::read_text_bounded(&path, crate::FILE_BYTES_MAX) else { return };
         let loaded = Dump::read(&text).filter(|dump| dump.name == REFCLOCK_NAME).and_then(|dump| {
             let last = dump.last()?;
             self.keeper.restore(id, &dump.samples, last, now).then_some(dump.reach)

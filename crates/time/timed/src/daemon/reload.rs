@@ -2,6 +2,7 @@
 //! file it is said that it counts from the next start.
 
 use super::{Daemon, monotonic};
+use crate::config::Anew;
 use crate::events::Happened;
 use chrony_conf::Source;
 
@@ -61,11 +62,18 @@ impl Daemon {
         }
     }
 
-    /// Opens the logs and reads keys and configuration anew. An error is the whole report: then sources stay as they are.
+    /// Opens the logs and reads keys and configuration anew. An error is the whole report, and then nothing has changed: all that
+    /// can be refused is read and checked first, and taken up in one step.
     pub(super) fn reload(&mut self) -> Result<Reloaded, String> {
+        let anew = crate::config::read_again(&self.options, &self.layout)?;
+        let keys = self.key_file_read()?;
         self.reopen_logs();
-        self.read_keys()?;
-        let (new, texts) = crate::config::read_again(&self.options, &self.layout)?;
+        self.take_keys(keys);
+        Ok(self.take_sources(anew))
+    }
+
+    /// The sources of the files as they are now come, those that are gone go.
+    fn take_sources(&mut self, Anew { settings: new, texts, folders, mut warnings }: Anew) -> Reloaded {
         let now = monotonic();
         let running = self.config.as_written.clone();
         let mut done = Reloaded::default();
@@ -102,13 +110,17 @@ impl Daemon {
                 of_folders.map(|wanted| wanted.line.name.clone()).collect()
             };
             let before = names(self);
-            self.reload_sources(now);
+            let lines = crate::config::lines_of_folders(&folders, &self.config.settings, &mut warnings);
+            for what in warnings {
+                self.log.say(&Happened::Warning { what });
+            }
+            self.take_folders(lines, now);
             let after = names(self);
             done.added.extend(after.iter().filter(|name| !before.contains(name)).cloned());
             done.removed.extend(before.into_iter().filter(|name| !after.contains(name)));
         }
         self.choose_selection_options();
-        Ok(done)
+        done
     }
 
     /// A line of the file is gone; false when its sources were gone already.

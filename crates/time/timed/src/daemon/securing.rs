@@ -277,10 +277,10 @@ impl Daemon {
     }
 
     /// When the next establishment is given up.
-    pub(super) fn securing_deadline(&self) -> Option<Duration> {
+    pub(super) fn securing_deadline(&self, now: Duration) -> Option<Duration> {
         let sessions = self.peers.iter().filter_map(|peer| peer.nts.as_ref()?.session.as_ref());
         let local = self.securing.server.as_ref().and_then(|server| server.local.as_ref());
-        sessions.map(Session::deadline).chain(local.and_then(KeServer::deadline)).min()
+        sessions.map(Session::deadline).chain(local.and_then(|server| server.deadline(now))).min()
     }
 
     fn not_established(&mut self, index: usize, now: Duration, kind: KeFailureKind, why: &str) {

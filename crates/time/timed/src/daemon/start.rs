@@ -7,6 +7,7 @@ use crate::options::{BACKGROUND_VARIABLE, Once, Options};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 use sys::user::User;
 
 /// Whom root becomes where nobody says it: the user of Debian's chrony, and of others' packages.
@@ -15,15 +16,8 @@ const USERS: [&str; 2] = ["_chrony", "chrony"];
 impl Daemon {
     pub(super) fn write_pid_file(&self) -> Result<(), String> {
         let Some(path) = &self.config.pid_file else { return Ok(()) };
-        if let Ok(text) = sys::file::read_text_bounded(path, crate::FILE_BYTES_MAX)
-            && let Ok(pid) = text.trim().parse::<u32>()
-            && pid != std::process::id()
-            && is_chronyd(pid)
-        {
-            return Err(format!(
-                "Another chronyd may already be running (pid={pid}), check {}",
-                path.display()
-            ));
+        if let Some(pid) = daemon_of(path) {
+            return Err(already_runs(pid, path));
         }
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
@@ -118,6 +112,52 @@ impl Daemon {
         }
         kept
     }
+}
+
+/// Another daemon that runs is told at once, before anything of the machine is touched: by its pid file, as chronyd does, and where
+/// two would set the same clock by its control socket too, whatever their files are. Returns the process that has the control
+/// socket where both may run: instances with `-x` and files of their own are chrony's way to separate a server from a client.
+pub(super) fn look_for_another(
+    options: &Options,
+    config: &Config,
+    layout: &layout::Layout,
+    sets_clock: bool,
+) -> Result<Option<u32>, String> {
+    // -Q changes nothing and leaves no file.
+    if options.once == Once::Print {
+        return Ok(None);
+    }
+    if let Some(path) = &config.pid_file
+        && let Some(pid) = daemon_of(path)
+    {
+        return Err(already_runs(pid, path));
+    }
+    let path = control::socket_path(layout, "timed");
+    let Some(pid) = control::answering(&path) else { return Ok(None) };
+    let status = control::Client::connect(&path, ANOTHER_ANSWERS)
+        .and_then(|mut client| client.call("status", control::Value::Null));
+    if sets_clock && status.is_ok_and(|status| status["controls_clock"] == true) {
+        return Err(already_runs(pid, &path));
+    }
+    Ok(Some(pid))
+}
+
+/// How long another daemon has for its state: it answers from memory.
+const ANOTHER_ANSWERS: Duration = Duration::from_secs(1);
+
+/// In chronyd's words, and what to do.
+fn already_runs(pid: u32, check: &Path) -> String {
+    format!(
+        "Another chronyd may already be running (pid={pid}), check {}\nhelp: end it first: kill {pid}; to ask it: chronyc tracking; to measure beside it: chronyd -Q",
+        check.display()
+    )
+}
+
+/// The time daemon whose number a pid file has, if it runs.
+fn daemon_of(pid_file: &Path) -> Option<u32> {
+    let text = sys::file::read_text_bounded(pid_file, crate::FILE_BYTES_MAX).ok()?;
+    let pid = text.trim().parse().ok()?;
+    (pid != std::process::id() && is_chronyd(pid)).then_some(pid)
 }
 
 /// Whom the daemon becomes before its loop, by `-u` or `user`; without both, on an installed system and not with `-d`, the user

@@ -70,8 +70,10 @@ impl Temperature {
 }
 
 fn points(file: &Path) -> Result<TemperaturePoints, String> {
-    let text = sys::file::read_text_bounded(file, crate::FILE_BYTES_MAX)
-        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let text = sys::file::read_text_bounded(file, crate::FILE_BYTES_MAX).map_err(|error| {
+        let (why, path) = (crate::events::reason(&error), file.display());
+        format!("cannot read the points of tempcomp in {path}: {why}\nhelp: ls -l {path}")
+    })?;
     TemperaturePoints::parse(&text).map_err(|error| {
         format!(
             "{}: {error}\nhelp: one point a line, from cold to warm, for example: 20000 1.0",

@@ -29,6 +29,9 @@ use sys::poll::{Interest, Readiness};
 
 /// The longest time of a connection (as chronyd's): a client that hangs costs a place for so long.
 const TIME_MAX: Duration = Duration::from_secs(2);
+/// From so long after its beginning on a connection may lose its place to one that waits: a client that means well sends at once, and is
+/// done after two round trips.
+const SURE_TIME: Duration = Duration::from_millis(500);
 /// The most bytes that a client may send: its handshake and a request, several times over.
 const BYTES_MAX: usize = 32 * 1024;
 /// Connections that are taken in one round, so that those which are open come to their turn.
@@ -49,7 +52,7 @@ pub(crate) struct Shared {
     pub rate_limit: Option<RateLimit>,
     /// Connections that were made, as chronyd counts them: with those that were dropped.
     pub accepted: AtomicU64,
-    /// Connections that were closed without a word: not allowed, too many, or too often.
+    /// Connections that were closed without a word: not allowed, too often, or too slow while others waited.
     pub dropped: AtomicU64,
     /// The daemon ends.
     pub is_over: AtomicBool,
@@ -193,7 +196,8 @@ pub(crate) struct KeServer {
 struct Connection {
     stream: TcpStream,
     tls: ServerConnection,
-    ends: Duration,
+    from: IpAddr,
+    begun: Duration,
     received: Vec<u8>,
     bytes: usize,
     /// The answer is written; what is left is to send it.
@@ -206,10 +210,10 @@ impl KeServer {
         Self { listeners, offer, shared, connections: Vec::new() }
     }
 
-    /// What to wait for: the sockets first, then the connections. With no place left, nobody is taken.
-    pub(crate) fn wanted(&self) -> Vec<(BorrowedFd<'_>, Interest)> {
-        let is_full = self.connections.len() >= self.offer.connections_max;
-        let accepting = if is_full { Interest::default() } else { Interest::READ };
+    /// What to wait for at `now`: the sockets first, then the connections. With no place left, nobody is taken, who waits in the
+    /// kernel's queue.
+    pub(crate) fn wanted(&self, now: Duration) -> Vec<(BorrowedFd<'_>, Interest)> {
+        let accepting = if self.has_room(now) { Interest::READ } else { Interest::default() };
         let listeners = self.listeners.iter().map(|one| (one.as_fd(), accepting));
         let connections = self.connections.iter().map(|one| {
             let interest = Interest {
@@ -222,9 +226,32 @@ impl KeServer {
         listeners.chain(connections).collect()
     }
 
-    /// When the next connection is given up.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.connections.iter().map(|one| one.ends).min()
+    /// When the next connection is given up, or may be for others.
+    pub(crate) fn deadline(&self, now: Duration) -> Option<Duration> {
+        let first = self.connections.iter().map(|one| one.begun).min()?;
+        let is_waited_for = self.is_full() && !self.has_room(now);
+        Some(first + if is_waited_for { SURE_TIME } else { TIME_MAX })
+    }
+
+    fn is_full(&self) -> bool {
+        self.connections.len() >= self.offer.connections_max
+    }
+
+    /// Whether somebody who waits can have a place: a free one, or that of a connection that is slow.
+    fn has_room(&self, now: Duration) -> bool {
+        !self.is_full() || self.connections.iter().any(|one| one.is_slow(now))
+    }
+
+    /// Ends a slow connection, of the address that holds the most places the oldest one: whoever opens many and says nothing
+    /// takes their own places first.
+    fn make_room(&mut self, now: Duration) {
+        let held = |from: IpAddr| self.connections.iter().filter(|other| other.from == from).count();
+        let slow = self.connections.iter().enumerate().filter(|(_, one)| one.is_slow(now));
+        let most = slow.max_by_key(|(_, one)| (held(one.from), std::cmp::Reverse(one.begun)));
+        if let Some(index) = most.map(|(index, _)| index) {
+            self.connections.remove(index);
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Does what is ready, `ready` in the order of [`Self::wanted`].
@@ -234,7 +261,7 @@ impl KeServer {
         let (offer, shared) = (&self.offer, &self.shared);
         self.connections.retain_mut(|one| {
             let is_ready = open.next().is_some_and(|ready| ready.any());
-            now < one.ends && (!is_ready || one.advance(offer, shared))
+            now < one.begun + TIME_MAX && (!is_ready || one.advance(offer, shared))
         });
         for (index, _) in listening.iter().enumerate().filter(|(_, ready)| ready.readable) {
             self.accept(index, now);
@@ -243,19 +270,24 @@ impl KeServer {
 
     fn accept(&mut self, index: usize, now: Duration) {
         for _ in 0..ACCEPTS_MAX {
+            if !self.has_room(now) {
+                return;
+            }
             let Some(Ok((stream, from))) = self.listeners.get(index).map(TcpListener::accept) else { return };
             self.shared.accepted.fetch_add(1, Ordering::Relaxed);
             let allowed = self.shared.admits(from.ip(), now);
-            let has_place = self.connections.len() < self.offer.connections_max;
             let tls = ServerConnection::new(Arc::clone(&self.offer.tls));
             match (tls, stream.set_nonblocking(true)) {
-                (Ok(mut tls), Ok(())) if allowed && has_place => {
+                (Ok(mut tls), Ok(())) if allowed => {
+                    if self.is_full() {
+                        self.make_room(now);
+                    }
                     tls.set_buffer_limit(Some(KE_MESSAGE_BYTES_MAX));
-                    let ends = now + TIME_MAX;
                     self.connections.push(Connection {
                         stream,
                         tls,
-                        ends,
+                        from: from.ip(),
+                        begun: now,
                         received: Vec::new(),
                         bytes: 0,
                         answered: false,
@@ -270,6 +302,11 @@ impl KeServer {
 }
 
 impl Connection {
+    /// Its place may be given to another one; what is answered only has to leave.
+    fn is_slow(&self, now: Duration) -> bool {
+        !self.answered && now >= self.begun + SURE_TIME
+    }
+
     /// Goes on as far as it can; false when the connection is over.
     fn advance(&mut self, offer: &Offer, shared: &Shared) -> bool {
         loop {
@@ -359,8 +396,8 @@ fn run(server: &mut KeServer) {
     let mut ready = Vec::new();
     while !server.shared.is_over.load(Ordering::Relaxed) {
         let now = monotonic();
-        let sleep = server.deadline().map_or(SLEEP_MAX, |at| at.saturating_sub(now)).min(SLEEP_MAX);
-        let polled = sys::poll::poll(&server.wanted(), &mut ready, Some(sleep));
+        let sleep = server.deadline(now).map_or(SLEEP_MAX, |at| at.saturating_sub(now)).min(SLEEP_MAX);
+        let polled = sys::poll::poll(&server.wanted(now), &mut ready, Some(sleep));
         if polled.is_err() {
             ready.clear();
         }

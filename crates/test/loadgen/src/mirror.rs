@@ -37,7 +37,7 @@ pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
         };
         let nanos = u64::try_from(sys::clock::realtime_ns()).unwrap_or(0);
         let (seconds, rest) = (nanos / 1_000_000_000 + NTP_TO_UNIX, nanos % 1_000_000_000);
-        let now = (seconds << 32 | (rest << 32) / 1_000_000_000).to_be_bytes();
+        let now = ((seconds << 32) | ((rest << 32) / 1_000_000_000)).to_be_bytes();
         for index in 0..count {
             let Some(request) = requests.datagram(index).filter(|one| one.data.len() == PACKET_BYTES) else {
                 continue;

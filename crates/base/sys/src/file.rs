@@ -101,22 +101,41 @@ pub fn open_to_read(path: &Path) -> io::Result<File> {
     std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
-/// Opens a device to read, with `writes` also to write. By `open(2)`, where `std` takes `open64`: simulators of the C library have the
-/// one alone. Children do not inherit it. A pipe, which would hold its reader until somebody writes it, is an error.
+/// Opens a device to read, with `writes` also to write, and never waits for it: what is no device is an error that says what it is. By
+/// `open(2)`, where `std` takes `open64`: simulators of the C library have the one alone. Children do not inherit it.
 pub fn open_device(path: &Path, writes: bool) -> io::Result<File> {
     let name = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: stat is a plain C structure for which zeroes are valid; both pointers are live during the call.
-    let is_pipe = unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        // What is not there is told by the opening, and a simulator has devices of which there is no file.
-        libc::stat(name.as_ptr(), &mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFIFO
-    };
-    if is_pipe {
-        return Err(io::Error::other("it is a pipe, not a device"));
-    }
-    let flags = libc::O_CLOEXEC | if writes { libc::O_RDWR } else { libc::O_RDONLY };
+    // A pipe would wait for its other end, a line for its carrier.
+    let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let flags = flags | if writes { libc::O_RDWR } else { libc::O_RDONLY };
     // SAFETY: a C string that outlives the call; the new descriptor is ours.
-    Ok(unsafe { File::from_raw_fd(check(libc::open(name.as_ptr(), flags))?) })
+    let file = unsafe { File::from_raw_fd(check(libc::open(name.as_ptr(), flags))?) };
+    // SAFETY: stat is a plain C structure for which zeroes are valid; the pointer is live during the call.
+    let (known, kind) = unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        let known = check(libc::fstat(file.as_raw_fd(), &mut stat));
+        (known, stat.st_mode & libc::S_IFMT)
+    };
+    // A simulator's device is no descriptor of the kernel's: nothing is known of it.
+    let is_simulated = known.is_err_and(|error| error.raw_os_error() == Some(libc::EBADF));
+    if kind != libc::S_IFCHR && !is_simulated {
+        let what = match kind {
+            libc::S_IFIFO => "a pipe",
+            libc::S_IFREG => "a file",
+            libc::S_IFDIR => "a folder",
+            libc::S_IFBLK => "a disk",
+            _ => "something else",
+        };
+        let why = format!("it is {what}, not a device such as /dev/rtc0, /dev/pps0 or /dev/ptp0");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    // From here on reading waits for what the device has to tell, as its users expect.
+    // SAFETY: no pointers; what fails leaves a descriptor that does not wait.
+    let _ = check(unsafe {
+        let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
+        libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK)
+    });
+    Ok(file)
 }
 
 /// Takes the whole-file lock of `flock(2)`; `WouldBlock` when somebody has it and `wait` is false.
@@ -260,6 +279,21 @@ mod tests {
         assert_eq!(read_bounded(&dir, 10).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         assert_eq!(read_bounded(Path::new("/dev/zero"), 10).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(read_bounded(Path::new("/dev/null"), 10).unwrap(), b"");
+        for (place, what) in [(&pipe, "a pipe"), (&dir, "a folder")] {
+            let error = open_device(place, false).unwrap_err();
+            assert!(
+                error.to_string().starts_with(&format!("it is {what}, not a device")),
+                "{error}"
+            );
+        }
+        assert!(open_device(&pipe, true).is_err());
+        assert!(
+            open_device(&dir.join("nothing"), true).is_err_and(|one| one.kind() == io::ErrorKind::NotFound)
+        );
+        let device = open_device(Path::new("/dev/null"), true).unwrap();
+        // SAFETY: no pointers.
+        let flags = unsafe { libc::fcntl(device.as_raw_fd(), libc::F_GETFL) };
+        assert_eq!(flags & libc::O_NONBLOCK, 0);
         std::fs::write(dir.join("ten"), [b'1', 0xff, b'3', b'4', b'5', b'6', b'7', b'8', b'9', b'0'])
             .unwrap();
         assert_eq!(read_text_bounded(&dir.join("ten"), 10).unwrap(), "1\u{fffd}34567890");

@@ -3,6 +3,7 @@
 
 mod address;
 mod batch;
+mod departures;
 mod filter;
 mod pass;
 mod send;
@@ -14,6 +15,7 @@ pub use address::{
     connect_unix_stream, unbound_udp,
 };
 pub use batch::{CardStamp, Datagram, Outgoing, ReceiveBatch, send_batch};
+pub use departures::{Departed, DepartureBatch, card_stamps_on_request};
 pub use filter::{Condition, Part, drop_where, dropped};
 pub use pass::send_descriptor;
 pub use send::{Departure, SendBatch, local_addresses, never_fragment, tells_local_addresses};

@@ -417,6 +417,7 @@ fn pipes_in_the_places_of_files_hold_nobody() {
         "drift",
         "pid",
         "rtc",
+        "clock",
         "adjtime",
         "leaps",
         "sensor",
@@ -429,13 +430,14 @@ fn pipes_in_the_places_of_files_hold_nobody() {
     std::fs::create_dir_all(folder.join("sources")).expect("a folder can be made");
     folder.write("keys", "1 MD5 secret\n");
     let lines = format!(
-        "{}port 0\ncmdport 0\ndriftfile {{dir}}/drift\nrtcfile {{dir}}/rtc\nrtcdevice {{dir}}/no-such\nhwclockfile {{dir}}/adjtime\n\
+        "{}port 0\ncmdport 0\ndriftfile {{dir}}/drift\nrtcfile {{dir}}/rtc\nrtcdevice {{dir}}/clock\nhwclockfile {{dir}}/adjtime\n\
          leapseclist {{dir}}/leaps\ntempcomp {{dir}}/sensor 0.05 0 0 0 0\nsourcedir {{dir}}/sources\nkeyfile {{dir}}/keys\n\
          dumpdir {{dir}}/dump\nntsdumpdir {{dir}}/nts\nlogdir {{dir}}/logs\nlog measurements statistics",
         line(&server, "iburst")
     );
     let mut daemon = start_in(folder, &lines);
     daemon.wait("it is followed", || daemon.follows(&server));
+    daemon.wait("the clock is told of", || daemon.log().contains("it is a pipe, not a device"));
     daemon.wait("the sensor is told of", || daemon.log().contains("Could not read temperature"));
     daemon.wait("a log is written", || daemon.folder().join("logs/statistics.log").exists());
     for place in ["keys", "sources/b.sources", "logs/statistics.log"] {

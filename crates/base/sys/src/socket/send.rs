@@ -71,6 +71,8 @@ pub struct SendBatch {
     one_by_one: bool,
     /// The kernel or the device does not take several datagrams as one.
     unsegmented: bool,
+    /// Who stamps those that are to be stamped (`SOF_TIMESTAMPING_TX_...`).
+    stampers: u32,
 }
 
 /// What is sent with one header.
@@ -108,6 +110,7 @@ impl SendBatch {
             datagrams: 0,
             one_by_one: false,
             unsegmented: true,
+            stampers: libc::SOF_TIMESTAMPING_TX_SOFTWARE,
         }
     }
 
@@ -117,6 +120,11 @@ impl SendBatch {
         // Simulators of the C library take every option and know none: only what can be read back is there.
         self.unsegmented = option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT).is_err()
             || set_option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_err();
+    }
+
+    /// Those that are to be stamped are so by the card too, where it can ([`super::card_stamps_on_request`]).
+    pub fn stamped_by_cards(&mut self) {
+        self.stampers |= libc::SOF_TIMESTAMPING_TX_HARDWARE;
     }
 
     /// Datagrams that wait to be sent.
@@ -186,7 +194,7 @@ impl SendBatch {
         }
         header.msg_control = self.control[index].0.as_mut_ptr().cast();
         header.msg_controllen = CONTROL_BYTES as _;
-        let used = fill_control(header, departure);
+        let used = fill_control(header, departure, self.stampers);
         header.msg_controllen = used as _;
         if used == 0 {
             header.msg_control = std::ptr::null_mut();
@@ -312,7 +320,7 @@ unsafe fn put_control(place: *mut libc::cmsghdr, level: libc::c_int, kind: libc:
 }
 
 /// Writes the control messages into the header's buffer of [`CONTROL_BYTES`]; returns their length.
-fn fill_control(header: &libc::msghdr, departure: &Departure) -> usize {
+fn fill_control(header: &libc::msghdr, departure: &Departure, stampers: u32) -> usize {
     let mut used = 0;
     // SAFETY: the header's control buffer is live, aligned, and large enough for one address of either family and one integer
     // (CMSG_SPACE(20) + CMSG_SPACE(4) = 64); CMSG_FIRSTHDR and the step by CMSG_SPACE stay within it.
@@ -340,7 +348,7 @@ fn fill_control(header: &libc::msghdr, departure: &Departure) -> usize {
             None => {}
         }
         if departure.stamped {
-            put(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &libc::SOF_TIMESTAMPING_TX_SOFTWARE.to_ne_bytes());
+            put(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &stampers.to_ne_bytes());
         }
     }
     used

@@ -10,7 +10,7 @@ use super::set_option;
 /// Room for a datagram that comes back with its headers: what fits into an Ethernet frame.
 const FRAME_BYTES: usize = 1600;
 /// Room for the control messages of one entry of the error queue: three timestamps and an extended error.
-const CONTROL_BYTES: usize = 256;
+pub(super) const CONTROL_BYTES: usize = 256;
 
 /// The kernel keeps, for each datagram sent from now on, the moment when it was handed to the device (or to the loopback);
 /// [`take_transmit_time`] fetches it. The datagrams themselves are not kept.
@@ -193,23 +193,23 @@ pub fn take_transmit_time(socket: impl AsFd) -> Option<i64> {
 }
 
 /// One entry of an error queue.
-struct Entry {
+pub(super) struct Entry {
     /// The software transmit time.
-    sent_ns: Option<i64>,
+    pub(super) sent_ns: Option<i64>,
     /// The card's.
-    card_ns: Option<i64>,
+    pub(super) card_ns: Option<i64>,
     /// The interface that it left by, where that is known.
-    interface: Option<u32>,
+    pub(super) interface: Option<u32>,
     /// The length of the frame, where it came back.
     bytes: usize,
     /// The datagram's number, where they are counted.
-    number: Option<u32>,
+    pub(super) number: Option<u32>,
 }
 
 /// Aligned as `struct cmsghdr` must be.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
-struct Control([u8; CONTROL_BYTES]);
+pub(super) struct Control(pub(super) [u8; CONTROL_BYTES]);
 
 fn take_entry(socket: RawFd) -> Option<Entry> {
     let mut control = Control([0; CONTROL_BYTES]);
@@ -231,7 +231,7 @@ fn take_entry(socket: RawFd) -> Option<Entry> {
 }
 
 /// What the control messages of a header say; the kernel has filled its control buffer, which is live, and set its length.
-fn read_entry(header: &libc::msghdr) -> Entry {
+pub(super) fn read_entry(header: &libc::msghdr) -> Entry {
     let mut entry = Entry { sent_ns: None, card_ns: None, interface: None, bytes: 0, number: None };
     // SAFETY: the kernel filled the control buffer and set its length; the macros stay within it; unaligned reads are used, and
     // a structure is read only where the message is long enough for one.

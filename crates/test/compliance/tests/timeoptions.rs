@@ -134,3 +134,94 @@ fn ntp_goes_inside_ptp() {
         }
     }
 }
+
+/// Goal: a client with the field for corrections of the network, and a packet ahead of each measurement, follows a server that
+/// knows PTP's older form alone and no such field, as one that knows both.
+#[test]
+fn corrections_are_asked_for_inside_ptp() {
+    let Some(_) = stock_or_skip("chronyd") else { return };
+    if under_test() == Side::Stock {
+        return compliance::skip("chronyd 4.3 does not know the field");
+    }
+    for (number, there) in [Side::Stock, Side::Ours].into_iter().enumerate() {
+        let (port, ntp) = (free_port(), free_port());
+        let lines = |last: usize, more: &str| {
+            let own = format!("127.0.{}.{last}", 80 + number);
+            format!("port {ntp}\nbindaddress {own}\nbindacqaddress {own}\nptpport {port}\n{more}")
+        };
+        let _server = start(there, &lines(1, "local stratum 3\nallow 127.0.0.0/8"));
+        for field in ["10A", "F324"] {
+            let server = format!("server 127.0.{}.1 port {port}", 80 + number);
+            let client = start(
+                Side::Ours,
+                &lines(2, &format!("{server} minpoll 1 maxpoll 1 presend 0 extfield {field}")),
+            );
+            let log = client.folder().join("measurements.log");
+            let ahead = || {
+                let log = std::fs::read_to_string(&log).unwrap_or_default();
+                log.lines().filter(|line| line.contains(" 111 111 0111 ")).count()
+            };
+            assert!(
+                eventually(PATIENCE, || client.measured(&[" 4B "]) >= 2 && ahead() >= 2),
+                "{}",
+                client.log()
+            );
+        }
+    }
+}
+
+/// Goal: a server with `ptpport` answers the field in the form in which it is asked, at both ports, with nothing in it where no card has
+/// stamped the request, and never with more bytes; without `ptpport` it answers without the field.
+#[test]
+fn the_network_correction_is_no_amplifier() {
+    if under_test() == Side::Stock {
+        return compliance::skip("chronyd 4.3 does not know the field");
+    }
+    let fields = [
+        [&[0x01, 0x0a, 0, 28][..], &[0; 24]].concat(),
+        [&[0xf3, 0x24, 0, 28, 0x07, 0xac, 0x2c, 0xeb][..], &[0; 20]].concat(),
+    ];
+    // What stands before the packet, in both forms: PTP's header with the length, and the TLV.
+    let wrap = |packet: &[u8], assigned: bool| {
+        let tlv: &[u8] =
+            if assigned { &[0, 3, 0, 84, 0, 0, 0x5e, 0, 0, 1, 0, 0] } else { &[0x20, 0x23, 0, 76] };
+        let mut message = vec![0; 44];
+        message[..8].copy_from_slice(&[1, 2, 0, (44 + tlv.len() + packet.len()) as u8, 123, 0, 4, 0]);
+        [&message[..], tlv, packet].concat()
+    };
+    for with_ptp in [true, false] {
+        let (ntp, ptp) = (free_port(), free_port());
+        let more = if with_ptp { format!("ptpport {ptp}") } else { String::new() };
+        let server = server(Side::Ours, ntp, &more);
+        let ask = |port: u16, request: &[u8]| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+            socket.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
+            socket.connect(("127.0.0.1", port)).expect("it is this host");
+            let mut reply = vec![0; 300];
+            let answered = eventually(PATIENCE, || {
+                let _ = socket.send(request);
+                socket.recv(&mut reply).is_ok_and(|length| {
+                    reply.truncate(length);
+                    true
+                })
+            });
+            assert!(answered, "{}", server.log());
+            reply
+        };
+        for field in &fields {
+            let mut request = vec![0_u8; 48];
+            (request[0], request[47]) = (0x23, 9);
+            request.extend(field);
+            let reply = ask(ntp, &request);
+            assert_eq!(reply.get(48..).unwrap_or_default(), if with_ptp { field } else { &[][..] });
+            for assigned in [true, false].into_iter().filter(|_| with_ptp) {
+                let message = wrap(&request, assigned);
+                let reply = ask(ptp, &message);
+                assert_eq!(reply.len(), message.len());
+                let tlv = if assigned { 44..56 } else { 44..48 };
+                assert_eq!(reply[tlv.clone()], message[tlv]);
+                assert!(reply.ends_with(field), "{reply:?}");
+            }
+        }
+    }
+}

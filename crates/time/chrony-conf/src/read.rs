@@ -131,11 +131,17 @@ struct Seen {
     private_keys: Vec<Span>,
     /// The first source with `key`.
     keyed: Option<(Span, u32)>,
+    /// Sources that are to be corrected by what PTP's clocks say, and their ports.
+    corrected: Vec<(Span, u16)>,
 }
 
 impl Seen {
     /// A line was read.
-    fn line(&mut self, name: &str, whole: Span, key: Option<u32>) {
+    fn line(&mut self, name: &str, whole: Span, source: Option<&Source>) {
+        if let Some(source) = source.filter(|source| source.options.wants_corrections()) {
+            self.corrected.push((whole, source.options.port));
+        }
+        let key = source.and_then(|source| source.options.key);
         match name {
             "ntsservercert" => self.certificates.push(whole),
             "ntsserverkey" => self.private_keys.push(whole),
@@ -164,6 +170,22 @@ impl Seen {
         }
         if let Some((span, key)) = self.keyed.filter(|_| settings.key_file.is_none()) {
             without_key_file(span, key, diagnostics);
+        }
+        let ptp = settings.ptp_port;
+        for (span, port) in self.corrected {
+            if ptp == 0 || port != ptp {
+                let cause = match ptp {
+                    0 => "there is no ptpport".to_owned(),
+                    _ => format!("the source is asked at port {port}, not at ptpport {ptp}"),
+                };
+                let help = if ptp == 0 { format!("ptpport {port}") } else { format!("port {ptp}") };
+                diagnostics.warning(
+                    span,
+                    format!("extfield 10A has no effect outside of PTP: {cause}"),
+                    "measured without it",
+                    help,
+                );
+            }
         }
     }
 }
@@ -226,7 +248,7 @@ impl Reader<'_> {
                 let sources_before = self.settings.sources.len();
                 let is_taken = parse(&mut words, self.settings).is_some();
                 let added = self.settings.sources.get(sources_before..).and_then(<[Source]>::first);
-                self.seen.line(&name, whole, added.and_then(|source| source.options.key));
+                self.seen.line(&name, whole, added);
                 if is_taken {
                     not_acted_on(words.directive, &name, &text, words.diagnostics);
                 }

@@ -111,6 +111,13 @@ pub struct SourceOptions {
     pub certset: u32,
 }
 
+impl SourceOptions {
+    /// The Network Correction field is asked for, by the number that it has or by the one that it had in chrony 4.5 to 4.8.
+    pub fn wants_corrections(&self) -> bool {
+        self.extfields.iter().any(|field| matches!(field, 0x010a | 0xf324))
+    }
+}
+
 impl Default for SourceOptions {
     fn default() -> Self {
         Self {
@@ -290,9 +297,9 @@ pub const OPTIONS: &[SourceOption] = &[
         parse: |w, o| {
             let word = w.required("a hexadecimal type")?;
             match u16::from_str_radix(word.text.trim_start_matches("0x"), 16) {
-                Ok(field @ (0xf323 | 0xf324)) => o.extfields.push(field),
+                Ok(field @ (0x010a | 0xf323 | 0xf324)) => o.extfields.push(field),
                 _ => {
-                    w.wrong(word, "F323 or F324");
+                    w.wrong(word, "10A, F323 or F324");
                     return None;
                 }
             }
@@ -428,14 +435,6 @@ pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> 
             );
         }
     }
-    for field in fields_without_effect(&options).into_iter().filter(|_| ours) {
-        words.diagnostics.warning(
-            words.directive.span.to(name.span),
-            format!("option '{field}' is known and has no effect here"),
-            "measured without it",
-            format!("remove '{field}', or leave it for the day it works"),
-        );
-    }
     if options.minpoll > options.maxpoll {
         words.diagnostics.warning(
             words.directive.span.to(name.span),
@@ -466,11 +465,6 @@ pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> 
         }
     }
     whole.then(|| Source { kind, name: name.text.to_owned(), options })
-}
-
-/// Extension fields that are read and not acted on: corrections of the network need stamps of cards at the server too.
-pub(crate) fn fields_without_effect(options: &SourceOptions) -> Option<&'static str> {
-    options.extfields.contains(&0xf324).then_some("extfield F324")
 }
 
 /// Reads `server|pool|peer NAME [OPTION]...` outside of a file, as `chronyc add` has it. Options without effect here are no

@@ -245,7 +245,7 @@ fn mistakes_are_told() {
     check("clockprecision x", &["'x' is not seconds (0 or more)", "clockprecision 8e-9"]);
     check("ntpsigndsocket", &["ntpsigndsocket lacks a path"]);
     check("initstepslew", &["initstepslew lacks"]);
-    check("server a extfield F999", &["'F999' is not F323 or F324", "help: extfield F323"]);
+    check("server a extfield F999", &["'F999' is not 10A, F323 or F324", "help: extfield F323"]);
     check("server a maxunreach -1", &["'-1' is not a number (0 to 2147483647)", "help: maxunreach 100"]);
     check("hwtimestamp", &["hwtimestamp lacks an interface"]);
     check("hwtimestamp eth0 rxfilter some", &["unknown filter 'some' of hwtimestamp"]);
@@ -290,7 +290,15 @@ fn what_has_no_effect_is_said() {
         let line = format!("server a {}", source::example(option.syntax));
         check(&line, &format!("option '{}' is known and has no effect yet", option.name));
     }
-    check("server a extfield F324", "option 'extfield F324' is known and has no effect here");
+    check("server a extfield F324 port 319", "outside of PTP: there is no ptpport");
+    check("server a extfield F324 port 319", "help: ptpport 319");
+    check("ptpport 319\nserver a extfield 10A", "the source is asked at port 123, not at ptpport 319");
+    check("ptpport 319\npool a extfield 10A", "help: port 319");
+    for field in ["10a", "F324", "0x10A"] {
+        let told = clean(&format!("server a extfield {field} port 319\nptpport 319"));
+        assert!(told.sources[0].options.wants_corrections(), "{field}");
+    }
+    assert!(!clean("server a extfield F323").sources[0].options.wants_corrections());
     assert_eq!(clean("keyfile /k\npeer a key 1 extfield F323").sources[0].waiting(), [""; 0]);
     assert_eq!(clean("server a extfield F323 xleave").sources[0].waiting(), [""; 0]);
     check("linux_hz 100", "'linux_hz' is obsolete");

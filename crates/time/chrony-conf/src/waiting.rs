@@ -44,13 +44,11 @@ impl Source {
     /// The options that were set and have no effect here.
     pub fn waiting(&self) -> Vec<&'static str> {
         let usual = SourceOptions::default();
-        let fields = crate::source::fields_without_effect(&self.options);
         OPTIONS
             .iter()
             .filter(|option| OPTIONS_NOT_ACTED_ON.contains(&option.name))
             .filter(|option| option.is_set(&self.options, &usual))
             .map(|option| option.name)
-            .chain(fields)
             .collect()
     }
 }

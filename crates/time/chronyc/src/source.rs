@@ -54,7 +54,7 @@ fn new_source(kind: SourceKind, name: Name, o: &SourceOptions) -> NewSource {
         (SourceFlags::NTS, o.nts),
         (SourceFlags::COPY, o.copy),
         (SourceFlags::EXTFIELD_MONO_ROOT, o.extfields.contains(&0xf323)),
-        (SourceFlags::EXTFIELD_NET_CORRECTION, o.extfields.contains(&0xf324)),
+        (SourceFlags::EXTFIELD_NET_CORRECTION, o.wants_corrections()),
         (SourceFlags::IPV4, o.family == Some(AddressFamily::V4)),
         (SourceFlags::IPV6, o.family == Some(AddressFamily::V6)),
     ];

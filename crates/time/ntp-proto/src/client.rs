@@ -11,6 +11,7 @@ mod symmetric;
 pub use reply::{Measurement, ReplyError};
 pub use symmetric::LocalScale;
 
+use crate::correction::{Arrived, CorrectionField, CorrectionForm, Transit, Way};
 use crate::experimental::RootField;
 use crate::keys::Key;
 use crate::kiss::KissCode;
@@ -51,6 +52,11 @@ pub struct ClientConfig {
     pub interleaved: bool,
     /// chrony's extension field F323 in requests: root delay and dispersion in finer steps, and how the server's clock was moved.
     pub root_field: bool,
+    /// The Network Correction field in requests: what transparent clocks on the way out have added up.
+    pub correction_field: Option<CorrectionForm>,
+    /// How fast the local clock is made to gain for now (a slew), s/s: its round trips are longer by that than those of the clocks
+    /// on the way.
+    pub slew_rate: f64,
     /// A symmetric association (RFC 5905 section 3, modes 1 and 2): both sides tell each other their time.
     pub symmetric: bool,
 }
@@ -68,6 +74,8 @@ impl Default for ClientConfig {
             precision: -24,
             interleaved: false,
             root_field: false,
+            correction_field: None,
+            slew_rate: 0.0,
             symmetric: false,
         }
     }
@@ -122,6 +130,8 @@ struct Previous {
     sent_wall: i64,
     server_receive: NtpTimestamp,
     received_wall: i64,
+    /// What the network did to the request and to the reply.
+    way: Way,
     /// The reply itself was in basic mode, so it was measured by what it said.
     measured: bool,
 }
@@ -199,7 +209,7 @@ impl Client {
             receive,
             transmit: nonce,
         };
-        self.sealed(&header, RootField::default())
+        self.sealed(&header, RootField::default(), None)
     }
 
     fn count_request(&mut self) {
@@ -217,9 +227,14 @@ impl Client {
         }
     }
 
-    /// The packet's bytes, with `root` where that is wanted, and with the code that the key makes.
-    fn sealed(&self, header: &Header, root: RootField) -> Vec<u8> {
+    /// The packet's bytes, with `root` and what is told of the `transit` of the packet that it answers where that is wanted, and with
+    /// the code that the key makes.
+    fn sealed(&self, header: &Header, root: RootField, transit: Option<Transit>) -> Vec<u8> {
         let mut bytes = header.to_bytes().to_vec();
+        if let Some(form) = self.config.correction_field.filter(|_| header.version == VERSION) {
+            let seconds = transit.map_or(0.0, Transit::told);
+            bytes.extend_from_slice(&CorrectionField { form, seconds }.to_bytes());
+        }
         if self.config.root_field && header.version == VERSION {
             bytes.extend_from_slice(&root.to_bytes());
         }
@@ -239,9 +254,15 @@ impl Client {
         self.peering.sent(wall);
     }
 
-    /// A datagram that came from the server's address: what it measures, or why it does not count. `wall` is the local
+    /// A datagram that came from the server's address: what it measures, or why it does not count. `arrived` is the local
     /// clock at its arrival, nanoseconds since the Unix epoch.
-    pub fn receive(&mut self, now: Duration, bytes: &[u8], wall: i64) -> Result<Measurement, ReplyError> {
+    pub fn receive(
+        &mut self,
+        now: Duration,
+        bytes: &[u8],
+        arrived: impl Into<Arrived<i64>>,
+    ) -> Result<Measurement, ReplyError> {
+        let Arrived { at: wall, transit } = arrived.into();
         let packet = Packet::parse(bytes).map_err(ReplyError::Packet)?;
         let header = packet.header;
         if header.mode != Mode::Server {
@@ -262,12 +283,14 @@ impl Client {
         let root = RootField::find(packet.extensions).filter(|_| self.config.root_field);
         self.check_state(now, &header)?;
         let moved = self.source_moved(root, &header);
+        let way = self.way(&packet, transit);
         let before = self.previous.take();
         if self.config.interleaved && !header.receive.is_unknown() {
             self.previous = Some(Previous {
                 sent_wall: pending.sent_wall,
                 server_receive: header.receive,
                 received_wall: wall,
+                way,
                 measured: !interleaved,
             });
         }
@@ -275,7 +298,7 @@ impl Client {
             Some(before) if before.measured => Err(ReplyError::Measured),
             Some(before) => self.measure_before(&header, &before, moved, authenticated),
             None if interleaved => Err(ReplyError::Timestamps),
-            None => self.measure(&header, &header, (pending.sent_wall, wall), authenticated),
+            None => self.measure(&header, &header, (pending.sent_wall, wall), way, authenticated),
         };
         if !matches!(measurement, Ok(_) | Err(ReplyError::Measured)) {
             return measurement;
@@ -398,7 +421,11 @@ impl Client {
 
     /// The longest request of this association, in bytes.
     pub fn request_bytes_max() -> usize {
-        HEADER_BYTES + crate::experimental::FIELD_BYTES + 4 + crate::keys::MAC_BYTES_MAX
+        HEADER_BYTES
+            + crate::correction::CORRECTION_FIELD_BYTES
+            + crate::experimental::FIELD_BYTES
+            + 4
+            + crate::keys::MAC_BYTES_MAX
     }
 }
 

@@ -12,6 +12,7 @@
 mod access;
 mod client;
 mod clients;
+mod correction;
 mod experimental;
 mod extension;
 mod keys;
@@ -29,6 +30,7 @@ pub use client::{Client, ClientConfig, LocalScale, Measurement, ReplyError};
 pub use clients::{
     ClientAccount, ClientKey, ClientRecord, ClientTable, Moment, RateLimit, Service, Treatment,
 };
+pub use correction::{Arrived, CorrectionForm, Transit};
 pub use extension::{Extension, Extensions};
 pub use keys::{Digested, Key, KeyFileError, KeyType, Keys, MAC_BYTES_MAX, MacError};
 pub use kiss::KissCode;
@@ -36,7 +38,9 @@ pub use packet::{
     HEADER_BYTES, Header, Leap, MacField, Mode, PACKET_BYTES_MAX, Packet, PacketError, ReferenceId,
     STRATUM_MAX, VERSION,
 };
-pub use ptp::{PTP_PREFIX_BYTES, ptp_prefix, ptp_unwrap, ptp_wrap};
+pub use ptp::{
+    PTP_PREFIX_BYTES_MAX, PtpForm, PtpForms, PtpMessage, PtpPrefix, ptp_prefix, ptp_unwrap, ptp_wrap,
+};
 pub use server::{
     Manner, Monotonic, Refusal, Reply, Server, ServerCounters, ServerSnapshot, broadcast_packet,
     interleaved_origin,

@@ -2,6 +2,7 @@
 //! is no peer of ours is answered like a client, in passive mode, and forgotten: nobody can make this host follow him.
 
 use crate::access::AccessList;
+use crate::correction::{Arrived, CORRECTION_FIELD_BYTES, CorrectionField, Transit};
 use crate::experimental::{FIELD_BYTES, RootField};
 use crate::keys::{Keys, MAC_BYTES_MAX, MacError};
 use crate::kiss::KissCode;
@@ -182,7 +183,9 @@ pub enum Refusal {
 }
 
 /// The longest reply without NTS, in bytes.
-const REPLY_BYTES_MAX: usize = HEADER_BYTES + FIELD_BYTES + 4 + MAC_BYTES_MAX;
+const REPLY_BYTES_MAX: usize = HEADER_BYTES + FIELDS_BYTES_MAX + 4 + MAC_BYTES_MAX;
+/// The longest fields of a reply without NTS.
+const FIELDS_BYTES_MAX: usize = CORRECTION_FIELD_BYTES + FIELD_BYTES;
 
 /// A reply's bytes.
 #[derive(Debug, Clone, Copy)]
@@ -204,6 +207,8 @@ impl std::ops::Deref for Reply {
 pub struct Server {
     pub(crate) access: AccessList,
     keys: Keys,
+    /// The Network Correction field is answered.
+    pub(crate) corrects: bool,
     pub(crate) cookie_keys: Option<Arc<CookieKeys>>,
     pub(crate) counters: ServerCounters,
 }
@@ -211,7 +216,7 @@ pub struct Server {
 impl Server {
     /// A server that answers those whom `access` allows.
     pub fn new(access: AccessList, keys: Keys) -> Self {
-        Self { access, keys, cookie_keys: None, counters: ServerCounters::default() }
+        Self { access, keys, corrects: false, cookie_keys: None, counters: ServerCounters::default() }
     }
 
     /// The rules in force.
@@ -227,6 +232,11 @@ impl Server {
     /// Takes new keys.
     pub fn set_keys(&mut self, keys: Keys) {
         self.keys = keys;
+    }
+
+    /// Requests with the Network Correction field are answered with it from now on, or without: chrony's condition is `ptpport`.
+    pub fn set_corrects(&mut self, corrects: bool) {
+        self.corrects = corrects;
     }
 
     /// What became of the datagrams so far.
@@ -260,7 +270,7 @@ impl Server {
         &mut self,
         request: &[u8],
         from: IpAddr,
-        received: NtpTimestamp,
+        received: impl Into<Arrived<NtpTimestamp>>,
         transmit: NtpTimestamp,
         snapshot: &ServerSnapshot,
     ) -> Result<Reply, Refusal> {
@@ -277,14 +287,14 @@ impl Server {
     pub fn reply(
         &mut self,
         request: &[u8],
-        received: NtpTimestamp,
+        received: impl Into<Arrived<NtpTimestamp>>,
         transmit: NtpTimestamp,
         manner: Manner,
         snapshot: &ServerSnapshot,
         out: &mut [u8],
     ) -> Result<usize, Refusal> {
         self.counters.received += 1;
-        let reply = self.write(request, received, transmit, manner, snapshot, out);
+        let reply = self.write(request, received.into(), transmit, manner, snapshot, out);
         match &reply {
             Ok((_, authenticated)) => {
                 self.counters.answered += 1;
@@ -300,7 +310,7 @@ impl Server {
     fn write(
         &self,
         request: &[u8],
-        received: NtpTimestamp,
+        received: Arrived<NtpTimestamp>,
         transmit: NtpTimestamp,
         manner: Manner,
         snapshot: &ServerSnapshot,
@@ -321,14 +331,14 @@ impl Server {
                 Some((mac.key_id, key))
             }
         };
-        let head = snapshot.header(&packet.header, received, transmit, manner).to_bytes();
-        let field = match packet.extensions.as_bytes() {
-            [] => None,
-            _ => root_field(&packet, snapshot, received, transmit, manner),
+        let head = snapshot.header(&packet.header, received.at, transmit, manner).to_bytes();
+        let fields = match packet.extensions.as_bytes() {
+            [] => Fields::default(),
+            _ => Fields::of(self.corrects, &packet, snapshot, received, transmit, manner),
         };
-        let digest = mac.map(|(id, key)| match &field {
-            None => (id, key.digest(&head, version)),
-            Some(field) => (id, key.digest(&[&head[..], field].concat(), version)),
+        let digest = mac.map(|(id, key)| match &fields[..] {
+            [] => (id, key.digest(&head, version)),
+            fields => (id, key.digest(&[&head[..], fields].concat(), version)),
         });
         let mut length = 0;
         let mut put = |bytes: &[u8]| {
@@ -338,7 +348,7 @@ impl Server {
             }
         };
         put(&head);
-        put(field.as_ref().map_or(&[], |field| field.as_slice()));
+        put(&fields);
         if let Some((id, digest)) = &digest {
             put(&id.to_be_bytes());
             put(digest);
@@ -348,16 +358,58 @@ impl Server {
     }
 }
 
-/// The field F323 that a request with one is answered with.
-pub(crate) fn root_field(
-    packet: &Packet<'_>,
-    snapshot: &ServerSnapshot,
-    received: NtpTimestamp,
-    transmit: NtpTimestamp,
-    manner: Manner,
-) -> Option<[u8; FIELD_BYTES]> {
-    RootField::find(packet.extensions).filter(|_| !matches!(manner, Manner::Kiss(_)))?;
-    Some(snapshot.root_field(received, transmit).to_bytes())
+/// The fields of a reply.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fields {
+    bytes: [u8; FIELDS_BYTES_MAX],
+    length: usize,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self { bytes: [0; FIELDS_BYTES_MAX], length: 0 }
+    }
+}
+
+impl Fields {
+    /// Those that a request with fields is answered with: each that it has and that is known, in the form that it has. None is longer
+    /// than the request's, and of each kind there is one.
+    pub(crate) fn of(
+        corrects: bool,
+        packet: &Packet<'_>,
+        snapshot: &ServerSnapshot,
+        received: Arrived<NtpTimestamp>,
+        transmit: NtpTimestamp,
+        manner: Manner,
+    ) -> Self {
+        let mut fields = Self::default();
+        if matches!(manner, Manner::Kiss(_)) {
+            return fields;
+        }
+        if let Some(asked) = CorrectionField::find(packet.extensions).filter(|_| corrects) {
+            let seconds = received.transit.map_or(0.0, Transit::told);
+            fields.put(&CorrectionField { seconds, ..asked }.to_bytes());
+        }
+        if RootField::find(packet.extensions).is_some() {
+            fields.put(&snapshot.root_field(received.at, transmit).to_bytes());
+        }
+        fields
+    }
+
+    fn put(&mut self, field: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(self.length..self.length + field.len()) {
+            place.copy_from_slice(field);
+            self.length += field.len();
+        }
+    }
+}
+
+impl std::ops::Deref for Fields {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
 }
 
 /// The server's receive timestamp that a request in interleaved mode brings back: the reply may tell when the one that had it left. None

@@ -173,6 +173,13 @@ impl CardClock {
         Some(line.local.plus(elapsed * line.rate + line.offset))
     }
 
+    /// What the card's clock shows at an uncorrected local time: the inverse of [`Self::local`].
+    pub fn card_at(&self, local: LocalTime) -> Option<i64> {
+        let line = self.line?;
+        let elapsed = (local.since(line.local) - line.offset) / line.rate;
+        Some(line.card.saturating_add((elapsed * 1e9).round() as i64))
+    }
+
     /// What that may be wrong by, in seconds.
     pub fn error(&self) -> f64 {
         self.line.map_or(f64::INFINITY, |line| line.error)
@@ -335,7 +342,10 @@ mod tests {
                 card.advance(0.5);
                 if second > 20 {
                     let at = second * 1_000_000_000 + 500_000_000;
-                    let found = clock.local((card.card * 1e9).round() as i64).expect("it was read often");
+                    let shown = (card.card * 1e9).round() as i64;
+                    let found = clock.local(shown).expect("it was read often");
+                    let back = clock.card_at(found).expect("it was read often");
+                    assert!((back - shown).abs() <= 2, "{back} {shown}");
                     let error = found.since(LocalTime(at)).abs();
                     worst = worst.max(error);
                     beyond += u32::from(error > clock.error());

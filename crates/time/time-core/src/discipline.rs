@@ -14,6 +14,8 @@ const SLEW_SECONDS_MIN: f64 = 1.0;
 const GENTLE_OFFSET: f64 = 1e-3;
 /// See [`GENTLE_OFFSET`].
 const GENTLE_SECONDS: f64 = 4.0;
+/// Where updates come faster than that, it is as many intervals: who measures so often wants to see it gone.
+const GENTLE_INTERVALS: f64 = 1.0;
 /// What everybody would take for the clock's own error is removed no faster than at [`QUIET_RATE`]: up to this, in seconds.
 const QUIET_OFFSET: f64 = 2e-3;
 /// See [`QUIET_OFFSET`], s/s.
@@ -180,6 +182,8 @@ pub struct Discipline {
     offsets_settled: bool,
     last_update: Option<LocalTime>,
     update_interval: f64,
+    /// Until the next update, as the last one expected it, in seconds.
+    interval: f64,
     residual_frequency: f64,
 }
 
@@ -227,6 +231,7 @@ impl Discipline {
             offsets_settled: false,
             last_update: None,
             update_interval: 0.0,
+            interval: f64::INFINITY,
             residual_frequency: 0.0,
         })
     }
@@ -253,6 +258,7 @@ impl Discipline {
         clock: &mut impl Clock,
     ) -> Result<Applied, ClockError> {
         let now = clock.now();
+        self.interval = interval;
         let known = self.offset(now);
         let before = self.target.replace(target);
         let offset = self.offset(now);
@@ -395,7 +401,8 @@ impl Discipline {
     /// No slew that removes `offset` may take less, in seconds; infinite where the clock cannot be slewed at all.
     fn slew_seconds_min(&self, offset: f64, clock: &impl Clock) -> f64 {
         let room = (clock.frequency_max() - self.base.abs()).max(0.0).min(self.settings.slew_rate_max);
-        let gentle = (GENTLE_SECONDS * GENTLE_OFFSET / offset.abs().max(GENTLE_OFFSET)).max(SLEW_SECONDS_MIN);
+        let gentle = GENTLE_SECONDS.min(GENTLE_INTERVALS * self.interval);
+        let gentle = (gentle * GENTLE_OFFSET / offset.abs().max(GENTLE_OFFSET)).max(SLEW_SECONDS_MIN);
         let rare = (QUIET_PART * self.update_interval * QUIET_RATE).min(2.0 * QUIET_OFFSET);
         let quiet = if offset.abs() < rare.max(QUIET_OFFSET) { offset.abs() / QUIET_RATE } else { 0.0 };
         gentle.max(quiet).max(if room > 0.0 { offset.abs() / room } else { f64::INFINITY })

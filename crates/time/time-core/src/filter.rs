@@ -150,6 +150,8 @@ pub struct Filter {
     keep_max: usize,
     /// The path's least delay where somebody knows it, in seconds.
     delay_min_known: Option<f64>,
+    /// That is the delay of one sample, all others having the same one ([`Self::settle`]).
+    settled: bool,
     /// The samples' jitter is the same both ways: nothing of it is to be learnt.
     even: bool,
     asymmetry: f64,
@@ -178,6 +180,7 @@ impl Filter {
             keep_min: OUTLIERS_BEFORE_RESTART as usize,
             keep_max: FILTER_SAMPLES_MAX,
             delay_min_known: None,
+            settled: false,
             even: false,
             asymmetry: 0.0,
             stress: 0.0,
@@ -280,12 +283,7 @@ impl Filter {
     /// The world has changed (another route, a clock moved by somebody else): only the last samples count, and the frequency
     /// that was known.
     fn restart(&mut self) {
-        let known = self.estimate.map_or(self.prior, |(_, estimate)| {
-            (
-                estimate.frequency,
-                (10.0 * estimate.frequency_variance.sqrt()).clamp(1e-7, self.prior.1.max(1e-5)),
-            )
-        });
+        let known = self.known_frequency();
         let jitter = self.residuals().0;
         self.unrest_jitter = if self.unrest > 0 { self.unrest_jitter.max(jitter) } else { jitter };
         self.unrest = (self.unrest + RESTART_SAMPLES).min(2 * RESTART_SAMPLES);
@@ -298,6 +296,34 @@ impl Filter {
         self.outliers = 0;
     }
 
+    /// From the last sample on the path has no jitter of its own: only that one counts, and the frequency that is known. Nothing is to be
+    /// learnt of an asymmetry any more.
+    pub(crate) fn settle(&mut self) {
+        let known = self.known_frequency();
+        self.even = true;
+        self.base = self.models(known.0, known.1);
+        while self.samples.len() > 1 {
+            self.samples.pop_front();
+            self.disturbances.pop_front();
+        }
+        (self.outliers, self.contradiction, self.route_since) = (0, 0.0, None);
+        if self.delay_min_known.is_none() {
+            self.delay_min_known = self.samples.back().map(|sample| sample.delay);
+            self.settled = true;
+        }
+        self.run();
+    }
+
+    /// What a new beginning may assume of the oscillator.
+    fn known_frequency(&self) -> (f64, f64) {
+        self.estimate.map_or(self.prior, |(_, estimate)| {
+            (
+                estimate.frequency,
+                (10.0 * estimate.frequency_variance.sqrt()).clamp(1e-7, self.prior.1.max(1e-5)),
+            )
+        })
+    }
+
     /// A route that became longer may have become so on one way only: the offset is uncertain by a part of that, and what comes next
     /// is measured against the new least delay.
     fn follow_route(&mut self) {
@@ -306,6 +332,10 @@ impl Filter {
             self.samples.iter().filter(move |sample| known.is_none_or(|since| sample.time >= since));
         let Some(change) = route_change(present) else { return };
         self.route_since = Some(change.since);
+        if std::mem::take(&mut self.settled) {
+            // That of the other route.
+            self.delay_min_known = None;
+        }
         let first = self.samples.iter().position(|sample| sample.time == change.since);
         if let Some(disturbance) = first.and_then(|index| self.disturbances.get_mut(index)) {
             *disturbance += (change.longer * ROUTE_UNCERTAINTY).powi(2);

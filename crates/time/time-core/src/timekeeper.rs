@@ -595,6 +595,14 @@ impl Timekeeper {
         self.reselect(clock)
     }
 
+    /// A source is measured in another, better way from its last sample on, without the path's jitter: what was measured of it before
+    /// would only blur that.
+    pub fn begin_again(&mut self, id: SourceId) {
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.filter.settle();
+        }
+    }
+
     fn forget_samples(&mut self) {
         for source in self.sources.values_mut() {
             let (frequency, sigma) = prior(source.settings(), &self.discipline);

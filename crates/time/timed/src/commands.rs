@@ -671,9 +671,10 @@ fn server_stats(daemon: &Daemon) -> ServerStats {
         timestamps: Some(chrony_cmd::ServerTimestamps {
             kernel_received: totals.kernel_received,
             daemon_received: totals.daemon_received,
-            kernel_sent: totals.kernel_sent,
+            hardware_received: totals.card_received,
+            kernel_sent: totals.kernel_sent.saturating_sub(totals.card_sent_late),
             daemon_sent: totals.daemon_sent,
-            ..chrony_cmd::ServerTimestamps::default()
+            hardware_sent: totals.card_sent + totals.card_sent_late,
         }),
     }
 }

@@ -37,7 +37,7 @@ use crate::records::{self, Records};
 use crate::resolver::Resolver;
 use crate::serving::Serving;
 use crate::sockets::{AskFrom, CommandSocket};
-use ntp_proto::{AccessList, Keys, PACKET_BYTES_MAX, Server};
+use ntp_proto::{AccessList, Keys, PACKET_BYTES_MAX, PTP_PREFIX_BYTES_MAX, Server};
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -257,7 +257,7 @@ impl Daemon {
             peers: Vec::new(),
             refclocks: Vec::new(),
             cards: crate::hardware::Cards::default(),
-            server: Server::new(answering::rules(&config.access), Keys::new()),
+            server: answering::server(&config),
             command_access: answering::command_rules(&config.command_access),
             commands_received: 0,
             commands_dropped: 0,
@@ -277,7 +277,7 @@ impl Daemon {
             securing,
             ask_from: AskFrom::new(&config.settings),
             open_commands: commands::open(&config.settings.open_commands),
-            batch: ReceiveBatch::new(BATCH, PACKET_BYTES_MAX + 4),
+            batch: ReceiveBatch::new(BATCH, PTP_PREFIX_BYTES_MAX + PACKET_BYTES_MAX + 4),
             log,
             records,
             local_gate: crate::local::LocalGate::new(now),
@@ -323,6 +323,8 @@ impl Daemon {
             daemon.trouble(what);
         }
         daemon.read_keys()?;
+        // Before the sockets, which ask for the cards' stamps.
+        daemon.open_cards();
         if daemon.options.once == Once::No {
             daemon.listen(layout, another)?;
             daemon.listen_for_keys()?;
@@ -330,7 +332,6 @@ impl Daemon {
             daemon.ends_at = daemon.ends_at.or(Some(now + ONCE_PATIENCE));
         }
         daemon.open_refclocks(now)?;
-        daemon.open_cards();
         if !daemon.begin_rtc(rtc_read, now) && !daemon.begin_initial(now) {
             daemon.add_sources(now);
             daemon.load_histories();
@@ -420,8 +421,9 @@ impl Daemon {
         let timeout = self.timeout(now);
         let mut wanted: Vec<(BorrowedFd<'_>, Interest)> = Vec::with_capacity(16);
         let mut tokens: Vec<Token> = Vec::with_capacity(16);
+        let priority = self.serving.cards_stamp();
         for (index, socket) in self.serving.descriptors() {
-            wanted.push((socket, Interest::READ));
+            wanted.push((socket, Interest { priority, ..Interest::READ }));
             tokens.push(Token::Server(index));
         }
         for peer in &self.peers {
@@ -502,7 +504,7 @@ impl Daemon {
                 continue;
             }
             match token {
-                Token::Server(index) => self.serving.serve(index),
+                Token::Server(index) => self.serving.serve(index, readiness.priority),
                 Token::Peer(id) => self.receive(id, *readiness),
                 Token::Ahead(id) => self.answered_ahead(id, *readiness),
                 Token::RefClock(index) => self.refclock_arrived(index),
@@ -627,7 +629,7 @@ impl Daemon {
             self.tell_kernel();
         }
         self.refclocks_due(now);
-        self.cards.read_due(now, &self.clock, &self.keeper);
+        self.read_cards(now);
         self.initial_due(now);
         self.rtc_due(now);
         self.temperature_due(now);

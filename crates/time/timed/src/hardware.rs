@@ -2,11 +2,13 @@
 //! what a stamp means in the daemon's time.
 
 use crate::clocks::DaemonClock;
+use crate::serving::{CardLine, CardMap};
 use chrony_conf::{HwTimestamp, RxFilter, Settings};
 use std::fs::File;
 use std::io;
 use std::net::UdpSocket;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use sys::card::{Capabilities, Filter};
 use sys::ptp::Pair;
@@ -21,7 +23,11 @@ const CHECK_BYTES: u32 = 4;
 const HEADERS_V4: u32 = 14 + 20 + 8;
 const HEADERS_V6: u32 = 14 + 40 + 8;
 /// A stamp that is farther from the kernel's than this, in seconds, is of another packet or another clock.
-const STAMP_DISTANCE_MAX: f64 = 1.0;
+pub(crate) const STAMP_DISTANCE_MAX: f64 = 1.0;
+/// A clock that was due a moment before it may be read again waits for this.
+const TOO_SOON: Duration = Duration::from_millis(10);
+/// Over so many nanoseconds a card's rate against the kernel's clock is told; a nanosecond more or less is no rate then.
+const RATE_OVER_NANOS: i64 = 16_000_000_000;
 
 /// How a packet was stamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,6 +67,15 @@ pub(crate) struct Stamp {
     pub ipv4: bool,
 }
 
+/// What a stamp means.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CardTime {
+    /// In the daemon's time: when the packet left, or when its frame had come.
+    pub at: LocalTime,
+    /// How long a received frame took on the link, in seconds; 0 where the link's speed is not known.
+    pub frame: f64,
+}
+
 /// Every card that stamps.
 #[derive(Debug, Default)]
 pub(crate) struct Cards {
@@ -80,14 +95,53 @@ struct Card {
     device: PhcDevice,
     clock: CardClock,
     filter: ReadingFilter,
+    interval_min: Duration,
     interval_max: Duration,
-    /// When its clock is read though no packet came; none before the first packet.
-    due: Option<Duration>,
+    /// When its clock is read though no packet came.
+    due: Duration,
+    link: Link,
+}
+
+/// What turns a card's stamp into that of the packet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link {
     transmit_compensation: f64,
     receive_compensation: f64,
     speed_mbps: Option<u32>,
     /// Bytes before the data of UDP in the last frame that left, IPv4 and IPv6.
     headers: [u32; 2],
+}
+
+impl Link {
+    /// One of so many Mbit/s, with these compensations in seconds.
+    #[cfg(test)]
+    pub(crate) fn of_speed(speed_mbps: u32, transmit_compensation: f64, receive_compensation: f64) -> Self {
+        let headers = [HEADERS_V4, HEADERS_V6];
+        Self { transmit_compensation, receive_compensation, speed_mbps: Some(speed_mbps), headers }
+    }
+
+    /// How long a received frame took, in seconds; 0 for one that left, or where the link's speed is not known.
+    pub(crate) fn frame_seconds(&self, stamp: &Stamp) -> f64 {
+        let Some(speed) = self.speed_mbps.filter(|_| stamp.received) else { return 0.0 };
+        let [v4, v6] = self.headers;
+        let headers = if stamp.ipv4 { v4 } else { v6 };
+        let bytes = u32::try_from(stamp.bytes).unwrap_or(0);
+        let frame = stamp.card.frame_bytes.unwrap_or(headers + bytes) + CHECK_BYTES;
+        f64::from(frame) * 8.0 / (f64::from(speed) * 1e6)
+    }
+
+    /// What is to be added to the stamp. Cards stamp where a frame begins; NTP's receive timestamp is where it ends (RFC 5905
+    /// section 7.3).
+    pub(crate) fn correction(&self, received: bool, frame: f64) -> f64 {
+        if received { frame - self.receive_compensation } else { self.transmit_compensation }
+    }
+
+    fn learn_headers(&mut self, stamp: &Stamp) {
+        let [v4, v6] = &mut self.headers;
+        let place = if stamp.ipv4 { v4 } else { v6 };
+        let bytes = u32::try_from(stamp.bytes).unwrap_or(0);
+        *place = stamp.card.frame_bytes.and_then(|frame| frame.checked_sub(bytes)).unwrap_or(*place);
+    }
 }
 
 /// A card's clock as a device.
@@ -202,11 +256,15 @@ impl Cards {
             }),
             filter: ReadingFilter::default(),
             interval_max: Duration::from_secs_f64(seconds(poll_max)),
-            due: None,
-            transmit_compensation: line.tx_compensation,
-            receive_compensation: line.rx_compensation,
-            speed_mbps: sys::card::link_speed(name),
-            headers: [HEADERS_V4, HEADERS_V6],
+            // A clock is known after its second reading: a server wants it before the first request.
+            due: Duration::ZERO,
+            interval_min: Duration::from_secs_f64(seconds(poll_min)),
+            link: Link {
+                transmit_compensation: line.tx_compensation,
+                receive_compensation: line.rx_compensation,
+                speed_mbps: sys::card::link_speed(name),
+                headers: [HEADERS_V4, HEADERS_V6],
+            },
         });
         let only = if filter == Filter::None { "(TX only) " } else { "" };
         Ok(Some(format!("Enabled HW timestamping {only}on {name}")))
@@ -224,12 +282,12 @@ impl Cards {
 
     /// When a clock is to be read.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.cards.iter().filter_map(|card| card.due).min()
+        self.cards.iter().map(|card| card.due).min()
     }
 
     /// Reads the clocks that are due.
     pub(crate) fn read_due(&mut self, now: Duration, clock: &DaemonClock, keeper: &Timekeeper) {
-        for card in self.cards.iter_mut().filter(|card| card.due.is_some_and(|due| due <= now)) {
+        for card in self.cards.iter_mut().filter(|card| card.due <= now) {
             card.read(now, clock, keeper);
         }
     }
@@ -241,7 +299,7 @@ impl Cards {
         now: Duration,
         clock: &DaemonClock,
         keeper: &Timekeeper,
-    ) -> Option<LocalTime> {
+    ) -> Option<CardTime> {
         let only = self.cards.len() == 1;
         let card = self
             .cards
@@ -249,23 +307,46 @@ impl Cards {
             .find(|card| stamp.card.interface.map_or(only, |index| index == card.index))?;
         card.read(now, clock, keeper);
         let time = keeper.corrected(card.clock.local(stamp.card.card_ns)?);
-        let place = if stamp.ipv4 { 0 } else { 1 };
-        let bytes = u32::try_from(stamp.bytes).unwrap_or(0);
-        let time = if stamp.received {
-            let headers = card.headers.get(place).copied().unwrap_or(HEADERS_V4);
-            let frame = stamp.card.frame_bytes.unwrap_or(headers + bytes) + CHECK_BYTES;
-            // Cards stamp where a frame begins; NTP's receive timestamp is where it ends (RFC 5905 section 7.3).
-            let lasts =
-                card.speed_mbps.map_or(0.0, |speed| f64::from(frame) * 8.0 / (f64::from(speed) * 1e6));
-            time.plus(lasts - card.receive_compensation)
-        } else {
-            if let (Some(frame), Some(headers)) = (stamp.card.frame_bytes, card.headers.get_mut(place)) {
-                *headers = frame.checked_sub(bytes).unwrap_or(*headers);
-            }
-            time.plus(card.transmit_compensation)
-        };
+        if !stamp.received {
+            card.link.learn_headers(stamp);
+        }
+        let frame = card.link.frame_seconds(stamp);
+        let time = time.plus(card.link.correction(stamp.received, frame));
         let near = clock.at(stamp.near_ns);
-        (time.since(near).abs() < STAMP_DISTANCE_MAX).then_some(time)
+        let can_be = time.since(near).abs() < STAMP_DISTANCE_MAX;
+        can_be.then_some(CardTime { at: time, frame })
+    }
+
+    /// What turns stamps into the kernel's time without this, for a moment: for those who serve time. None where no card's clock is
+    /// known yet.
+    pub(crate) fn map(&self, clock: &DaemonClock, keeper: &Timekeeper) -> Option<Arc<CardMap>> {
+        let now = clock.at(sys::clock::realtime_ns());
+        let line = |(place, card): (usize, &Card)| {
+            let kernel_at =
+                |card_ns: i64| Some(clock.kernel_at(keeper.corrected(card.clock.local(card_ns)?)));
+            let card_ns = card.clock.card_at(keeper.uncorrected(now))?;
+            let kernel_ns = kernel_at(card_ns)?;
+            let gained = kernel_at(card_ns.checked_add(RATE_OVER_NANOS)?)?
+                .checked_sub(kernel_ns)?
+                .checked_sub(RATE_OVER_NANOS)?;
+            let rate = gained as f64 / RATE_OVER_NANOS as f64;
+            Some(CardLine { place, index: card.index, card_ns, kernel_ns, rate, link: card.link })
+        };
+        let lines: Vec<CardLine> = self.cards.iter().enumerate().filter_map(line).collect();
+        (!lines.is_empty()).then(|| Arc::new(CardMap { lines, only: self.cards.len() == 1 }))
+    }
+
+    /// Reads the clocks of these cards, one bit for each, where that is of use; whether any was.
+    pub(crate) fn read_stamping(
+        &mut self,
+        places: u64,
+        now: Duration,
+        clock: &DaemonClock,
+        keeper: &Timekeeper,
+    ) -> bool {
+        let cards = self.cards.iter_mut().enumerate();
+        let stamping = cards.filter(|(place, _)| *place < u64::BITS as usize && places >> place & 1 != 0);
+        stamping.fold(false, |any, (_, card)| card.read(now, clock, keeper) || any)
     }
 
     /// Our clock was stepped.
@@ -280,19 +361,21 @@ impl Cards {
 }
 
 impl Card {
-    /// Reads its clock, when that is of use.
-    fn read(&mut self, now: Duration, clock: &DaemonClock, keeper: &Timekeeper) {
+    /// Reads its clock, when that is of use; whether it was.
+    fn read(&mut self, now: Duration, clock: &DaemonClock, keeper: &Timekeeper) -> bool {
         let uncorrected = |kernel: i64| keeper.uncorrected(clock.at(kernel));
         if !self.clock.wants_reading(uncorrected(sys::clock::realtime_ns())) {
-            return;
+            self.due = self.due.max(now + TOO_SOON);
+            return false;
         }
-        self.due = Some(now + self.interval_max);
+        self.due = now + if self.clock.samples() == 0 { self.interval_min } else { self.interval_max };
         // A card that is gone gives stamps that nobody can read; they are not missed.
-        let Ok(readings) = self.device.read() else { return };
+        let Ok(readings) = self.device.read() else { return false };
         if let Some(sample) = self.filter.sample(&readings) {
             self.clock.add(sample.card_ns, uncorrected(sample.local_ns), sample.error);
-            self.speed_mbps = sys::card::link_speed(&self.name);
+            self.link.speed_mbps = sys::card::link_speed(&self.name);
         }
+        true
     }
 }
 

@@ -4,7 +4,10 @@ use crate::config::SourceConfig;
 use crate::daemon::PeerNts;
 use crate::hardware::StampedBy;
 use crate::options::Family;
-use ntp_proto::{Client, ClientConfig, Keys, Measurement, NtpTimestamp, ReferenceId};
+use ntp_proto::{
+    Client, ClientConfig, CorrectionForm, Keys, Measurement, NtpTimestamp, PtpForm, PtpForms, ReferenceId,
+    ReplyError,
+};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 use time_core::{LocalTime, Screening, SourceId};
@@ -108,6 +111,10 @@ impl Wanted {
     }
 }
 
+/// Extension fields by their numbers in `extfield`.
+const FIELD_ROOT: u16 = 0xf323;
+const FIELD_CORRECTION_EXPERIMENTAL: u16 = 0xf324;
+
 /// A packet that went ahead of a measurement.
 #[derive(Debug)]
 pub(crate) struct Ahead {
@@ -174,6 +181,12 @@ pub(crate) struct Peer {
     pub bad: u32,
     /// Its state of NTS, where it is asked with it.
     pub nts: Option<Box<PeerNts>>,
+    /// A measurement of it was corrected by what transparent clocks told.
+    pub corrected: bool,
+    /// The longest that a round trip to a peer can be when they have taken out what they held, as far as is known, in seconds.
+    pub path_delay: f64,
+    /// How NTP stands inside PTP for it, where it is asked so.
+    ptp: PtpForms,
 }
 
 impl Peer {
@@ -198,7 +211,10 @@ impl Peer {
             offset_correction: line.offset,
             precision,
             interleaved: line.options.xleave,
-            root_field: line.options.extfields.contains(&0xf323),
+            root_field: line.options.extfields.contains(&FIELD_ROOT),
+            // Without PTP there is nothing to be corrected.
+            correction_field: None,
+            slew_rate: 0.0,
             symmetric: line.symmetric,
         };
         let mut client = Client::new(config, first);
@@ -212,7 +228,6 @@ impl Peer {
             id,
             client,
             socket: None,
-            line,
             local: None,
             sent: LocalTime(0),
             sent_by: StampedBy::Daemon,
@@ -233,6 +248,46 @@ impl Peer {
             ahead: None,
             bad: 0,
             nts: None,
+            corrected: false,
+            path_delay: f64::INFINITY,
+            // chronyd's that know the field by this number alone have the older form.
+            ptp: PtpForms::new(
+                match line.options.extfields.contains(&FIELD_CORRECTION_EXPERIMENTAL) {
+                    true => PtpForm::Experimental,
+                    false => PtpForm::Assigned,
+                },
+                line.symmetric,
+            ),
+            line,
+        }
+    }
+
+    /// How its next packet stands inside PTP; the packet's fields are of the same age.
+    pub(crate) fn next_ptp_form(&mut self) -> PtpForm {
+        let form = self.ptp.for_next();
+        let asks = self.line.options.wants_corrections();
+        self.client.config_mut().correction_field = asks.then_some(match form {
+            PtpForm::Assigned => CorrectionForm::Assigned,
+            PtpForm::Experimental => CorrectionForm::Experimental,
+        });
+        form
+    }
+
+    /// How a packet stands inside PTP for it, as far as is known.
+    pub(crate) fn ptp_form(&self) -> PtpForm {
+        self.ptp.form()
+    }
+
+    /// A PTP message of this form came from it, and this is what became of the packet in it.
+    pub(crate) fn heard_over_ptp(&mut self, form: PtpForm, found: &Result<Measurement, ReplyError>) {
+        let is_its = match found {
+            Ok(_) | Err(ReplyError::Measured | ReplyError::Kiss(_)) => true,
+            // A peer's packets have its own form, whatever they answer.
+            Err(ReplyError::Bogus | ReplyError::Duplicate) => self.line.symmetric,
+            Err(error) => error.uses_up_the_request(),
+        };
+        if is_its {
+            self.ptp.heard(form);
         }
     }
 

@@ -4,16 +4,19 @@
 //! A worker reads what the daemon last published (a [`View`]) and shares with the others only counters and the bounded memory
 //! of clients.
 
+mod cards;
 mod memory;
 mod signing;
 mod worker;
 
+pub(crate) use cards::{CardLine, CardMap};
 pub(crate) use memory::Memory;
 pub(crate) use worker::{Port, Worker};
 
 use crate::clocks::ClockMap;
 use ntp_proto::{
-    KissCode, Manner, NtpTimestamp, RateLimit, Server, ServerCounters, ServerSnapshot, Service, Treatment,
+    Arrived, KissCode, Manner, NtpTimestamp, RateLimit, Server, ServerCounters, ServerSnapshot, Service,
+    Treatment,
 };
 use std::net::UdpSocket;
 use std::os::fd::BorrowedFd;
@@ -35,6 +38,8 @@ pub(crate) struct View {
     pub server: Arc<Server>,
     /// `ratelimit`.
     pub rate_limit: Option<RateLimit>,
+    /// From cards' clocks to the kernel's; none where no card stamps, or none is known yet.
+    pub cards: Option<Arc<CardMap>>,
 }
 
 /// What became of the datagrams, of all workers together.
@@ -46,10 +51,16 @@ pub(crate) struct Totals {
     pub limited: u64,
     /// Requests stamped by the kernel.
     pub kernel_received: u64,
+    /// Requests stamped by a card.
+    pub card_received: u64,
     /// Requests stamped by us.
     pub daemon_received: u64,
-    /// Replies whose transmit timestamp is the kernel's.
+    /// Replies whose transmit timestamp is the kernel's, or was before a card's came.
     pub kernel_sent: u64,
+    /// Replies whose transmit timestamp is a card's, of which the kernel told nothing before.
+    pub card_sent: u64,
+    /// Those of which it had.
+    pub card_sent_late: u64,
     /// Replies whose transmit timestamp is ours.
     pub daemon_sent: u64,
 }
@@ -64,6 +75,8 @@ pub(crate) struct Shared {
     sockets: Mutex<Vec<(usize, Port)>>,
     /// `ntpsigndsocket`.
     signer: std::sync::OnceLock<signing::Signer>,
+    /// Cards that have stamped requests since the daemon has looked: one bit for each.
+    cards_seen: AtomicU64,
     /// `clientloglimit`; none with `noclientlog`.
     pub memory: Option<Memory>,
 }
@@ -91,6 +104,8 @@ pub(crate) struct Serving {
     /// The same for NTP inside PTP.
     open_ptp: [Option<std::net::SocketAddr>; 2],
     published: Option<Duration>,
+    /// Cards stamp what comes and leaves.
+    cards_stamp: bool,
     /// What answers at sources' sockets: the view's rules and keys, and a copy with counters of its own.
     aside: Option<(Arc<Server>, Server)>,
 }
@@ -105,6 +120,7 @@ impl Serving {
             totals: Mutex::default(),
             sockets: Mutex::default(),
             signer: std::sync::OnceLock::new(),
+            cards_seen: AtomicU64::new(0),
             memory,
         });
         Self {
@@ -115,6 +131,7 @@ impl Serving {
             open: [None; 2],
             open_ptp: [None; 2],
             published: None,
+            cards_stamp: false,
             aside: None,
         }
     }
@@ -122,6 +139,21 @@ impl Serving {
     /// What the workers share: the memory of clients is the key establishment's too.
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
+    }
+
+    /// Cards stamp what comes and leaves at the sockets that are added from now on.
+    pub(crate) fn stamp_by_cards(&mut self) {
+        self.cards_stamp = true;
+    }
+
+    /// They do.
+    pub(crate) fn cards_stamp(&self) -> bool {
+        self.cards_stamp
+    }
+
+    /// The cards that have stamped requests since the last call, one bit for each.
+    pub(crate) fn take_cards_seen(&self) -> u64 {
+        if self.cards_stamp { self.shared.cards_seen.swap(0, Ordering::Relaxed) } else { 0 }
     }
 
     /// How many sockets each address needs.
@@ -156,7 +188,10 @@ impl Serving {
 
     /// The same for a socket whose address another covers too ([`crate::sockets::beside`]).
     pub(crate) fn add_beside(&mut self, worker: usize, socket: UdpSocket, ptp: Option<u8>) {
-        let port = Port::new(socket, ptp);
+        let mut port = Port::new(socket, ptp);
+        if self.cards_stamp {
+            port.stamp_by_cards();
+        }
         if self.running {
             held(&self.shared.sockets).push((worker, port));
             return;
@@ -217,16 +252,21 @@ impl Serving {
         self.workers.first().into_iter().flat_map(Worker::descriptors).enumerate()
     }
 
-    /// Serves what waits at one of them.
-    pub(crate) fn serve(&mut self, index: usize) {
+    /// Serves what waits at one of them; `told`: its error queue has something to tell.
+    pub(crate) fn serve(&mut self, index: usize, told: bool) {
         if let Some(worker) = self.workers.first_mut() {
-            worker.turns(index);
+            worker.turns(index, told);
         }
     }
 
     /// The reply to a request that came to a source's socket, because the sources are asked from the server's port. `arrived` is the
-    /// kernel's clock. The limits are those of the server's own sockets: whoever sends under the source's address gets no more.
-    pub(crate) fn answer(&mut self, request: &[u8], from: std::net::IpAddr, arrived: i64) -> Option<Vec<u8>> {
+    /// kernel's clock then. The limits are those of the server's own sockets: whoever sends under the source's address gets no more.
+    pub(crate) fn answer(
+        &mut self,
+        request: &[u8],
+        from: std::net::IpAddr,
+        arrived: impl Into<Arrived<i64>>,
+    ) -> Option<Vec<u8>> {
         if !self.is_any_open() {
             return None;
         }
@@ -254,7 +294,8 @@ impl Serving {
             Treatment::Kiss => Some(Manner::Kiss(KissCode::Rate)),
             Treatment::Drop => None,
         };
-        let received = NtpTimestamp::from_unix_nanos(view.clock.at(arrived));
+        let Arrived { at, transit } = arrived.into();
+        let received = Arrived { at: NtpTimestamp::from_unix_nanos(view.clock.at(at)), transit };
         let transmit = NtpTimestamp::from_unix_nanos(view.clock.at(sys::clock::realtime_ns()));
         // No reply is longer than its request.
         let mut reply = vec![0; request.len()];
@@ -316,8 +357,8 @@ fn run(mut worker: Worker, number: usize) {
             continue;
         }
         for index in 0..ready.len() {
-            if ready.get(index).is_some_and(|one| one.any()) {
-                worker.turns(index);
+            if let Some(one) = ready.get(index).filter(|one| one.any()) {
+                worker.turns(index, one.priority);
             }
         }
     }
@@ -339,6 +380,7 @@ mod tests {
             snapshot: ServerSnapshot::unsynchronised(-20),
             server: Arc::new(Server::new(access, Keys::new())),
             rate_limit: Some(RateLimit { interval: 10, burst: 4, leak: 6, kod: 0 }),
+            cards: None,
         };
         let mut serving = Serving::new(1, Some(Memory::new(1 << 16, 1)), view);
         let mut request = [0; 48];

@@ -1,6 +1,7 @@
 //! What a reply measures, and why one does not count.
 
 use super::{Client, Previous};
+use crate::correction::{CorrectionField, Transit, Way, corrected};
 use crate::experimental::{MOVED_MAX, RootField};
 use crate::keys::MacError;
 use crate::kiss::KissCode;
@@ -9,6 +10,9 @@ use crate::timestamp::NtpTimestamp;
 
 /// How fast a clock's error may grow between synchronisations, s/s (RFC 5905 PHI).
 const FREQUENCY_TOLERANCE: f64 = 15e-6;
+/// In interleaved mode two stamps of a server may contradict each other by this, in seconds: a card's clock is known to some tens of
+/// nanoseconds, and a reply may leave as soon as its request is there.
+const STAMP_ERROR_MAX: f64 = 1e-6;
 
 /// What one good exchange says.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +21,9 @@ pub struct Measurement {
     pub offset: f64,
     /// Round trip without the server's own time, in seconds; at least the local precision.
     pub delay: f64,
+    /// What transparent clocks on the way held both packets, in seconds: it is taken off the delay. Since nobody has verified it, it
+    /// belongs to the error's bound all the same.
+    pub held: f64,
     /// What reading both clocks may have cost, in seconds.
     pub dispersion: f64,
     /// The local clock when the request left, nanoseconds since the Unix epoch.
@@ -127,12 +134,19 @@ impl Client {
         let (transmit, receive) = (header.transmit.plus(moved), before.server_receive.plus(moved));
         // It left after the request had come and before this one came.
         let held = transmit.since(receive);
-        if held < 0.0 || header.receive.since(transmit) < 0.0 {
+        if held < -STAMP_ERROR_MAX || header.receive.since(transmit) < 0.0 {
             return Err(ReplyError::Timestamps);
         }
-        let times = Header { receive, transmit, ..*header };
-        let measured =
-            self.measure(&times, header, (before.sent_wall, before.received_wall), authenticated)?;
+        // A reply that seems to have left before its request came left at once: their middle is as exact as before.
+        let middle = if held < 0.0 { held / 2.0 } else { 0.0 };
+        let times = Header { receive: receive.plus(middle), transmit: transmit.plus(-middle), ..*header };
+        let measured = self.measure(
+            &times,
+            header,
+            (before.sent_wall, before.received_wall),
+            before.way,
+            authenticated,
+        )?;
         Ok(Measurement { interleaved: true, ..measured })
     }
 
@@ -181,13 +195,20 @@ impl Client {
         }
     }
 
+    /// What the network is known to have done to our packet that this one answers, and to this one.
+    pub(super) fn way(&self, packet: &Packet<'_>, homeward: Option<Transit>) -> Way {
+        let told = self.config.correction_field.and_then(|_| CorrectionField::find(packet.extensions));
+        Way { outward: told.map_or(0.0, |field| field.seconds), homeward, slew_rate: self.config.slew_rate }
+    }
+
     /// `header` has the server's timestamps, `last` is the header of the reply; `walls` are the local clock at the request and at
-    /// the reply.
+    /// the reply, `way` is theirs.
     pub(super) fn measure(
         &self,
         header: &Header,
         last: &Header,
         walls: (i64, i64),
+        way: Way,
         authenticated: bool,
     ) -> Result<Measurement, ReplyError> {
         let (sent_wall, wall) = walls;
@@ -205,20 +226,26 @@ impl Client {
             return Err(ReplyError::Timestamps);
         }
         let precision = (-f64::from(-self.config.precision)).exp2();
-        let delay = (round_trip - server_time).max(precision);
+        let whole = (round_trip - server_time).max(precision);
+        // What others measured is judged by a clock that is not slewed. The delay itself is told by ours as it is; whoever knows the slew
+        // takes it out of the whole exchange.
+        let slewed = round_trip - round_trip / (1.0 + way.slew_rate);
+        let corrected = corrected(way, (whole - slewed).max(precision)).unwrap_or_default();
+        let delay = (whole - corrected.delay).max(precision + slewed.min(0.0));
         if delay > self.config.delay_max {
             return Err(ReplyError::Delay(delay));
         }
         let server_precision = f64::from(header.precision.clamp(-32, 0)).exp2();
         let eras = header.receive.eras_from(sent_wall) as f64 * 4_294_967_296.0;
         Ok(Measurement {
-            offset: (outward + homeward) / 2.0 + eras + self.config.offset_correction,
+            offset: (outward + homeward) / 2.0 + corrected.offset + eras + self.config.offset_correction,
             delay,
             dispersion: precision + server_precision + FREQUENCY_TOLERANCE * round_trip,
             sent: sent_wall,
             received: wall,
             server_time,
             header: *last,
+            held: whole - delay,
             root_delay: last.root_delay.seconds(),
             root_dispersion: last.root_dispersion.seconds(),
             source_moved: 0.0,

@@ -8,6 +8,7 @@
 
 use super::reply::Measurement;
 use super::{Client, ReplyError, is_synchronised};
+use crate::correction::{Arrived, Way, corrected};
 use crate::experimental::RootField;
 use crate::packet::{Header, Leap, Mode, Packet, STRATUM_MAX};
 use crate::server::ServerSnapshot;
@@ -25,8 +26,14 @@ const INTERLEAVED_DELAY_PART: f64 = 0.5;
 const MISSED_PART: f64 = 1.5;
 /// The exchange before the present one is measured when it took less than this part of it.
 const SHORTER_PART: f64 = 0.1;
-/// What a clock of 2^-24 s shows below that is random: 8 of the 32 bits of a second's fraction.
-const RANDOM_BITS: u64 = 0xff;
+/// Bits of a second's fraction in a timestamp.
+const FRACTION_BITS: i32 = 32;
+
+/// What a clock of this precision (log2 s) shows below it is random: of 2^-24 s 8 bits of a second's fraction.
+fn random_bits(precision: i8) -> u64 {
+    let bits = (FRACTION_BITS + i32::from(precision)).clamp(0, FRACTION_BITS);
+    (1_u64 << bits) - 1
+}
 
 /// How local times far apart are compared: between the two packets of a symmetric exchange lies up to a poll interval, in which the
 /// clock may have been slewed.
@@ -45,7 +52,9 @@ pub(super) struct Peering {
     /// The peer's last valid packet: its receive and transmit timestamps, and when it came here.
     remote_receive: NtpTimestamp,
     remote_transmit: NtpTimestamp,
-    received_wall: Option<i64>,
+    received: Option<Arrived<i64>>,
+    /// What it told of the way of our packet that it answered, in seconds.
+    outward: f64,
     /// It came from a synchronised peer: an interleaved packet may complete it.
     complete: bool,
     /// Our last packet: what it said, and when it left.
@@ -58,7 +67,7 @@ pub(super) struct Peering {
     /// It was answered.
     answered: bool,
     /// A packet of the peer's that answers none of ours: how it began, or begins again after a loss.
-    opening: Option<(NtpTimestamp, i64)>,
+    opening: Option<(NtpTimestamp, Arrived<i64>)>,
     opening_is_new: bool,
     /// Our packets since the last valid one of the peer, and between that one and the one before.
     sent_count: u32,
@@ -119,16 +128,15 @@ impl Client {
         });
         let (origin, received) = match (opening, before) {
             (Some((transmit, came)), _) => (transmit, Some(came)),
-            (None, Some(_)) => (peering.remote_receive, peering.received_wall),
-            (None, None) => (peering.remote_transmit, peering.received_wall),
+            (None, Some(_)) => (peering.remote_receive, peering.received),
+            (None, None) => (peering.remote_transmit, peering.received),
         };
-        let told = |wall: i64| {
-            NtpTimestamp(NtpTimestamp::from_unix_nanos(wall).0 & !RANDOM_BITS | random[0] & RANDOM_BITS)
-        };
+        let fuzz = random_bits(state.precision);
+        let told = |wall: i64| NtpTimestamp(NtpTimestamp::from_unix_nanos(wall).0 & !fuzz | random[0] & fuzz);
         let receive = received.map_or(NtpTimestamp::UNKNOWN, |came| {
-            unlike(told((scale.straight)(came)), &[origin, peering.receive])
+            unlike(told((scale.straight)(came.at)), &[origin, peering.receive])
         });
-        let transmit = told(before.map_or(wall, |left| (scale.straight)(left)));
+        let transmit = told((scale.straight)(before.unwrap_or(wall)));
         // Equal to the receive timestamp it would hide the interleaved mode, equal to the origin it would answer itself.
         let transmit = unlike(transmit, &[receive, origin, peering.transmit]);
         peering.complete &= opening.is_none();
@@ -158,7 +166,7 @@ impl Client {
             self.next = Some(now + self.peering.wait(interval, None));
         }
         let root = state.root_field(receive, NtpTimestamp::from_unix_nanos(wall));
-        self.sealed(&header, root)
+        self.sealed(&header, root, received.and_then(|came| came.transit))
     }
 
     /// A datagram that came from the peer's address and port: what it measures, or why it does not count; the arguments are as for
@@ -167,9 +175,11 @@ impl Client {
         &mut self,
         now: Duration,
         bytes: &[u8],
-        wall: i64,
+        arrived: impl Into<Arrived<i64>>,
         scale: LocalScale<'_>,
     ) -> Result<Measurement, ReplyError> {
+        let arrived = arrived.into();
+        let wall = arrived.at;
         let packet = Packet::parse(bytes).map_err(ReplyError::Packet)?;
         let header = packet.header;
         if !matches!(header.mode, Mode::SymmetricActive | Mode::SymmetricPassive) {
@@ -192,21 +202,22 @@ impl Client {
                 && (!peering.opening_is_new
                     || peering.opening.is_none_or(|(told, _)| header.transmit.since(told) > 0.0))
             {
-                peering.opening = Some((header.transmit, wall));
+                peering.opening = Some((header.transmit, arrived));
                 peering.opening_is_new = true;
             }
             return Err(ReplyError::Bogus);
         }
         let before = peering.clone();
+        let way = self.way(&packet, arrived.transit);
         if before.answered {
             // The one answer that counts has come. A later one is what we answer next.
             if header.transmit.since(before.remote_transmit) > 0.0 {
-                self.remember(&header, wall);
+                self.remember(&header, arrived, way.outward);
                 self.peering.complete = is_synchronised(&header);
             }
             return Err(ReplyError::Duplicate);
         }
-        self.remember(&header, wall);
+        self.remember(&header, arrived, way.outward);
         let peering = &mut self.peering;
         peering.answered = true;
         peering.remote_poll = Some(header.poll);
@@ -229,11 +240,12 @@ impl Client {
         let moved = self.source_moved(root, &header);
         let measurement = match interleaved {
             true if before.complete => {
-                self.measure_interleaved(&header, &before, moved, authenticated, scale)
+                self.measure_interleaved(&header, &before, way.outward, moved, authenticated, scale)
             }
             true => Err(ReplyError::Measured),
             false => {
-                self.measure_straight(&header, (before.sent_wall.unwrap_or(wall), wall), authenticated, scale)
+                let walls = (before.sent_wall.unwrap_or(wall), wall);
+                self.measure_straight(&header, walls, way, authenticated, scale)
             }
         };
         if !matches!(measurement, Ok(_) | Err(ReplyError::Measured)) {
@@ -256,10 +268,10 @@ impl Client {
         }
     }
 
-    fn remember(&mut self, header: &Header, wall: i64) {
+    fn remember(&mut self, header: &Header, arrived: Arrived<i64>, outward: f64) {
         let peering = &mut self.peering;
         (peering.remote_receive, peering.remote_transmit) = (header.receive, header.transmit);
-        peering.received_wall = Some(wall);
+        (peering.received, peering.outward) = (Some(arrived), outward);
         peering.complete = false;
         (peering.opening, peering.opening_is_new) = (None, false);
         peering.sent_wall_before = peering.sent_wall;
@@ -273,25 +285,27 @@ impl Client {
         self.next = (self.online && self.dismissed.is_none()).then_some(next);
     }
 
-    /// The packet tells when the peer's one before it left.
+    /// The packet tells when the peer's one before it left, and `outward` of the way of our last one.
     fn measure_interleaved(
         &self,
         header: &Header,
         before: &Peering,
+        outward: f64,
         moved: f64,
         authenticated: bool,
         scale: LocalScale<'_>,
     ) -> Result<Measurement, ReplyError> {
-        let (Some(sent), Some(received)) = (before.sent_wall, before.received_wall) else {
+        let (Some(sent), Some(arrived)) = (before.sent_wall, before.received) else {
             return Err(ReplyError::Timestamps);
         };
+        let received = arrived.at;
         // What it told before it moved its clock is told in its time.
         let header = &Header { transmit: header.transmit.plus(moved), ..*header };
         // Both the peer's receipt of our last packet and that of the one before go with its transmission in between.
         let is_shorter = |earlier: &i64| {
             (received.saturating_sub(*earlier)) as f64 <= SHORTER_PART * sent.saturating_sub(received) as f64
         };
-        let (times, sent) = match before.sent_wall_before.filter(is_shorter) {
+        let (times, sent, outward) = match before.sent_wall_before.filter(is_shorter) {
             Some(earlier) => (
                 Header {
                     receive: before.remote_receive.plus(moved),
@@ -300,6 +314,7 @@ impl Client {
                     ..*header
                 },
                 earlier,
+                before.outward,
             ),
             None => (
                 Header {
@@ -308,9 +323,11 @@ impl Client {
                     ..*header
                 },
                 sent,
+                outward,
             ),
         };
-        let measured = self.measure_straight(&times, (sent, received), authenticated, scale)?;
+        let way = Way { outward, homeward: arrived.transit, slew_rate: 0.0 };
+        let measured = self.measure_straight(&times, (sent, received), way, authenticated, scale)?;
         let remote_poll = before.remote_poll.unwrap_or(self.poll);
         let interval = f64::from(remote_poll.min(before.poll_before)).exp2();
         let missed = remote_poll <= before.poll_before
@@ -329,6 +346,7 @@ impl Client {
         &self,
         header: &Header,
         walls: (i64, i64),
+        way: Way,
         authenticated: bool,
         scale: LocalScale<'_>,
     ) -> Result<Measurement, ReplyError> {
@@ -341,15 +359,19 @@ impl Client {
         let precision = own_precision + f64::from(header.precision.clamp(-32, 0)).exp2();
         let dispersion = precision + scale.skew * local.abs();
         // Over a long interval the clocks' rates differ by more than the path is long: that makes it longer, not shorter.
-        let delay = (local - server_time).abs().max(own_precision);
+        let whole = (local - server_time).abs().max(own_precision);
+        // Our clock's rate over the interval is not known better than that.
+        let corrected = corrected(way, whole + scale.skew * local.abs()).unwrap_or_default();
+        let delay = (whole - corrected.delay).max(own_precision);
         if delay - dispersion > self.config.delay_max {
             return Err(ReplyError::Delay(delay));
         }
         let eras = header.receive.eras_from(sent_wall) as f64 * 4_294_967_296.0;
         let offset = (header.receive.since(sent) + header.transmit.since(received)) / 2.0;
         Ok(Measurement {
-            offset: offset + eras + self.config.offset_correction,
+            offset: offset + corrected.offset + eras + self.config.offset_correction,
             delay,
+            held: whole - delay,
             dispersion,
             sent: sent_wall,
             received: wall,

@@ -460,3 +460,204 @@ fn a_moved_clock_is_told_of() {
         }
     }
 }
+
+/// A server behind switches that hold packets, and say how long.
+struct Switched {
+    client: Client,
+    server: crate::Server,
+    snapshot: ServerSnapshot,
+    round: u64,
+}
+
+impl Switched {
+    /// The path without what the switches hold, and the length of a frame, nanoseconds.
+    const PATH: i64 = 5_000;
+    const FRAME: i64 = 1_000;
+    const CLOCK_AHEAD: i64 = SECOND / 2;
+
+    fn new(config: ClientConfig) -> Self {
+        let mut access = crate::AccessList::new();
+        access.set(crate::Subnet::new([127, 0, 0, 1].into(), 32).expect("32 bits fit"), true, false);
+        let mut keys = crate::Keys::new();
+        keys.insert(7, Key::new(KeyType::Sha1, b"secret".to_vec()).expect("any length fits"));
+        let mut server = crate::Server::new(access, keys);
+        server.set_corrects(true);
+        let snapshot = ServerSnapshot {
+            stratum: 1,
+            leap: Leap::Normal,
+            root_delay: 0.0,
+            root_dispersion: 0.0,
+            ..ServerSnapshot::unsynchronised(-30)
+        };
+        Self { client: Client::new(config, Duration::ZERO), server, snapshot, round: 0 }
+    }
+
+    fn transit(clocks: i64) -> Option<Transit> {
+        Some(Transit { frame: Self::FRAME as f64 * 1e-9, clocks: clocks as f64 * 1e-9 })
+    }
+
+    /// One exchange, in which the switches hold the request and the reply so long and say `told` of it.
+    fn exchange(&mut self, held: [i64; 2], told: [Option<Transit>; 2]) -> Result<Measurement, ReplyError> {
+        self.round += 1;
+        let start = WALL + self.round as i64 * 64 * SECOND;
+        let request = self.client.request(Duration::ZERO, [self.round * 37, self.round * 41], start);
+        let came = start + Self::PATH + held[0];
+        let received = NtpTimestamp::from_unix_nanos(came + Self::CLOCK_AHEAD);
+        // It leaves at once, and an interleaved reply tells the same of the one before.
+        let origin = Packet::parse(&request).expect("our request parses").header.origin;
+        let manner = match origin.is_unknown() {
+            true => crate::Manner::Basic,
+            false => crate::Manner::Interleaved { previous: origin },
+        };
+        let mut reply = [0; 200];
+        let arrived = Arrived { at: received, transit: told[0] };
+        let length = self
+            .server
+            .reply(&request, arrived, received, manner, &self.snapshot, &mut reply)
+            .expect("the request is good");
+        assert_eq!(length, request.len());
+        let arrived = Arrived { at: came + Self::PATH + held[1], transit: told[1] };
+        self.client.receive(Duration::ZERO, &reply[..length], arrived)
+    }
+}
+
+/// Goal: what transparent clocks held both ways is taken off the delay and out of the offset, in either form of the field, with and
+/// without a key, in basic and in interleaved mode, where it is the corrected exchange's own; the bound keeps it. What is missing in
+/// one direction, or cannot be, changes nothing.
+#[test]
+fn what_the_network_held_is_taken_out() {
+    for (form, keyed, interleaved) in [
+        (CorrectionForm::Assigned, false, false),
+        (CorrectionForm::Experimental, true, false),
+        (CorrectionForm::Assigned, true, true),
+        (CorrectionForm::Experimental, false, true),
+    ] {
+        let key = keyed.then(|| (7, Key::new(KeyType::Sha1, b"secret".to_vec()).expect("any length fits")));
+        let config = ClientConfig {
+            interleaved,
+            key,
+            correction_field: Some(form),
+            root_field: keyed,
+            precision: -30,
+            ..ClientConfig::default()
+        };
+        let mut world = Switched::new(config);
+        let exact = |held: [i64; 2]| (held, held.map(Switched::transit));
+        let asymmetric = [40_000, 900_000];
+        let whole = |held: [i64; 2]| (2 * Switched::PATH + held[0] + held[1]) as f64 * 1e-9;
+        let uncorrected = (whole(asymmetric), (40_000 - 900_000) as f64 * 0.5e-9);
+        let path = 2.0 * Switched::PATH as f64 * 1e-9;
+        for ((held, told), (delay, error)) in [
+            (exact(asymmetric), (path, 0.0)),
+            (exact([700_000, 10_000]), (path, 0.0)),
+            ((asymmetric, [Switched::transit(40_000), Switched::transit(0)]), uncorrected),
+            ((asymmetric, [Switched::transit(0), Switched::transit(900_000)]), uncorrected),
+            ((asymmetric, [None, Switched::transit(900_000)]), uncorrected),
+            ((asymmetric, [Switched::transit(40_000), None]), uncorrected),
+            // More than the whole way.
+            ((asymmetric, [Switched::transit(400_000), Switched::transit(900_000)]), uncorrected),
+            (exact(asymmetric), (path, 0.0)),
+        ] {
+            let mut found = world.exchange(held, told);
+            if interleaved {
+                // The next exchange measures this one, whatever is told of its own way.
+                if found.as_ref().is_ok_and(|one| !one.interleaved) || found == Err(ReplyError::Measured) {
+                    found = world.exchange(held, told);
+                    if found == Err(ReplyError::Measured) {
+                        found = world.exchange(held, told);
+                    }
+                }
+                let _ = found;
+                found = world.exchange([1, 1], [None, None]);
+            }
+            let found = found.expect("it is good");
+            assert_eq!(found.interleaved, interleaved);
+            let off = found.offset - Switched::CLOCK_AHEAD as f64 * 1e-9 - error;
+            assert!(off.abs() < 2e-9, "{form:?} {held:?} {told:?}: {found:?}");
+            // A ten-thousandth of what is taken off is left.
+            assert!((found.delay - delay - found.held * 1e-4).abs() < 4e-9, "{held:?} {told:?}: {found:?}");
+            assert!((found.delay + found.held - whole(held)).abs() < 2e-9, "{found:?}");
+            assert_eq!(found.held > 0.0, error == 0.0);
+        }
+    }
+}
+
+/// Goal: the field is asked for by NTP version 4 alone; a server without PTP answers without it, and one that is told nothing by a card
+/// says nothing of the way.
+#[test]
+fn corrections_are_asked_for_and_answered() {
+    let fields = |config: ClientConfig, corrects: bool, transit: Option<Transit>| {
+        let mut world =
+            Switched::new(ClientConfig { correction_field: Some(CorrectionForm::Assigned), ..config });
+        world.server.set_corrects(corrects);
+        let request = world.client.request(Duration::ZERO, [1, 2], WALL);
+        let at = NtpTimestamp::from_unix_nanos(WALL);
+        let mut out = [0; 200];
+        let length = world
+            .server
+            .reply(&request, Arrived { at, transit }, at, crate::Manner::Basic, &world.snapshot, &mut out)
+            .expect("the request is good");
+        let told = Packet::parse(&out[..length]).ok().and_then(|one| CorrectionField::find(one.extensions));
+        let asked = Packet::parse(&request).ok().and_then(|one| CorrectionField::find(one.extensions));
+        (asked.map(|one| one.seconds), told.map(|one| (one.seconds * 1e9).round()))
+    };
+    let plain = ClientConfig::default;
+    let transit = Switched::transit(4_000);
+    assert_eq!(fields(plain(), true, transit), (Some(0.0), Some(5_000.0)));
+    assert_eq!(fields(plain(), true, None), (Some(0.0), Some(0.0)));
+    assert_eq!(fields(plain(), true, Switched::transit(-4_000)), (Some(0.0), Some(0.0)));
+    assert_eq!(fields(plain(), false, transit), (Some(0.0), None));
+    assert_eq!(fields(ClientConfig { version: 3, ..plain() }, true, transit), (None, None));
+}
+
+/// Goal: a clock that is slewed by a twelfth shows a shorter round trip than the clocks on the way have counted: that is no reason to
+/// doubt them, and without the slew it is.
+#[test]
+fn corrections_are_judged_without_the_slew() {
+    for (slew_rate, expected) in [(-0.08, true), (0.0, false)] {
+        let config =
+            ClientConfig { correction_field: Some(CorrectionForm::Assigned), ..ClientConfig::default() };
+        let mut world = Switched::new(config);
+        world.client.config_mut().slew_rate = slew_rate;
+        // The switches have counted 500 us and the slewed clock shows 460 of them.
+        let told = [Switched::transit(250_000), Switched::transit(250_000)];
+        let found = world.exchange([230_000, 230_000], told).expect("it is good");
+        assert_eq!(found.held > 0.0, expected, "{found:?}");
+        assert!(found.offset > 0.0);
+    }
+}
+
+/// Goal: peers tell each other of the way of the packet that they answer, and correct what they measure by both, in basic and in
+/// interleaved mode.
+#[test]
+fn peers_correct_each_other() {
+    for interleaved in [false, true] {
+        let mut peers = Peers::new(interleaved, [None, None]);
+        for side in &mut peers.sides {
+            side.config_mut().correction_field = Some(CorrectionForm::Assigned);
+            side.config_mut().precision = -30;
+        }
+        let (mut corrected, mut at) = (0, WALL);
+        for round in 0..12 {
+            at += 8 * SECOND;
+            let from = round % 2;
+            let to = 1 - from;
+            let packet = peers.send(from, at);
+            assert_eq!(packet.len(), HEADER_BYTES + 28);
+            // Of 10 ms each way the switches hold 4 ms one way and 9 ms the other.
+            let held = if to == 0 { 4_000_000 } else { 9_000_000 };
+            let wall = at + Peers::PATH - peers.errors[to];
+            let scale = LocalScale { straight: &|wall| wall, skew: 0.0 };
+            let now = Duration::from_nanos((at - WALL) as u64);
+            let arrived = Arrived { at: wall, transit: Switched::transit(held) };
+            let found = peers.sides[to].receive_as_peer(now, &packet, arrived, scale);
+            let Ok(one) = found else { continue };
+            // The clocks are half a second apart, and the ways' difference is said to be 5 ms.
+            let error = if to == 0 { 0.5 - 0.0025 } else { -0.5 + 0.0025 };
+            assert!((one.offset - error).abs() < 1e-6, "{interleaved} {to}: {one:?}");
+            assert!((one.delay - 0.007 - one.held * 1e-4).abs() < 1e-6, "{one:?}");
+            corrected += 1;
+        }
+        assert!(corrected >= 8, "{corrected}");
+    }
+}

@@ -2,8 +2,9 @@
 
 use super::cookie::CookieKeys;
 use super::reply::{NtsRefusal, NtsRequest};
+use crate::correction::Arrived;
 use crate::packet::{HEADER_BYTES, Mode, Packet, ReferenceId};
-use crate::server::{Manner, Refusal, Server, ServerSnapshot, root_field};
+use crate::server::{Fields, Manner, Refusal, Server, ServerSnapshot};
 use crate::timestamp::NtpTimestamp;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ impl Server {
         &mut self,
         request: &[u8],
         from: IpAddr,
-        received: NtpTimestamp,
+        received: impl Into<Arrived<NtpTimestamp>>,
         transmit: NtpTimestamp,
         manner: Manner,
         snapshot: &ServerSnapshot,
@@ -37,7 +38,8 @@ impl Server {
         if request.len() <= PLAIN_BYTES_MAX {
             return None;
         }
-        let Self { access, cookie_keys, counters, .. } = self;
+        let Self { access, cookie_keys, counters, corrects, .. } = self;
+        let received = received.into();
         let keys = cookie_keys.as_deref()?;
         let packet = Packet::parse(request).ok()?;
         if packet.header.mode != Mode::Client || packet.mac.is_some() || !access.allows(from) {
@@ -46,7 +48,7 @@ impl Server {
         let opened = NtsRequest::open(request, keys)?;
         counters.received += 1;
         let nak = |identifier: &[u8]| {
-            let mut header = snapshot.header(&packet.header, received, transmit, Manner::Basic);
+            let mut header = snapshot.header(&packet.header, received.at, transmit, Manner::Basic);
             (header.stratum, header.reference_id) = (0, ReferenceId(*b"NTSN"));
             NtsRequest::nak(&header.to_bytes(), identifier)
         };
@@ -57,10 +59,9 @@ impl Server {
             }
             Err(NtsRefusal::Nak { identifier }) => nak(&identifier),
             Ok(opened) => {
-                let head = snapshot.header(&packet.header, received, transmit, manner).to_bytes();
-                let field = root_field(&packet, snapshot, received, transmit, manner);
-                let field = field.as_ref().map_or(&[][..], |field| field.as_slice());
-                match opened.reply(&head, field, keys, random) {
+                let head = snapshot.header(&packet.header, received.at, transmit, manner).to_bytes();
+                let fields = Fields::of(*corrects, &packet, snapshot, received, transmit, manner);
+                match opened.reply(&head, &fields, keys, random) {
                     Some(reply) => {
                         counters.authenticated += 1;
                         counters.interleaved += u64::from(matches!(manner, Manner::Interleaved { .. }));
@@ -111,7 +112,9 @@ mod tests {
         let mut access = AccessList::new();
         access.set(Subnet::new([127, 0, 0, 0].into(), 8).expect("8 bits fit"), true, false);
         let mut server = Server::new(access, Keys::new());
-        let config = ClientConfig { root_field: true, ..ClientConfig::default() };
+        server.set_corrects(true);
+        let correction_field = Some(crate::CorrectionForm::Assigned);
+        let config = ClientConfig { root_field: true, correction_field, ..ClientConfig::default() };
         let mut client = Client::new(config, Duration::ZERO);
         let snapshot = ServerSnapshot {
             stratum: 2,
@@ -136,6 +139,8 @@ mod tests {
             ask(&mut server, &request, [127, 0, 0, 1]).expect("it is for NTS").expect("it is authentic");
         assert!(reply.len() <= request.len());
         let authentic = association.open(&reply).expect("the reply is authentic");
+        let fields = Packet::parse(authentic).expect("it is a packet").extensions;
+        assert_eq!(fields.filter(|field| matches!(field.kind, 0x010a | 0xf323)).count(), 2);
         let measured = client.receive(Duration::ZERO, authentic, WALL).expect("the reply is good");
         assert!((measured.offset - 0.5).abs() < 1e-6, "{measured:?}");
         assert!((measured.root_delay - 1e-6).abs() < 1e-8, "field F323 came with it: {measured:?}");

@@ -230,7 +230,7 @@ fn options(new: &NewSource) -> Result<SourceOptions, Status> {
     let small = |value: i32| i8::try_from(value.clamp(-32, 100)).unwrap_or(0);
     let mut extfields = Vec::new();
     extfields.extend(has(SourceFlags::EXTFIELD_MONO_ROOT).then_some(0xf323));
-    extfields.extend(has(SourceFlags::EXTFIELD_NET_CORRECTION).then_some(0xf324));
+    extfields.extend(has(SourceFlags::EXTFIELD_NET_CORRECTION).then_some(0x010a));
     let (minpoll, maxpoll) = (poll(new.minpoll)?, poll(new.maxpoll)?);
     Ok(SourceOptions {
         port: u16::try_from(new.port).ok().filter(|port| *port > 0).ok_or(Status::Invalid)?,

@@ -10,7 +10,8 @@ use crate::serving::{Memory, Serving, View};
 use crate::sockets::{self, CommandSocket, Marks};
 use chrony_cmd::Status;
 use ntp_proto::{
-    AccessList, Leap, Monotonic, NtpTimestamp, ReferenceId, ServerSnapshot, Service, Subnet, Treatment,
+    AccessList, Keys, Leap, Monotonic, NtpTimestamp, ReferenceId, Server, ServerSnapshot, Service, Subnet,
+    Treatment,
 };
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -102,7 +103,7 @@ impl Daemon {
         let settings = &self.config.settings;
         let marks = Marks {
             server: true,
-            kernel_stamps: true,
+            kernel_stamps: !self.serving.cards_stamp(),
             device: settings.bind_device.as_deref(),
             dscp: settings.dscp,
             reused: settings.acquisition_port == Some(port) || ptp.is_some(),
@@ -164,6 +165,7 @@ impl Daemon {
             snapshot: self.make_snapshot(),
             server: Arc::clone(&self.prepared_server),
             rate_limit: self.config.settings.rate_limit.map(rate_limit),
+            cards: self.cards.map(&self.clock, &self.keeper).filter(|_| self.serving.cards_stamp()),
         };
         self.serving.publish(now, view);
     }
@@ -321,6 +323,14 @@ impl Daemon {
     }
 }
 
+/// The rules of the server; it has no keys yet.
+pub(super) fn server(config: &crate::config::Config) -> Server {
+    let mut server = Server::new(rules(&config.access), Keys::new());
+    // Without PTP there is nothing that clocks on the way could add to.
+    server.set_corrects(config.settings.ptp_port != 0);
+    server
+}
+
 /// The server before it has a socket.
 pub(super) fn serving(settings: &chrony_conf::Settings, clock: &DaemonClock) -> Serving {
     let memory = Memory::new(settings.client_log_limit, sys::random::u64());
@@ -329,6 +339,7 @@ pub(super) fn serving(settings: &chrony_conf::Settings, clock: &DaemonClock) -> 
         snapshot: ServerSnapshot::unsynchronised(SERVER_PRECISION),
         server: Arc::default(),
         rate_limit: None,
+        cards: None,
     };
     Serving::new(settings.server_threads as usize, (!settings.no_client_log).then_some(memory), view)
 }

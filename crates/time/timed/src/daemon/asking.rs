@@ -8,7 +8,7 @@ use crate::hardware::StampedBy;
 use crate::options::Once;
 use crate::peers::{Peer, Wanted};
 use crate::resolver::Resolver;
-use ntp_proto::{KissCode, Measurement, ReferenceId, ReplyError};
+use ntp_proto::{Arrived, KissCode, Measurement, ReferenceId, ReplyError};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -267,6 +267,7 @@ impl Daemon {
         } else {
             self.ask_from.ask(peer.address)
         };
+        let over = self.config.ptp_domain(peer.address).map(|domain| (domain, peer.next_ptp_form()));
         let request = peer.client.request(now, random, self.clock.at(sys::clock::realtime_ns()).0);
         let request = match &mut peer.nts {
             Some(nts) => match Self::protected(nts, &request) {
@@ -275,8 +276,8 @@ impl Daemon {
             },
             None => request,
         };
-        let request = match self.config.ptp_domain(peer.address) {
-            Some(domain) => peering::over_ptp(request, domain),
+        let request = match over {
+            Some((domain, form)) => peering::over_ptp(request, domain, form),
             None => request,
         };
         let outcome = opened.and_then(|socket| {
@@ -357,24 +358,25 @@ impl Daemon {
         for number in 0..count {
             let Some(datagram) = self.batch.datagram(number) else { continue };
             peer.received = peer.received.wrapping_add(1);
-            let stamp = datagram.received_ns.unwrap_or_else(sys::clock::realtime_ns);
             let ipv4 = peer.address.is_ipv4();
-            let (at, by) = stamping::arrival(&datagram, ipv4, &mut self.cards, &self.clock, &self.keeper);
-            let data = match ptp {
-                Some(domain) => match ntp_proto::ptp_unwrap(datagram.data, domain) {
-                    Some(inside) => inside,
-                    None => continue,
-                },
-                None => datagram.data,
+            let came = stamping::arrival(&datagram, ipv4, &mut self.cards, &self.clock, &self.keeper);
+            let at = came.at;
+            let message = ptp.and_then(|domain| ntp_proto::ptp_unwrap(datagram.data, domain));
+            let data = match (ptp, &message) {
+                (None, _) => datagram.data,
+                (Some(_), Some(message)) => message.packet,
+                (Some(_), None) => continue,
             };
+            let arrived = came.arrived(message.map_or(0.0, |message| message.correction));
             let mode = data.first().map_or(0, |first| first & 7);
             if mode == MODE_CLIENT || (mode == MODE_SYMMETRIC_ACTIVE && !peer.line.symmetric) {
                 // The source is a client too, and asks from the port at which it is asked.
+                let arrived = Arrived { at: self.clock.kernel_at(at), ..arrived };
                 if let (Some(reply), Some(socket)) =
-                    (self.serving.answer(data, peer.address.ip(), stamp), &peer.socket)
+                    (self.serving.answer(data, peer.address.ip(), arrived), &peer.socket)
                 {
-                    let reply = match ptp {
-                        Some(domain) => peering::over_ptp(reply, domain),
+                    let reply = match ptp.zip(message) {
+                        Some((domain, message)) => peering::over_ptp(reply, domain, message.form),
                         None => reply,
                     };
                     let _ = socket.send(&reply);
@@ -389,16 +391,20 @@ impl Daemon {
                 },
                 None => data,
             };
+            peer.client.config_mut().slew_rate = self.keeper.discipline().slew_rate();
             let found = match peer.line.symmetric {
-                false => peer.client.receive(monotonic(), bytes, at.0),
-                true => straight(&self.keeper, self.clock.at(sys::clock::realtime_ns()), |scale| {
-                    peer.client.receive_as_peer(monotonic(), bytes, at.0, scale)
+                false => peer.client.receive(monotonic(), bytes, arrived),
+                true => straight(&self.keeper, self.clock.at(sys::clock::realtime_ns()), 0.0, |scale| {
+                    peer.client.receive_as_peer(monotonic(), bytes, arrived, scale)
                 }),
             };
+            if let Some(message) = message {
+                peer.heard_over_ptp(message.form, &found);
+            }
             if matches!(found, Ok(_) | Err(ReplyError::Measured)) {
-                peer.received_by = by;
+                peer.received_by = came.by;
                 peer.card_received_count =
-                    peer.card_received_count.wrapping_add(u32::from(by == StampedBy::Card));
+                    peer.card_received_count.wrapping_add(u32::from(came.by == StampedBy::Card));
             }
             match found {
                 // A source that is this daemon would lead it nowhere.

@@ -1,10 +1,11 @@
 //! From a good reply to the clock: tests of the delay, the records, the discipline.
 
 use super::Daemon;
+use super::peering::over_ptp;
 use crate::commands;
 use crate::peers::{Ahead, Peer};
 use crate::records::{SelectionLine, Stamped};
-use ntp_proto::{Leap, Measurement, NtpTimestamp, ReplyError};
+use ntp_proto::{Leap, Measurement, NtpTimestamp, PtpForm, ReplyError};
 use std::net::UdpSocket;
 use std::time::Duration;
 use sys::poll::Readiness;
@@ -12,6 +13,11 @@ use time_core::{Exchange, LeapStatus, LocalTime, Path, SourceId};
 
 /// How long before a measurement the packet of `presend` is sent (`chrony.conf(5)`: "a short time (2 seconds) before").
 const AHEAD: Duration = Duration::from_secs(2);
+/// A delay that is so many times what reading the clocks may have cost is known.
+const CERTAIN_DELAY: f64 = 300.0;
+/// So many measurements are given up for the first one that is corrected, at most; more make a source of their own right, and give way
+/// to younger ones by and by.
+const UNCORRECTED_MAX: usize = 16;
 
 impl Daemon {
     pub(super) fn measured(&mut self, index: usize, one: &Measurement) {
@@ -29,7 +35,22 @@ impl Daemon {
         let (address, poll) = (peer.address.ip(), peer.client.poll());
         let written = self.records.measurement(address, poll, one, stamped, tested.err());
         self.record_failed(written);
+        let is_used = used.is_some();
         self.use_exchange(index, used);
+        self.begin_again_corrected(index, one, is_used);
+    }
+
+    /// The first measurement that transparent clocks on the way have corrected, and whose delay is known that well, is the first one of
+    /// a path without jitter: what was measured before it, while cards, clocks and rates were not known yet, only blurs it.
+    fn begin_again_corrected(&mut self, index: usize, one: &Measurement, is_used: bool) {
+        let Some(peer) = self.peers.get_mut(index).filter(|_| is_used) else { return };
+        let first = one.held > 0.0 && one.dispersion * CERTAIN_DELAY < one.delay && !peer.corrected;
+        peer.corrected |= first;
+        let id = peer.id;
+        let kept = self.keeper.source(id).map_or(0, |source| source.filter().len());
+        if first && kept <= UNCORRECTED_MAX {
+            self.keeper.begin_again(id);
+        }
     }
 
     /// What is known of the path to a source, and of its offset, at `now`.
@@ -57,7 +78,7 @@ impl Daemon {
             self.handle(events);
             return;
         };
-        let exchange = self.in_timekeepers_scale(peer, exchange);
+        let exchange = self.in_timekeepers_scale(index, exchange);
         self.settle_orphans(index, &exchange);
         let events = self.keep(id, &exchange, reach);
         let now = self.local_now();
@@ -131,7 +152,9 @@ impl Daemon {
         {
             return false;
         }
-        let went = self.ask_from.ask(peer.address).and_then(|socket| send_ahead(socket, peer, now, sent + 1));
+        let over = self.config.ptp_domain(peer.address).map(|domain| (domain, peer.ptp_form()));
+        let went =
+            self.ask_from.ask(peer.address).and_then(|socket| send_ahead(socket, peer, over, now, sent + 1));
         // What cannot be sent now, the request will say.
         let Ok(ahead) = went else { return false };
         peer.ahead = Some(ahead);
@@ -151,7 +174,13 @@ impl Daemon {
         let Ok(count) = self.batch.receive(&ahead.socket) else { return };
         for number in 0..count {
             let Some(datagram) = self.batch.datagram(number) else { continue };
-            let Ok(packet) = ntp_proto::Packet::parse(datagram.data) else { continue };
+            let data = match self.config.ptp_domain(peer.address) {
+                Some(domain) => {
+                    ntp_proto::ptp_unwrap(datagram.data, domain).map_or(&[][..], |message| message.packet)
+                }
+                None => datagram.data,
+            };
+            let Ok(packet) = ntp_proto::Packet::parse(data) else { continue };
             if packet.header.mode != ntp_proto::Mode::Server || packet.header.origin != ahead.nonce {
                 continue;
             }
@@ -159,7 +188,7 @@ impl Daemon {
             let (address, poll) = (peer.address.ip(), peer.client.poll());
             // It came to be thrown away: test A.
             let why = ReplyError::Delay(0.0);
-            let written = self.records.failed_reply(at, address, poll, why, datagram.data);
+            let written = self.records.failed_reply(at, address, poll, why, data);
             self.record_failed(written);
             return;
         }
@@ -178,7 +207,13 @@ impl Daemon {
 }
 
 /// A client's packet without anything of this host in it, whose reply nobody waits for.
-fn send_ahead(socket: UdpSocket, peer: &Peer, now: Duration, number: u8) -> std::io::Result<Ahead> {
+fn send_ahead(
+    socket: UdpSocket,
+    peer: &Peer,
+    over: Option<(u8, PtpForm)>,
+    now: Duration,
+    number: u8,
+) -> std::io::Result<Ahead> {
     let mut packet = [0; 48];
     let [first, .., a, b, c, d, e, f, g, h] = &mut packet;
     *first = peer.line.version << 3 | 3;
@@ -186,7 +221,10 @@ fn send_ahead(socket: UdpSocket, peer: &Peer, now: Duration, number: u8) -> std:
     for (place, byte) in [a, b, c, d, e, f, g, h].into_iter().zip(nonce.0.to_be_bytes()) {
         *place = byte;
     }
-    socket.send(&packet)?;
+    match over {
+        Some((domain, form)) => socket.send(&over_ptp(packet.to_vec(), domain, form))?,
+        None => socket.send(&packet)?,
+    };
     Ok(Ahead { socket, nonce, number, until: now + AHEAD })
 }
 
@@ -197,7 +235,7 @@ fn exchange(peer: &Peer, one: &Measurement) -> Exchange {
         offset: one.offset,
         delay: one.delay,
         dispersion: one.dispersion,
-        root_delay: one.root_delay,
+        root_delay: one.root_delay + one.held,
         root_dispersion: one.root_dispersion,
         stratum: one.header.stratum.max(peer.line.stratum_min),
         leap: match one.header.leap {

@@ -3,8 +3,9 @@
 use super::{Daemon, monotonic};
 use crate::clocks::DaemonClock;
 use crate::events::Happened;
-use crate::hardware::{Cards, Stamp, StampedBy};
+use crate::hardware::{CardTime, Cards, Stamp, StampedBy};
 use crate::peers::Peer;
+use ntp_proto::{Arrived, Transit};
 use std::time::Duration;
 use sys::socket::Datagram;
 use time_core::{LocalTime, Timekeeper};
@@ -17,12 +18,24 @@ impl Daemon {
     pub(super) fn open_cards(&mut self) {
         let (cards, done, failed) = Cards::open(&self.config.settings);
         self.cards = cards;
-        self.ask_from.cards_stamp = !self.cards.is_empty();
+        if !self.cards.is_empty() {
+            self.ask_from.cards_stamp = true;
+            self.serving.stamp_by_cards();
+        }
         for what in done {
             self.log.say(&Happened::CardStamps { what });
         }
         for what in failed {
             self.trouble(what);
+        }
+    }
+
+    /// Reads the cards' clocks: those that are due, and those that have stamped requests of clients.
+    pub(super) fn read_cards(&mut self, now: Duration) {
+        self.cards.read_due(now, &self.clock, &self.keeper);
+        let seen = self.serving.take_cards_seen();
+        if seen != 0 && self.cards.read_stamping(seen, now, &self.clock, &self.keeper) {
+            self.serving.outdated();
         }
     }
 }
@@ -38,7 +51,7 @@ pub(super) fn take_departure(peer: &mut Peer, cards: &mut Cards, clock: &DaemonC
         cards.time(&stamp, monotonic(), clock, keeper)
     });
     let (at, by) = match (from_card, left.kernel_ns) {
-        (Some(at), _) => (at, StampedBy::Card),
+        (Some(CardTime { at, .. }), _) => (at, StampedBy::Card),
         (None, Some(kernel)) => (clock.at(kernel), StampedBy::Kernel),
         (None, None) => return,
     };
@@ -78,6 +91,24 @@ pub(super) fn may_read(peer: &mut Peer, cards: &Cards, now: Duration) -> bool {
     now >= until
 }
 
+/// When a datagram came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Came {
+    pub at: LocalTime,
+    /// Who says so.
+    pub by: StampedBy,
+    /// How long its frame took on the link, in seconds; 0 where no card says.
+    pub frame: f64,
+}
+
+impl Came {
+    /// For the protocol; `clocks`: what transparent clocks have added up, in seconds.
+    pub(super) fn arrived(self, clocks: f64) -> Arrived<i64> {
+        let transit = (self.frame > 0.0).then_some(Transit { frame: self.frame, clocks });
+        Arrived { at: self.at.0, transit }
+    }
+}
+
 /// When a datagram came, and who says so.
 pub(super) fn arrival(
     datagram: &Datagram<'_>,
@@ -85,15 +116,15 @@ pub(super) fn arrival(
     cards: &mut Cards,
     clock: &DaemonClock,
     keeper: &Timekeeper,
-) -> (LocalTime, StampedBy) {
+) -> Came {
     let near_ns = datagram.received_ns.unwrap_or_else(sys::clock::realtime_ns);
     let from_card = datagram.card.and_then(|card| {
         let stamp = Stamp { card, near_ns, received: true, bytes: datagram.data.len(), ipv4 };
         cards.time(&stamp, monotonic(), clock, keeper)
     });
-    match (from_card, datagram.received_ns) {
-        (Some(at), _) => (at, StampedBy::Card),
-        (None, Some(_)) => (clock.at(near_ns), StampedBy::Kernel),
-        (None, None) => (clock.at(near_ns), StampedBy::Daemon),
+    let by = if datagram.received_ns.is_some() { StampedBy::Kernel } else { StampedBy::Daemon };
+    match from_card {
+        Some(CardTime { at, frame }) => Came { at, by: StampedBy::Card, frame },
+        None => Came { at: clock.at(near_ns), by, frame: 0.0 },
     }
 }

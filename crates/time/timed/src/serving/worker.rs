@@ -1,9 +1,11 @@
 //! A worker: takes what waits at a socket in one system call, answers it over the view in force, and sends the answers in another.
 
+use super::cards::{self, Awaited};
 use super::signing::Unsigned;
 use super::{Memory, Shared, Totals, View, held};
+use crate::hardware::StampedBy;
 use ntp_proto::{
-    HEADER_BYTES, KissCode, Manner, Moment, NtpTimestamp, PACKET_BYTES_MAX, PTP_PREFIX_BYTES, Server,
+    Arrived, HEADER_BYTES, KissCode, Manner, Moment, NtpTimestamp, PACKET_BYTES_MAX, PtpForm, Server,
     Service, Treatment, interleaved_origin, signing_account,
 };
 use std::net::{SocketAddr, UdpSocket};
@@ -11,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use sys::socket::{Departure, ReceiveBatch, SendBatch, StampBatch};
+use sys::socket::{Departure, DepartureBatch, ReceiveBatch, SendBatch, StampBatch};
 
 /// Datagrams in one system call.
 const BATCH: usize = 64;
@@ -47,6 +49,8 @@ pub(crate) struct Port {
     owed: Vec<NtpTimestamp>,
     /// How many of them the kernel has not told: nobody looks into its queue for nothing.
     untold: usize,
+    /// Cards stamp here, and so are the replies' times told.
+    awaited: Option<Awaited>,
 }
 
 impl Port {
@@ -72,6 +76,17 @@ impl Port {
             next_number: 0,
             owed: Vec::new(),
             untold: 0,
+            awaited: None,
+        }
+    }
+
+    /// Cards stamp what comes and leaves from now on. Where the kernel refuses that, its own stamps stay.
+    pub(super) fn stamp_by_cards(&mut self) {
+        let ipv4 = self.local.is_some_and(|local| local.is_ipv4());
+        self.awaited = Awaited::begin(&self.socket, ipv4);
+        if self.awaited.is_none() {
+            // Where that is refused too, requests are stamped by the daemon.
+            let _ = sys::socket::receive_timestamps(&self.socket);
         }
     }
 
@@ -134,6 +149,8 @@ pub(crate) struct Worker {
     verdicts: [Verdict; BATCH],
     replies: SendBatch,
     stamps: StampBatch,
+    /// Where cards stamp.
+    departures: Option<DepartureBatch>,
     random: Random,
     /// What writing and sending one reply take, nanoseconds.
     write_ns: f32,
@@ -153,6 +170,7 @@ impl Worker {
             verdicts: [Verdict::Silence; BATCH],
             replies: SendBatch::new(BATCH, PACKET_BYTES_MAX),
             stamps: StampBatch::new(),
+            departures: None,
             random: Random { bytes: [0; RANDOM_BYTES], used: RANDOM_BYTES },
             write_ns: 0.0,
             send_ns: 0.0,
@@ -167,6 +185,10 @@ impl Worker {
 
     /// Takes a socket.
     pub(crate) fn add(&mut self, port: Port) {
+        if port.awaited.is_some() {
+            self.replies.stamped_by_cards();
+            self.departures.get_or_insert_default();
+        }
         self.ports.push(port);
     }
 
@@ -180,12 +202,29 @@ impl Worker {
         self.ports.iter().map(|port| port.socket.as_fd())
     }
 
-    /// Serves what waits at a socket. While batches are full there is no need to ask poll(2), up to a limit.
-    pub(crate) fn turns(&mut self, index: usize) {
+    /// Serves what waits at a socket; `told`: its error queue has something to tell. While batches are full there is no need to ask
+    /// poll(2), up to a limit.
+    pub(crate) fn turns(&mut self, index: usize, told: bool) {
+        if told {
+            self.take_departures(index);
+        }
         let mut turns = 0;
         while self.turn(index) && turns < TURNS_MAX {
             turns += 1;
         }
+    }
+
+    /// Takes the stamps of replies that cards have told.
+    fn take_departures(&mut self, index: usize) {
+        let (Some(port), Some(departures)) = (self.ports.get_mut(index), &mut self.departures) else {
+            return;
+        };
+        let Some(awaited) = &mut port.awaited else { return };
+        let ipv4 = port.local.is_some_and(|local| local.is_ipv4());
+        let mut totals = Totals::default();
+        let memory = self.shared.memory.as_ref();
+        awaited.take(departures, &port.socket, ipv4, memory, &self.view, &mut totals);
+        held(&self.shared.totals).add(&totals);
     }
 
     /// Serves one batch; true when more may wait.
@@ -203,6 +242,7 @@ impl Worker {
             (self.view, self.version) = (view, version);
         }
         let began = sys::clock::realtime_ns();
+        let mut cards_seen = 0;
         let ptp = port.ptp;
         self.judge(count, ptp, &mut totals);
         let port = match self.ports.get_mut(index) {
@@ -220,9 +260,10 @@ impl Worker {
                 totals.server.malformed += 1;
                 continue;
             };
-            let data = match port.ptp {
-                None => request.data,
-                Some(domain) => ntp_proto::ptp_unwrap(request.data, domain).unwrap_or_default(),
+            let message = port.ptp.and_then(|domain| ntp_proto::ptp_unwrap(request.data, domain));
+            let data = match (port.ptp, &message) {
+                (None, _) => request.data,
+                (Some(_), message) => message.map_or(&[][..], |message| message.packet),
             };
             let mut manner = Manner::Basic;
             // Whether the client brings back a receive timestamp of ours, or of another server: only for those it is worth to
@@ -238,10 +279,13 @@ impl Worker {
                     manner = Manner::Interleaved { previous };
                 }
             }
-            let is_kernels = request.received_ns.is_some();
-            totals.kernel_received += u64::from(is_kernels);
-            totals.daemon_received += u64::from(!is_kernels);
-            let arrived = self.view.clock.at(request.received_ns.unwrap_or(began));
+            let came = cards::arrival(&self.view, &request, began, &mut cards_seen);
+            match came.by {
+                StampedBy::Card => totals.card_received += 1,
+                StampedBy::Kernel => totals.kernel_received += 1,
+                StampedBy::Daemon => totals.daemon_received += 1,
+            }
+            let arrived = self.view.clock.at(came.kernel_ns);
             let mut received = NtpTimestamp::from_unix_nanos(arrived);
             let written = if count < FORETOLD_MIN {
                 sys::clock::realtime_ns()
@@ -259,6 +303,8 @@ impl Worker {
                     transmit = received;
                 }
             }
+            let transit = came.transit(message.map_or(0.0, |message| message.correction));
+            let arrival = Arrived { at: received, transit };
             if port.ptp.is_none()
                 && let Some(signer) = self.shared.signer.get()
                 && let Some(account) = signing_account(request.data)
@@ -267,7 +313,7 @@ impl Worker {
                 let head = request.data.get(..HEADER_BYTES).unwrap_or_default();
                 let mut reply = [0; HEADER_BYTES];
                 let made =
-                    self.server.reply(head, received, transmit, manner, &self.view.snapshot, &mut reply);
+                    self.server.reply(head, arrival, transmit, manner, &self.view.snapshot, &mut reply);
                 if made == Ok(HEADER_BYTES)
                     && let Some(socket) = port.shared()
                 {
@@ -287,14 +333,14 @@ impl Worker {
             let nts = self.server.respond_nts(
                 data,
                 from.ip(),
-                received,
+                arrival,
                 transmit,
                 manner,
                 &self.view.snapshot,
                 &mut |bytes| self.random.fill(bytes),
             );
             let length = match nts {
-                None => self.server.reply(data, received, transmit, manner, &self.view.snapshot, out),
+                None => self.server.reply(data, arrival, transmit, manner, &self.view.snapshot, out),
                 Some(Ok(bytes)) => {
                     // What is longer than the buffer is longer than any request.
                     let fits = out.get_mut(..bytes.len()).map(|out| out.copy_from_slice(&bytes));
@@ -306,12 +352,15 @@ impl Worker {
             if length == 0 || length > data.len() {
                 continue;
             }
-            let length = match port.ptp {
+            let packet_bytes = length;
+            let length = match port.ptp.zip(message) {
                 None => length,
-                Some(domain) => wrap(out, length, domain, request.data),
+                Some((domain, message)) => wrap(out, length, domain, request.data, message.form),
             };
-            let stamping = interleaved && port.start_stamping();
-            if stamping {
+            let stamping = interleaved && (port.awaited.is_some() || port.start_stamping());
+            if let Some(awaited) = port.awaited.as_mut().filter(|_| stamping) {
+                awaited.push(received, packet_bytes);
+            } else if stamping {
                 if let Some(place) = port.owed.get_mut(port.next_number as usize % OWED_MAX) {
                     *place = received;
                 }
@@ -336,6 +385,9 @@ impl Worker {
             }
         }
         take_owed(&mut self.stamps, port, &self.shared, &self.view, &mut totals);
+        if cards_seen != 0 {
+            self.shared.cards_seen.fetch_or(cards_seen, Ordering::Relaxed);
+        }
         totals.server = totals.server.plus(self.server.take_counters());
         held(&self.shared.totals).add(&totals);
         count == BATCH
@@ -402,16 +454,16 @@ impl Random {
     }
 }
 
-/// Puts a reply into a PTP message with the request's number; its length.
-fn wrap(out: &mut [u8], length: usize, domain: u8, request: &[u8]) -> usize {
+/// Puts a reply into a PTP message of the request's form and with its number; its length.
+fn wrap(out: &mut [u8], length: usize, domain: u8, request: &[u8], form: PtpForm) -> usize {
     let sequence = request.get(30..).and_then(|rest| rest.first_chunk::<2>());
     let sequence = sequence.map_or(0, |bytes| u16::from_be_bytes(*bytes));
-    let Some(prefix) = ntp_proto::ptp_prefix(length, domain, sequence) else { return length };
-    let whole = PTP_PREFIX_BYTES + length;
+    let Some(prefix) = ntp_proto::ptp_prefix(length, domain, sequence, form) else { return length };
+    let whole = prefix.len() + length;
     if whole <= out.len() {
-        out.copy_within(..length, PTP_PREFIX_BYTES);
-        if let Some(place) = out.first_chunk_mut::<PTP_PREFIX_BYTES>() {
-            *place = prefix;
+        out.copy_within(..length, prefix.len());
+        if let Some(place) = out.get_mut(..prefix.len()) {
+            place.copy_from_slice(&prefix);
         }
     }
     whole.min(out.len())
@@ -447,6 +499,9 @@ impl Totals {
         self.kernel_received += more.kernel_received;
         self.daemon_received += more.daemon_received;
         self.kernel_sent += more.kernel_sent;
+        self.card_received += more.card_received;
+        self.card_sent += more.card_sent;
+        self.card_sent_late += more.card_sent_late;
         self.daemon_sent += more.daemon_sent;
     }
 }

@@ -281,10 +281,7 @@ mod tests {
         assert_eq!(read_bounded(Path::new("/dev/null"), 10).unwrap(), b"");
         for (place, what) in [(&pipe, "a pipe"), (&dir, "a folder")] {
             let error = open_device(place, false).unwrap_err();
-            assert!(
-                error.to_string().starts_with(&format!("it is {what}, not a device")),
-                "{error}"
-            );
+            assert!(error.to_string().starts_with(&format!("it is {what}, not a device")), "{error}");
         }
         assert!(open_device(&pipe, true).is_err());
         assert!(

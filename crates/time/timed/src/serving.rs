@@ -424,6 +424,7 @@ mod tests {
             snapshot: ServerSnapshot::unsynchronised(-20),
             server: Arc::new(Server::new(access, Keys::new())),
             rate_limit: None,
+            cards: None,
         };
         let mut serving = Serving::new(1, None, view);
         serving.add(0, socket, None);
@@ -440,7 +441,7 @@ mod tests {
             let to = std::net::SocketAddr::from((asked, port));
             client.send_to(&request, to).expect("loopback");
             for index in 0..serving.descriptors().count() {
-                serving.serve(index);
+                serving.serve(index, false);
             }
             let mut reply = [0; 64];
             assert_eq!(client.recv_from(&mut reply).expect("an answer"), (48, to));

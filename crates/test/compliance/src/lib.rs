@@ -219,6 +219,19 @@ impl Drop for Running {
     }
 }
 
+/// Does the same with each of some things, all at once: daemons mostly wait. A failure of one is the test's.
+pub fn at_once<T: Send>(things: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    let own = std::thread::current().name().unwrap_or("a test").to_owned();
+    std::thread::scope(|scope| {
+        for thing in things {
+            let test = &test;
+            // Whoever says that it is skipped says so under the test's name.
+            let thread = std::thread::Builder::new().name(own.clone());
+            thread.spawn_scoped(scope, move || test(thing)).expect("a thread can be started");
+        }
+    });
+}
+
 /// Asks `condition` again and again, every 10 ms, until it is true; false when it is not within `patience`.
 pub fn eventually(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + patience;
@@ -285,6 +298,20 @@ mod tests {
         assert_eq!(unexplained_copies(&[1, 1, 3, 4, 5], &kills), [(1, 0, 1)]);
         assert_eq!(unexplained_copies(&[1, 2, 3, 4, 5, 4], &kills), [(4, 3, 5)]);
         assert_eq!(unexplained_copies(&[1, 2, 3, 3, 3], &kills), [(3, 3, 4)]);
+    }
+
+    /// Goal: what fails for one of several things fails, and each is looked at.
+    #[test]
+    fn one_of_several_fails_for_all() {
+        let seen = AtomicU32::new(0);
+        let failed = std::panic::catch_unwind(|| {
+            at_once([1, 2, 3], |number| {
+                seen.fetch_add(number, Ordering::Relaxed);
+                assert_ne!(number, 2);
+            });
+        });
+        assert!(failed.is_err());
+        assert_eq!(seen.load(Ordering::Relaxed), 6);
     }
 
     /// Goal: a started process is ended by its id, and its folder goes.

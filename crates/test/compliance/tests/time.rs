@@ -4,7 +4,7 @@
 //! daemon stands where ours stands by default.
 
 use compliance::{
-    Chronyd, Side, TempDir, chronyc, chronyd, eventually, free_port, stock_or_skip, under_test,
+    Chronyd, Side, TempDir, at_once, chronyc, chronyd, eventually, free_port, stock_or_skip, under_test,
 };
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
@@ -50,13 +50,13 @@ fn assert_near(found: Result<f64, String>, expected: f64) {
 #[test]
 fn time_is_taken_in_both_directions() {
     let Some(_) = stock_or_skip("chronyd") else { return };
-    for (server, client) in [(under_test(), Side::Stock), (Side::Stock, under_test())] {
+    at_once([(under_test(), Side::Stock), (Side::Stock, under_test())], |(server, client)| {
         let (_daemon, port) = Chronyd::server(server, "");
         for shift in [0.0, -3.5] {
             let source = format!("server 127.0.0.1 port {port} iburst offset {shift}");
             assert_near(measure(client, &[&source]), shift);
         }
-    }
+    });
 }
 
 /// How long a forged source is tried: a client with `iburst` has taken a good one's time long before.
@@ -72,7 +72,7 @@ fn keys_are_understood_in_both_directions() {
     let folder = TempDir::new();
     let right = folder.write("right.keys", keys);
     let wrong = folder.write("wrong.keys", keys.replace("secret", "guess"));
-    for (server, client) in [(under_test(), Side::Stock), (Side::Stock, under_test())] {
+    at_once([(under_test(), Side::Stock), (Side::Stock, under_test())], |(server, client)| {
         let (_daemon, port) = Chronyd::server(server, &format!("keyfile {}", right.display()));
         let with = |limit: Duration, file: &Path, key: u32| {
             let key_file = format!("keyfile {}", file.display());
@@ -90,7 +90,7 @@ fn keys_are_understood_in_both_directions() {
             }
             scope.spawn(|| assert!(with(FORGED, &wrong, 1).is_err(), "a forged source was believed"));
         });
-    }
+    });
 }
 
 /// Goal: whoever is not allowed gets no time.

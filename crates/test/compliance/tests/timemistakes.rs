@@ -98,7 +98,8 @@ fn a_key_file_that_is_not_there_is_named() {
     if under_test() == Side::Stock {
         return;
     }
-    assert!(daemon.log().contains(&format!("key 1 is needed and {path} is not there")), "{}", daemon.log());
+    let needed = format!("key 1 is needed and {path} is not there");
+    daemon.wait("its source is told", || daemon.log().contains(&needed));
     assert!(!daemon.log().contains("Loaded 0"), "{}", daemon.log());
     // It comes, and may not be read: by others than root.
     daemon.folder().write("no.keys", "1 MD5 ASCII:secret\n");
@@ -319,6 +320,41 @@ fn nothing_in_a_files_place_holds_a_start() {
             assert!(begun.elapsed() < AT_ONCE, "{name} as {file}: {:?}", begun.elapsed());
             let path = folder.join(file).display().to_string();
             assert!(said.contains(&path) && said.contains("help: "), "{name} as {file}: {said}");
+        }
+    }
+}
+
+/// Goal: a daemon that is told to end while it starts ends in order, and leaves neither pid file nor socket. Method: it is told as soon
+/// as its pid file is there, again and again.
+#[test]
+fn a_start_that_is_ended_leaves_nothing() {
+    if under_test() == Side::Stock {
+        return compliance::skip("the stock daemon dies of the signal until its loop begins");
+    }
+    let folder = TempDir::new();
+    let conf = folder.write(
+        "chrony.conf",
+        "port 0\ncmdport 0\nuser root\npidfile {dir}/pid\nbindcmdaddress {dir}/sock\n"
+            .replace("{dir}", &folder.path().display().to_string()),
+    );
+    for round in 0..20 {
+        let mut command = chronyd(Side::Ours, folder.path());
+        command
+            .arg("-d")
+            .arg("-f")
+            .arg(&conf)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut daemon = compliance::Running::start(&mut command);
+        let end = Instant::now() + Duration::from_secs(20);
+        // Without a pause between two looks: what counts is the moment right behind it.
+        while !folder.join("pid").exists() {
+            assert!(Instant::now() < end, "it does not start");
+        }
+        assert_eq!(daemon.end(), Some(0), "round {round}");
+        for left in ["pid", "sock"] {
+            assert!(!folder.join(left).exists(), "round {round}: {left} is left");
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Every daemon runs with `-x`; the stock ones also without `CAP_SYS_TIME`.
 
-use compliance::{Chronyd, Side, TempDir, eventually, free_port, pairs, stock_or_skip, under_test};
+use compliance::{Chronyd, Side, TempDir, at_once, eventually, free_port, pairs, stock_or_skip, under_test};
 use std::time::Duration;
 
 /// Longer than anything here takes, on a busy machine too.
@@ -54,7 +54,7 @@ fn without_a_card_that_stamps_the_kernel_does() {
 #[test]
 fn chronys_root_field_is_understood() {
     let Some(_) = stock_or_skip("chronyd") else { return };
-    for (there, here) in pairs() {
+    at_once(pairs(), |(there, here)| {
         for options in ["", "xleave key 1"] {
             let keys = TempDir::new();
             let file = keys.write("keys", "1 SHA256 HEX:00112233445566778899AABBCCDDEEFF\n");
@@ -69,7 +69,7 @@ fn chronys_root_field_is_understood() {
             assert!(eventually(PATIENCE, || client.measured(&[wanted]) >= 4), "{}", client.log());
             drop(server);
         }
-    }
+    });
 }
 
 /// Goal: no reply to a request with the field is longer than the request, and its root times are in 2^-28 s: a server of stratum 1 with a
@@ -106,7 +106,7 @@ fn the_root_field_is_no_amplifier() {
 #[test]
 fn ntp_goes_inside_ptp() {
     let Some(_) = stock_or_skip("chronyd") else { return };
-    for (number, (there, here)) in pairs().into_iter().enumerate() {
+    at_once(pairs().into_iter().enumerate(), |(number, (there, here))| {
         // Both ends have the one port, so they need an address each: the loopback has many.
         let (port, ntp) = (free_port(), free_port());
         let own = |last: usize| format!("127.0.{}.{last}", 70 + number);
@@ -132,7 +132,7 @@ fn ntp_goes_inside_ptp() {
             std::thread::sleep(Duration::from_secs(5));
             assert_eq!(client.measured(&[]), 0);
         }
-    }
+    });
 }
 
 /// Goal: a client with the field for corrections of the network, and a packet ahead of each measurement, follows a server that

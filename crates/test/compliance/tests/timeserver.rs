@@ -2,7 +2,9 @@
 //!
 //! Every daemon here runs with `-x`, the stock ones also without `CAP_SYS_TIME`, on loopback.
 
-use compliance::{Chronyd, Running, Side, TempDir, eventually, free_port, stock_or_skip, under_test};
+use compliance::{
+    Chronyd, Running, Side, TempDir, at_once, eventually, free_port, stock_or_skip, under_test,
+};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::UdpSocket;
@@ -106,31 +108,33 @@ fn the_time_served_is_ahead_of_the_slew() {
 #[test]
 fn interleaved_mode_is_spoken_in_both_directions() {
     let Some(_) = stock_or_skip("chronyd") else { return };
-    for (server, client) in
-        [(under_test(), Side::Stock), (Side::Stock, under_test()), (under_test(), under_test())]
-    {
-        let port = free_port();
-        let lines = format!("port {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport 0");
-        let server = Chronyd::start(server, &lines);
-        let lines = format!("server 127.0.0.1 port {port} xleave minpoll 0 maxpoll 0\nport 0\ncmdport 0");
-        let client = Chronyd::start(client, &lines);
-        let mut last = String::new();
-        let came = eventually(PATIENCE, || {
-            last = client.chronyc(&["ntpdata", "127.0.0.1"]);
-            let stats = client.chronyc(&["-c", "sourcestats"]);
-            let samples = stats.split(',').nth(1).and_then(|cell| cell.parse::<u32>().ok()).unwrap_or(0);
-            last.lines().any(|line| line.starts_with("Interleaved") && line.ends_with("Yes")) && samples >= 4
-        });
-        assert!(came, "{last}\n{}", client.log());
-        let offset: f64 = last
-            .lines()
-            .find_map(|line| line.strip_prefix("Offset          : ")?.split(' ').next()?.parse().ok())
-            .expect("an offset");
-        assert!(offset.abs() < 0.01, "{last}");
-        let stats = server.chronyc(&["serverstats"]);
-        let line = stats.lines().find(|line| line.starts_with("Interleaved NTP packets"));
-        assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{stats}");
-    }
+    at_once(
+        [(under_test(), Side::Stock), (Side::Stock, under_test()), (under_test(), under_test())],
+        |(server, client)| {
+            let port = free_port();
+            let lines = format!("port {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport 0");
+            let server = Chronyd::start(server, &lines);
+            let lines = format!("server 127.0.0.1 port {port} xleave minpoll 0 maxpoll 0\nport 0\ncmdport 0");
+            let client = Chronyd::start(client, &lines);
+            let mut last = String::new();
+            let came = eventually(PATIENCE, || {
+                last = client.chronyc(&["ntpdata", "127.0.0.1"]);
+                let stats = client.chronyc(&["-c", "sourcestats"]);
+                let samples = stats.split(',').nth(1).and_then(|cell| cell.parse::<u32>().ok()).unwrap_or(0);
+                last.lines().any(|line| line.starts_with("Interleaved") && line.ends_with("Yes"))
+                    && samples >= 4
+            });
+            assert!(came, "{last}\n{}", client.log());
+            let offset: f64 = last
+                .lines()
+                .find_map(|line| line.strip_prefix("Offset          : ")?.split(' ').next()?.parse().ok())
+                .expect("an offset");
+            assert!(offset.abs() < 0.01, "{last}");
+            let stats = server.chronyc(&["serverstats"]);
+            let line = stats.lines().find(|line| line.starts_with("Interleaved NTP packets"));
+            assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{stats}");
+        },
+    );
 }
 
 /// Goal: with several threads every client is answered, and from the address that it asked.

@@ -323,6 +323,8 @@ impl Daemon {
             daemon.trouble(what);
         }
         daemon.read_keys()?;
+        // Before there is a file or a socket that an end would have to take away.
+        daemon.catch_signals();
         // Before the sockets, which ask for the cards' stamps.
         daemon.open_cards();
         if daemon.options.once == Once::No {
@@ -357,11 +359,6 @@ impl Daemon {
 
     /// The loop. Ends by SIGTERM, SIGINT, `shutdown`, `-t`, or with the offset that `-q` and `-Q` wanted.
     pub(crate) fn run(&mut self) -> ExitCode {
-        for signal in [sys::signal::TERM, sys::signal::INT, sys::signal::HUP] {
-            if let Err(error) = sys::signal::catch(signal) {
-                self.trouble(format!("Could not catch signal {signal}: {error}"));
-            }
-        }
         // With `initstepslew` whoever started it waits until the clock is set.
         if self.initial.is_none() {
             start::tell_parent_ready();
@@ -382,6 +379,15 @@ impl Daemon {
             self.wait(&mut ready);
         }
         self.end()
+    }
+
+    /// From here on a signal waits for the loop, which ends in order.
+    fn catch_signals(&mut self) {
+        for signal in [sys::signal::TERM, sys::signal::INT, sys::signal::HUP] {
+            if let Err(error) = sys::signal::catch(signal) {
+                self.trouble(format!("Could not catch signal {signal}: {error}"));
+            }
+        }
     }
 
     fn signals(&mut self) {

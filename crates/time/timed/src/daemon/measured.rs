@@ -27,9 +27,11 @@ impl Daemon {
         let (sent, received) = (peer.sent_by.letter(), peer.received_by.letter());
         let stamped = Stamped { sent, received, interleaved: one.interleaved };
         let (address, poll) = (peer.address.ip(), peer.client.poll());
+        self.use_exchange(index, used);
+        // The poll that is shown is the one that this measurement led to; its source may have been replaced by another for it.
+        let poll = self.peers.iter().find(|peer| peer.id == id).map_or(poll, |peer| peer.client.poll());
         let written = self.records.measurement(address, poll, one, stamped, tested.err());
         self.record_failed(written);
-        self.use_exchange(index, used);
     }
 
     /// What is known of the path to a source, and of its offset, at `now`.
@@ -196,7 +198,7 @@ fn exchange(peer: &Peer, one: &Measurement) -> Exchange {
         received: LocalTime(one.received),
         offset: one.offset,
         delay: one.delay,
-        dispersion: one.dispersion,
+        dispersion: one.reading,
         root_delay: one.root_delay,
         root_dispersion: one.root_dispersion,
         stratum: one.header.stratum.max(peer.line.stratum_min),

@@ -126,7 +126,7 @@ pub fn exchange(measured: &Measurement) -> Exchange {
         received: LocalTime(measured.received),
         offset: measured.offset,
         delay: measured.delay,
-        dispersion: measured.dispersion,
+        dispersion: measured.reading,
         root_delay: measured.header.root_delay.seconds(),
         root_dispersion: measured.header.root_dispersion.seconds(),
         stratum: measured.header.stratum,

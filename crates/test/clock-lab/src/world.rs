@@ -228,7 +228,8 @@ impl World {
         let now = LocalTime(self.clock.true_time());
         for peer in &mut self.peers {
             if let Some(smoothing) = &mut peer.smoothing {
-                smoothing.corrected(now, seconds, 0.0, true);
+                // True time is counted on here as if there were no leap seconds.
+                smoothing.corrected(now.plus(-seconds), seconds, 0.0, true);
             }
         }
         let nanos = (seconds * 1e9) as i64;

@@ -265,9 +265,9 @@ fn sources(s: &mut Session<'_>, words: &str) -> bool {
     let (all, legend) = list_options(s, words);
     let Some(count) = s.ask_source_count() else { return false };
     if legend {
-        s.print(report::SOURCES_LEGEND);
+        s.print_legend(&report::SOURCES_LEGEND);
     }
-    s.print_heading(report::SOURCES_HEADING);
+    s.print_names_heading(report::SOURCES_HEADING);
     for index in 0..count {
         let data = match s.ask(&Request::SourceData(index)) {
             Some(Reply::SourceData(data)) => data,
@@ -279,7 +279,7 @@ fn sources(s: &mut Session<'_>, words: &str) -> bool {
                 (SourceMode::ReferenceClock, Address::V4(id)) => reference_name(id.to_bits()),
                 _ => s.source_name(data.address),
             };
-            let text = report::source(s.options.csv, &data, name);
+            let text = report::source(s.options.csv, &data, s.widened(name, 27));
             s.print(&text);
         }
     }
@@ -290,9 +290,9 @@ fn sourcestats(s: &mut Session<'_>, words: &str) -> bool {
     let (all, legend) = list_options(s, words);
     let Some(count) = s.ask_source_count() else { return false };
     if legend {
-        s.print(report::SOURCESTATS_LEGEND);
+        s.print_legend(&report::SOURCESTATS_LEGEND);
     }
-    s.print_heading(report::SOURCESTATS_HEADING);
+    s.print_names_heading(report::SOURCESTATS_HEADING);
     for index in 0..count {
         let data = match s.ask(&Request::SourceStats(index)) {
             Some(Reply::SourceStats(data)) => data,
@@ -301,7 +301,7 @@ fn sourcestats(s: &mut Session<'_>, words: &str) -> bool {
         };
         if is_listed(all, data.address) {
             let name = s.source_or_reference_name(data.address, data.reference_id);
-            let text = report::source_stats(s.options.csv, &data, name);
+            let text = report::source_stats(s.options.csv, &data, s.widened(name, 25));
             s.print(&text);
         }
     }
@@ -312,9 +312,9 @@ fn selectdata(s: &mut Session<'_>, words: &str) -> bool {
     let (all, legend) = list_options(s, words);
     let Some(count) = s.ask_source_count() else { return false };
     if legend {
-        s.print(report::SELECTDATA_LEGEND);
+        s.print_legend(&report::SELECTDATA_LEGEND);
     }
-    s.print_heading(report::SELECTDATA_HEADING);
+    s.print_names_heading(report::SELECTDATA_HEADING);
     for index in 0..count {
         let data = match s.ask(&Request::SelectData(index)) {
             Some(Reply::SelectData(data)) => data,
@@ -323,7 +323,7 @@ fn selectdata(s: &mut Session<'_>, words: &str) -> bool {
         };
         if is_listed(all, data.address) {
             let name = s.source_or_reference_name(data.address, data.reference_id);
-            let text = report::select_data(s.options.csv, &data, name);
+            let text = report::select_data(s.options.csv, &data, s.widened(name, 25));
             s.print(&text);
         }
     }
@@ -353,9 +353,9 @@ fn authdata(s: &mut Session<'_>, words: &str) -> bool {
     let (all, legend) = list_options(s, words);
     let Some(addresses) = network_sources(s) else { return false };
     if legend {
-        s.print(report::AUTHDATA_LEGEND);
+        s.print_legend(&report::AUTHDATA_LEGEND);
     }
-    s.print_heading(report::AUTHDATA_HEADING);
+    s.print_names_heading(report::AUTHDATA_HEADING);
     for address in addresses.into_iter().filter(|address| is_listed(all, *address)) {
         let data = match s.ask(&Request::AuthData(address)) {
             Some(Reply::AuthData(data)) => data,
@@ -363,7 +363,7 @@ fn authdata(s: &mut Session<'_>, words: &str) -> bool {
             None => return false,
         };
         let name = s.source_name(address);
-        let text = report::auth_data(s.options.csv, &data, name);
+        let text = report::auth_data(s.options.csv, &data, s.widened(name, 27));
         s.print(&text);
     }
     true
@@ -509,7 +509,7 @@ fn clients(s: &mut Session<'_>, words: &str) -> bool {
             _ => {}
         }
     }
-    s.print_heading(&report::clients_heading(nts_ke));
+    s.print_names_heading(&report::clients_heading(nts_ke));
     let mut first_index = 0;
     loop {
         let page = ClientPage { first_index, clients: ClientAccesses::MAX as u32, min_hits, reset };
@@ -519,8 +519,8 @@ fn clients(s: &mut Session<'_>, words: &str) -> bool {
             None => return false,
         };
         for client in page.clients.iter().filter(|client| client.address != Address::Unspecified) {
-            let name = s.host_name(client.address, 25);
-            let text = report::client(s.options.csv, client, name, nts_ke);
+            let name = s.host_name(client.address);
+            let text = report::client(s.options.csv, client, s.widened(name, 25), nts_ke);
             s.print(&text);
         }
         // A daemon that does not move on would keep us here.

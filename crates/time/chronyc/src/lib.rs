@@ -229,8 +229,14 @@ impl CommandLine {
         if words.contains(&"--version") {
             return Ok(Parsed::Show(version()));
         }
-        let options =
-            Options { csv: false, no_dns: false, source_names: false, end_dot: false, family: Family::Any };
+        let options = Options {
+            csv: false,
+            no_dns: false,
+            source_names: false,
+            end_dot: false,
+            wide: false,
+            family: Family::Any,
+        };
         let mut line = Self {
             options,
             hosts: default_hosts(call),
@@ -257,6 +263,7 @@ impl CommandLine {
                     'n' => line.options.no_dns = true,
                     'N' => line.options.source_names = true,
                     'v' => return Ok(Parsed::Show(version())),
+                    'w' => line.options.wide = true,
                     // Of the time when requests carried passwords, and of builds with debug messages: scripts still
                     // give them, and they change nothing in stock builds either.
                     'a' | 'd' => {}
@@ -318,6 +325,7 @@ fn usage(call: &layout::Call) -> String {
          \x20 -m\t\tAccept multiple commands\n\
          \x20 -h HOST\tSpecify server ({hosts})\n\
          \x20 -p PORT\tSpecify UDP port ({port})\n\
+         \x20 -w\t\tWide output\n\
          \x20 -a, -d, -f FILE\tAccepted for old scripts; they have no effect\n\
          \x20 -v, --version\tPrint version and exit\n\
          \x20     --help\tPrint usage and exit\n"

@@ -8,20 +8,36 @@ use chrony_cmd::{
 
 use crate::cell::{Cell, Report, log_time, reference_name};
 
-pub(crate) const SOURCES_LEGEND: &str = r"
+/// What stands above a table with `-v`: arrows into its columns.
+pub(crate) struct Legend {
+    /// Lines that do not point into a column behind the names.
+    pub fixed: &'static str,
+    /// Lines that do,
+    pub moved: &'static str,
+    /// and what stands before the names' end in each of them, in characters.
+    pub margin: usize,
+}
+
+pub(crate) const SOURCES_LEGEND: Legend = Legend {
+    fixed: r"
   .-- Source mode  '^' = server, '=' = peer, '#' = local clock.
  / .- Source state '*' = current best, '+' = combined, '-' = not combined,
 | /             'x' = may be in error, '~' = too variable, '?' = unusable.
-||                                                 .- xxxx [ yyyy ] +/- zzzz
+",
+    moved: r"||                                                 .- xxxx [ yyyy ] +/- zzzz
 ||      Reachability register (octal) -.           |  xxxx = adjusted offset,
 ||      Log2(Polling interval) --.      |          |  yyyy = measured offset,
 ||                                \     |          |  zzzz = estimated error.
 ||                                 |    |           \
-";
+",
+    margin: 4,
+};
 pub(crate) const SOURCES_HEADING: &str =
     "MS Name/IP address         Stratum Poll Reach LastRx Last sample               ";
 
-pub(crate) const SOURCESTATS_LEGEND: &str = r"                             .- Number of sample points in measurement set.
+pub(crate) const SOURCESTATS_LEGEND: Legend = Legend {
+    fixed: "",
+    moved: r"                             .- Number of sample points in measurement set.
                             /    .- Number of residual runs with same sign.
                            |    /    .- Length of measurement set (time).
                            |   |    /      .- Est. clock freq error (ppm).
@@ -30,28 +46,38 @@ pub(crate) const SOURCESTATS_LEGEND: &str = r"                             .- Nu
                            |   |   |     |          |          |   On the -.
                            |   |   |     |          |          |   samples. \
                            |   |   |     |          |          |             |
-";
+",
+    margin: 0,
+};
 pub(crate) const SOURCESTATS_HEADING: &str =
     "Name/IP Address            NP  NR  Span  Frequency  Freq Skew  Offset  Std Dev";
 
-pub(crate) const SELECTDATA_LEGEND: &str = r"  . State: N - noselect, s - unsynchronised, M - missing samples,
+pub(crate) const SELECTDATA_LEGEND: Legend = Legend {
+    fixed: r"  . State: N - noselect, s - unsynchronised, M - missing samples,
  /         d/D - large distance, ~ - jittery, w/W - waits for others,
 |          S - stale, O - orphan, T - not trusted, P - not preferred,
 |          U - waits for update,, x - falseticker, + - combined, * - best.
-|   Effective options   ---------.  (N - noselect, P - prefer
+",
+    moved: r"|   Effective options   ---------.  (N - noselect, P - prefer
 |   Configured options  ----.     \  T - trust, R - require)
 |   Auth. enabled (Y/N) -.   \     \     Offset interval --.
 |                        |    |     |                       |
-";
+",
+    margin: 1,
+};
 pub(crate) const SELECTDATA_HEADING: &str =
     "S Name/IP Address        Auth COpts EOpts Last Score     Interval  Leap";
 
-pub(crate) const AUTHDATA_LEGEND: &str = r"                             .- Auth. mechanism (NTS, SK - symmetric key)
+pub(crate) const AUTHDATA_LEGEND: Legend = Legend {
+    fixed: "",
+    moved: r"                             .- Auth. mechanism (NTS, SK - symmetric key)
                             |   Key length -.  Cookie length (bytes) -.
                             |       (bits)  |  Num. of cookies --.    |
                             |               |  Key est. attempts  |   |
                             |               |           |         |   |
-";
+",
+    margin: 0,
+};
 pub(crate) const AUTHDATA_HEADING: &str =
     "Name/IP address             Mode KeyID Type KLen Last Atmp  NAK Cook CLen";
 

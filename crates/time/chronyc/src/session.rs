@@ -22,6 +22,8 @@ pub(crate) struct Options {
     pub(crate) source_names: bool,
     /// `-e`: each command's output ends with a dot.
     pub(crate) end_dot: bool,
+    /// `-w`: room for long names, those of IPv6 addresses too.
+    pub(crate) wide: bool,
     /// `-4`, `-6`.
     pub(crate) family: Family,
 }
@@ -38,6 +40,8 @@ pub(crate) struct Session<'a> {
 /// Names in a column wider than this push the numbers out of place; longer ones are cut when they come from the
 /// resolver.
 const RESOLVED_NAME_LENGTH_MAX: usize = 25;
+/// By so many characters `-w` makes it longer.
+const WIDE: usize = 14;
 
 /// Ctrl-C was typed, or somebody sent its signal.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -148,6 +152,36 @@ impl<'a> Session<'a> {
         self.print(&heading);
     }
 
+    /// By how much the column of names is wider than usual.
+    pub(crate) fn widening(&self) -> usize {
+        if self.options.wide { WIDE } else { 0 }
+    }
+
+    /// The heading of a table whose first column, which ends at the first two spaces, is that of names.
+    pub(crate) fn print_names_heading(&mut self, text: &str) {
+        let at = text.find("  ").unwrap_or(text.len());
+        let (names, others) = text.split_at(at);
+        self.print_heading(&format!("{names}{:1$}{others}", "", self.widening()));
+    }
+
+    /// A legend above such a table.
+    pub(crate) fn print_legend(&mut self, legend: &report::Legend) {
+        self.print(legend.fixed);
+        for line in legend.moved.lines() {
+            let (margin, arrow) = line.split_at(legend.margin.min(line.len()));
+            let line = format!("{margin}{:1$}{arrow}\n", "", self.widening());
+            self.print(&line);
+        }
+    }
+
+    /// A name for its column, usually `width` characters wide.
+    pub(crate) fn widened(&self, name: String, width: usize) -> String {
+        match self.options.wide && !self.options.csv {
+            true => format!("{name:<0$}", width + WIDE),
+            false => name,
+        }
+    }
+
     /// Asks for data; prints why there are none.
     pub(crate) fn ask(&mut self, request: &Request) -> Option<Reply> {
         self.exchange(request, false)
@@ -222,7 +256,7 @@ impl<'a> Session<'a> {
         if self.options.source_names {
             return self.configured_name(address).unwrap_or_else(|| "?".to_owned());
         }
-        self.host_name(address, RESOLVED_NAME_LENGTH_MAX)
+        self.host_name(address)
     }
 
     /// A source's name, or the readable reference id of a reference clock, which has no address.
@@ -230,8 +264,9 @@ impl<'a> Session<'a> {
         if address == Address::Unspecified { reference_name(reference_id) } else { self.source_name(address) }
     }
 
-    /// The name of a host; longer ones than this are cut with `>` unless they are addresses.
-    pub(crate) fn host_name(&self, address: Address, length_max: usize) -> String {
+    /// The name of a host; longer ones than the column is wide are cut with `>` unless they are addresses.
+    pub(crate) fn host_name(&self, address: Address) -> String {
+        let length_max = RESOLVED_NAME_LENGTH_MAX + self.widening();
         let looked_up = match address.ip() {
             Some(ip) if !self.options.no_dns && !self.options.csv => sys::names::name_of(ip),
             _ => None,

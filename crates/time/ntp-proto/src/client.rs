@@ -28,6 +28,8 @@ const POLL_RANGE: std::ops::RangeInclusive<i8> = -7..=24;
 const ROOT_DISTANCE_MAX: f64 = 16.0;
 /// Missed replies after which the poll interval grows: the reach register is empty.
 const MISSES_BEFORE_BACKOFF: u32 = 8;
+/// Useless answers in a row that do not count as missed: whoever answers and has no time yet is about to have it.
+const USELESS_MAX: u32 = 24;
 
 /// How to ask one server.
 #[derive(Debug, Clone)]
@@ -100,6 +102,8 @@ pub struct Client {
     last_reply: NtpTimestamp,
     reach: u8,
     misses: u32,
+    /// Answers in a row from a server that follows nothing good enough.
+    useless: u32,
     own_id: Option<ReferenceId>,
     sent_count: u64,
     good_count: u64,
@@ -153,6 +157,7 @@ impl Client {
             last_reply: NtpTimestamp::UNKNOWN,
             reach: 0,
             misses: 0,
+            useless: 0,
             own_id: None,
             sent_count: 0,
             good_count: 0,
@@ -281,7 +286,12 @@ impl Client {
         self.pending = None;
         self.last_reply = header.origin;
         let root = RootField::find(packet.extensions).filter(|_| self.config.root_field);
-        self.check_state(now, &header)?;
+        let state = self.check_state(now, &header);
+        if state.as_ref().is_err_and(ReplyError::uses_up_the_request) && self.useless < USELESS_MAX {
+            self.useless += 1;
+            self.misses = 0;
+        }
+        state?;
         let moved = self.source_moved(root, &header);
         let way = self.way(&packet, transit);
         let before = self.previous.take();
@@ -350,7 +360,7 @@ impl Client {
             self.round_trip = Some(measurement.delay);
         }
         self.reach |= 1;
-        self.misses = 0;
+        (self.misses, self.useless) = (0, 0);
         self.good_count += 1;
     }
 

@@ -13,8 +13,11 @@ const QUICK_PART: usize = 4;
 const WIDTHS_MAX: usize = 33;
 /// Calls before a disturbed one can be told from the others.
 const WIDTHS_MIN: usize = 5;
-/// A call is disturbed from this multiple of the usual width on, beyond what is allowed for the clock's resolution, nanoseconds.
-const WIDTH_RATIO_MAX: f64 = 1.25;
+/// A call is disturbed where its width is above the usual one by this many times the usual difference from that,
+const WIDTH_DIFFERENCES_MAX: f64 = 4.0;
+/// or by this part of it, whichever is less,
+const WIDTH_PART_MAX: f64 = 0.25;
+/// and by what is allowed for the clock's resolution, nanoseconds.
 const WIDTH_TOLERANCE_NANOS: f64 = 20.0;
 /// The most samples that a line is drawn through: what chrony takes for `maxsamples`.
 const SAMPLES_MAX: usize = 64;
@@ -71,7 +74,11 @@ impl ReadingFilter {
             self.widths.pop_front();
         }
         self.widths.push_back(width);
-        let limit = usual.map(|usual| usual * WIDTH_RATIO_MAX + WIDTH_TOLERANCE_NANOS);
+        let limit = usual.map(|usual| {
+            let differences = self.widths.iter().map(|width| (width - usual).abs()).collect();
+            let apart = WIDTH_DIFFERENCES_MAX * median(differences).unwrap_or(0.0);
+            usual + apart.min(WIDTH_PART_MAX * usual) + WIDTH_TOLERANCE_NANOS
+        });
         if self.widths.len() > WIDTHS_MIN && limit.is_some_and(|limit| width > limit) {
             return None;
         }

@@ -14,8 +14,10 @@ const SLEW_SECONDS_MIN: f64 = 1.0;
 const GENTLE_OFFSET: f64 = 1e-3;
 /// See [`GENTLE_OFFSET`].
 const GENTLE_SECONDS: f64 = 4.0;
-/// Where updates come faster than that, it is as many intervals: who measures so often wants to see it gone.
-const GENTLE_INTERVALS: f64 = 1.0;
+/// Once the clock was set right, nothing is removed in less than this part of the time until the next update,
+const SETTLED_PART: f64 = 0.125;
+/// or this many seconds, whichever is less.
+const SETTLED_SECONDS: f64 = 8.0;
 /// What everybody would take for the clock's own error is removed no faster than at [`QUIET_RATE`]: up to this, in seconds.
 const QUIET_OFFSET: f64 = 2e-3;
 /// See [`QUIET_OFFSET`], s/s.
@@ -180,9 +182,10 @@ pub struct Discipline {
     mean_square: Option<f64>,
     /// An offset was larger than the one before it: the average of their squares goes on from there.
     offsets_settled: bool,
-    last_update: Option<LocalTime>,
+    /// When, by the clock and by uncorrected time.
+    last_update: Option<(LocalTime, LocalTime)>,
     update_interval: f64,
-    /// Until the next update, as the last one expected it, in seconds.
+    /// When the next update is expected after the last one, in seconds.
     interval: f64,
     residual_frequency: f64,
 }
@@ -231,7 +234,7 @@ impl Discipline {
             offsets_settled: false,
             last_update: None,
             update_interval: 0.0,
-            interval: f64::INFINITY,
+            interval: GENTLE_SECONDS,
             residual_frequency: 0.0,
         })
     }
@@ -283,12 +286,16 @@ impl Discipline {
             applied.stepped = Some(self.step(offset, clock)?);
         }
         self.updates = self.updates.saturating_add(1);
+        self.interval = interval;
         // A correction that is clearly no noise is made at once, one within the estimate's own error smoothly.
         let clarity = (offset / (CLEAR_SIGMAS * noise.max(1e-9))).powi(2);
-        let ratio = (self.settings.correction_time_ratio / CORRECTION_TIME_RATIO_USUAL).max(0.0);
+        let ratio = self.correction_ratio();
         applied.uncertainty = if clarity > 1.0 {
             // A correction that takes longer than the time to the next update would never be finished.
-            self.steer(interval * (SLEW_PART * ratio).min(1.0) / clarity, clock)?
+            // A clock that was right and is found to be elsewhere is no hurry: who waited for the updates that say so waits a little more.
+            let settled =
+                if self.offsets_settled { (SETTLED_PART * interval).min(SETTLED_SECONDS) } else { 0.0 };
+            self.steer((interval * (SLEW_PART * ratio).min(1.0) / clarity).max(settled), clock)?
         } else {
             let usual = (FADE_PART * interval).max(FADE_SECONDS_MIN.min(FADE_INTERVALS_MAX * interval));
             self.fade(Fade { time_constant: usual * ratio, slews_left: FADE_SLEWS }, clock)?
@@ -307,8 +314,10 @@ impl Discipline {
             }
             _ => square,
         });
-        if let Some(last) = self.last_update.replace(now) {
-            self.update_interval = now.since(last).max(0.0);
+        let counted = self.timeline.uncorrected(now);
+        // A clock that is slewed in between would show another interval.
+        if let Some((_, last)) = self.last_update.replace((now, counted)) {
+            self.update_interval = counted.since(last).max(0.0);
         }
     }
 
@@ -337,7 +346,7 @@ impl Discipline {
             target.at = moved(target.at);
             target.estimate.offset -= nanos as f64 * 1e-9;
         }
-        self.last_update = self.last_update.map(moved);
+        self.last_update = self.last_update.map(|(at, counted)| (moved(at), moved(counted)));
         if let Some(slew) = &mut self.slew {
             slew.until = moved(slew.until);
         }
@@ -398,11 +407,18 @@ impl Discipline {
         self.slew(part, seconds, Some(Fade { time_constant, slews_left: fade.slews_left - 1 }), clock)
     }
 
+    /// How much longer corrections take than usual (`corrtimeratio`).
+    fn correction_ratio(&self) -> f64 {
+        (self.settings.correction_time_ratio / CORRECTION_TIME_RATIO_USUAL).max(0.0)
+    }
+
     /// No slew that removes `offset` may take less, in seconds; infinite where the clock cannot be slewed at all.
     fn slew_seconds_min(&self, offset: f64, clock: &impl Clock) -> f64 {
         let room = (clock.frequency_max() - self.base.abs()).max(0.0).min(self.settings.slew_rate_max);
-        let gentle = GENTLE_SECONDS.min(GENTLE_INTERVALS * self.interval);
-        let gentle = (gentle * GENTLE_OFFSET / offset.abs().max(GENTLE_OFFSET)).max(SLEW_SECONDS_MIN);
+        // Where updates come faster, the next one would find it still there.
+        let gentle = GENTLE_SECONDS.min(self.interval) * GENTLE_OFFSET / offset.abs().max(GENTLE_OFFSET);
+        let ratio = if self.offsets_settled { self.correction_ratio() } else { 1.0 };
+        let gentle = (gentle * ratio).max(SLEW_SECONDS_MIN);
         let rare = (QUIET_PART * self.update_interval * QUIET_RATE).min(2.0 * QUIET_OFFSET);
         let quiet = if offset.abs() < rare.max(QUIET_OFFSET) { offset.abs() / QUIET_RATE } else { 0.0 };
         gentle.max(quiet).max(if room > 0.0 { offset.abs() / room } else { f64::INFINITY })
@@ -473,7 +489,7 @@ impl Discipline {
 
     /// When the clock was last updated so long ago that an average of its frequency takes over.
     fn fallback_due(&self) -> Option<LocalTime> {
-        Some(self.last_update?.plus(self.fallback.due()?))
+        Some(self.last_update?.0.plus(self.fallback.due()?))
     }
 
     /// The oscillator is taken to run at `frequency` from now on, as nothing better is known.
@@ -501,8 +517,11 @@ impl Discipline {
                 if let Some(fade) = slew.fade {
                     return self.fade(fade, clock).map(Some);
                 }
-                if self.offset(now).abs() > LEFTOVER_MIN {
-                    return self.steer(SLEW_SECONDS_MIN, clock).map(Some);
+                let left = self.offset(now);
+                if left.abs() > LEFTOVER_MIN {
+                    // It is a part of the same correction, and bends the clock no more than that did.
+                    let seconds = SLEW_SECONDS_MIN.max(left.abs() / slew.rate.abs());
+                    return self.slew(left, seconds, None, clock).map(Some);
                 }
                 self.apply(clock).map(Some)
             }
@@ -581,7 +600,7 @@ impl Discipline {
 
     /// When the last update was made, and how long after the one before it, in seconds.
     pub fn last_update(&self) -> (Option<LocalTime>, f64) {
-        (self.last_update, self.update_interval)
+        (self.last_update.map(|(at, _)| at), self.update_interval)
     }
 
     /// `maxupdateskew`, from now on, s/s.

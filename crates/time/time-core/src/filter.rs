@@ -13,10 +13,13 @@ use std::collections::VecDeque;
 pub const FILTER_SAMPLES_MAX: usize = 32;
 
 /// Assumed wander: the variance of the frequency's random walk, (s/s)^2 per second. From the best crystals to a machine that
-/// heats up and cools down.
-const WANDERS: [f64; 9] = [1e-20, 1e-19, 1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12];
+/// heats up and cools down; the last two are no oscillator's, but a server's whose time is moved slowly (`smoothtime`).
+const WANDERS: [f64; 11] = [1e-20, 1e-19, 1e-18, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10];
 /// Assumed scale of a measurement's variance against the uniform law of `docs/algorithm.md` section 2.1.
 const NOISE_SCALES: [f64; 3] = [0.3, 1.0, 4.0];
+/// The same for a clock that is read directly, whose dispersion is a bound: how much of it is noise, and how much stays what it is and
+/// shows in no sample, only the samples tell. It may be a thousandth.
+const NOISE_SCALES_DIRECT: [f64; 8] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 4.0];
 /// Phase noise of the oscillator itself, s^2 per second: white frequency noise of about 1e-9 at one second.
 const PHASE_NOISE: f64 = 1e-18;
 /// How much of what the dropped samples said about the models is kept with each sample.
@@ -118,6 +121,8 @@ struct State {
 struct Model {
     wander: f64,
     noise_scale: f64,
+    /// The scale is the reading's too: there is no path.
+    direct: bool,
     /// Which of [`ASYMMETRIES`].
     asymmetry: usize,
     log_weight: f64,
@@ -154,6 +159,8 @@ pub struct Filter {
     settled: bool,
     /// The samples' jitter is the same both ways: nothing of it is to be learnt.
     even: bool,
+    /// The source is read directly.
+    direct: bool,
     asymmetry: f64,
     stress: f64,
     dropped: u32,
@@ -163,7 +170,7 @@ impl Filter {
     /// A filter that knows nothing but the oscillator's probable frequency (s/s) and how far off it may be (s/s, one sigma).
     pub fn new(frequency: f64, frequency_sigma: f64) -> Self {
         Self {
-            base: models(frequency, frequency_sigma),
+            base: models(frequency, frequency_sigma, false),
             samples: VecDeque::with_capacity(FILTER_SAMPLES_MAX),
             disturbances: VecDeque::with_capacity(FILTER_SAMPLES_MAX),
             pending_disturbance: 0.0,
@@ -182,6 +189,7 @@ impl Filter {
             delay_min_known: None,
             settled: false,
             even: false,
+            direct: false,
             asymmetry: 0.0,
             stress: 0.0,
             dropped: 0,
@@ -197,8 +205,16 @@ impl Filter {
         self
     }
 
+    /// The samples come from a clock that is read directly, without delay.
+    #[must_use]
+    pub fn without_path(mut self) -> Self {
+        (self.direct, self.even) = (true, true);
+        self.base = self.models(self.prior.0, self.prior.1);
+        self
+    }
+
     fn models(&self, frequency: f64, sigma: f64) -> Vec<Model> {
-        let mut models = models(frequency, sigma);
+        let mut models = models(frequency, sigma, self.direct);
         models.retain(|model| !self.even || model.asymmetry == 0);
         models
     }
@@ -511,17 +527,19 @@ impl Filter {
     }
 }
 
-fn models(frequency: f64, sigma: f64) -> Vec<Model> {
+fn models(frequency: f64, sigma: f64, direct: bool) -> Vec<Model> {
+    let noise_scales: &[f64] = if direct { &NOISE_SCALES_DIRECT } else { &NOISE_SCALES };
     let state = State { offset: 0.0, frequency, p00: 0.0, p01: 0.0, p11: sigma * sigma, count: 0 };
-    let mut models = Vec::with_capacity(WANDERS.len() * NOISE_SCALES.len() * ASYMMETRIES.len());
+    let mut models = Vec::with_capacity(WANDERS.len() * noise_scales.len() * ASYMMETRIES.len());
     for wander in WANDERS {
-        for noise_scale in NOISE_SCALES {
+        for noise_scale in noise_scales.iter().copied() {
             // Before any sample: a usual crystal's wander, and the law as it stands.
             let distance = wander.log10() + 17.5;
             let log_weight = -distance * distance / 8.0 - noise_scale.ln().abs() / 2.0;
             for asymmetry in 0..ASYMMETRIES.len() {
                 let log_weight = log_weight + law::prior(asymmetry);
-                models.push(Model { wander, noise_scale, asymmetry, log_weight, state, at: LocalTime(0) });
+                let at = LocalTime(0);
+                models.push(Model { wander, noise_scale, direct, asymmetry, log_weight, state, at });
             }
         }
     }
@@ -562,12 +580,13 @@ fn mix(models: &[Model], weights: &[f64]) -> Estimate {
 impl Model {
     /// It takes the law of the jitter as it stands.
     fn is_plain(&self) -> bool {
-        self.asymmetry == 0 && self.noise_scale == 1.0
+        self.asymmetry == 0 && self.noise_scale == 1.0 && !self.direct
     }
 
     fn absorb(&mut self, sample: &FilterSample, laws: &[Law; ASYMMETRIES.len()], disturbance: f64) {
         let law = laws.get(self.asymmetry).copied().unwrap_or_default();
-        let noise = (law.variance * self.noise_scale + law.reading).max(1e-20);
+        let reading = if self.direct { law.reading * self.noise_scale } else { law.reading };
+        let noise = (law.variance * self.noise_scale + reading).max(1e-20);
         let measured = sample.offset - law.bias;
         if self.state.count == 0 {
             self.state.offset = measured;

@@ -114,8 +114,9 @@ impl Floor {
         let spread = if count < SPREAD_SAMPLES_MIN { f64::INFINITY } else { (delay_max - delay).max(0.0) };
         let sum: f64 = samples.map(|sample| sample.delay - delay).sum();
         // Of n delays whose excess is a sum of two exponentials with mean m in all, the least is about 0.63 m / sqrt(n) above
-        // the path's. With few samples the delay itself bounds what we do not know.
-        let unseen = (0.1 * delay / (count * count)).min(spread);
+        // the path's. With few samples the delay itself bounds what we do not know, and from three on how far the delays are apart.
+        let few = SPREAD_SAMPLES_MIN / count;
+        let unseen = (0.1 * delay / (count * count)).min(spread * few * few);
         let uncertainty = if known.is_some() { 0.0 } else { 0.63 * sum / count / count.sqrt() + unseen };
         (Self { delay, uncertainty, spread }, sum, count)
     }

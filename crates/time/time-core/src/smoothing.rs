@@ -1,5 +1,7 @@
 //! `smoothtime`: the time that clients get moves slowly to ours, whatever ours does.
 //!
+//! All moments here are true time as it is known: the clock, and what is left to correct of it. That does not bend with slews.
+//!
 //! The offset of the served time is brought to zero by three pieces of constant acceleration: up to the wander, at the greatest
 //! frequency, and down again. That is the quickest way within both limits.
 
@@ -88,14 +90,19 @@ impl Smoothing {
         }
     }
 
-    /// Our time was corrected by `seconds` and runs `frequency` s/s faster: the served one follows slowly. `leap`: for a leap
-    /// second.
-    pub fn corrected(&mut self, now: LocalTime, seconds: f64, frequency: f64, leap: bool) {
+    /// True time as it is known was corrected by `seconds`, which was `before`, and runs `frequency` s/s faster than it
+    /// did: the served one follows slowly. `leap`: for a leap second.
+    pub fn corrected(&mut self, before: LocalTime, seconds: f64, frequency: f64, leap: bool) {
+        let now = before.plus(seconds);
+        let state = self.state(before);
         if !self.active || (self.settings.leap_only && !leap) {
+            // What is smoothed already goes on in the time that was corrected.
+            self.since = self.since.plus(seconds);
             return;
         }
-        let state = self.state(now);
-        (self.offset, self.frequency) = (state.offset - seconds, state.frequency - frequency);
+        // The served time goes on as it went: of two rates the product counts, which the sum would miss at each correction on the same side.
+        self.offset = state.offset - seconds;
+        self.frequency = (1.0 + state.frequency) / (1.0 + frequency) - 1.0;
         self.since = now;
         self.plan();
     }
@@ -175,9 +182,9 @@ mod tests {
         smoothing.corrected(at(0.0), -1.0, 0.0, true);
         assert_eq!(smoothing.state(at(0.0)).offset, 0.0, "not active");
         smoothing.skew_is(1e-6, at(0.0));
-        smoothing.corrected(at(0.0), 0.5, 0.0, false);
-        assert_eq!(smoothing.state(at(0.0)).offset, 0.0, "leap seconds only");
-        smoothing.corrected(at(0.0), -1.0, 0.0, true);
+        smoothing.corrected(at(0.5), 0.5, 0.0, false);
+        assert_eq!(smoothing.state(at(1.0)).offset, 0.0, "leap seconds only");
+        smoothing.corrected(at(1.0), -1.0, 0.0, true);
         let check = |seconds: f64, offset: f64, ppm: f64| {
             let state = smoothing.state(at(seconds));
             assert!(
@@ -190,6 +197,29 @@ mod tests {
         check(62_499.999, 0.0, 0.0);
         check(70_000.0, 0.0, 0.0);
         assert!((smoothing.state(at(0.0)).remaining - 62_500.0).abs() < 1e-3);
+    }
+
+    /// Goal: whatever the estimates of offset and rate do, the served time goes on as it went, but for what the wander allows. Method: a
+    /// clock whose rate is taken for 1000 ppm more and less in turns, which the clients of a sum of rates would see as a drift of a part
+    /// per million.
+    #[test]
+    fn a_rate_that_is_corrected_to_and_fro_is_no_drift() {
+        let settings = SmoothingSettings { frequency_max: 1e-2, wander_max: 1e-15, leap_only: false };
+        let mut smoothing = Smoothing::new(settings);
+        // The oscillator is right, so its time is that of the clients; what is known of true time is its time and `ahead`.
+        let (mut ahead, mut rate) = (0.0, 0.0);
+        smoothing.activate(LocalTime(0));
+        for poll in 1..=200 {
+            let oscillator = LocalTime(0).plus(64.0 * f64::from(poll));
+            ahead += rate * 64.0;
+            let wanted: f64 = if poll % 2 == 0 { 1e-3 } else { -1e-3 };
+            let by = -ahead + if poll % 2 == 0 { 0.2 } else { -0.2 };
+            smoothing.corrected(oscillator.plus(ahead), by, (1.0 + wanted) / (1.0 + rate) - 1.0, false);
+            ahead += by;
+            rate = wanted;
+            let served = ahead + smoothing.state(oscillator.plus(ahead)).offset;
+            assert!(served.abs() < 1e-6, "poll {poll}: {served}");
+        }
     }
 
     /// Goal: from any state within the limits it comes to rest at zero, keeps both limits on the way, and does not jump when it is
@@ -206,6 +236,7 @@ mod tests {
                 let by = (random.uniform() - 0.5) * 4.0;
                 let before = smoothing.state(now);
                 smoothing.corrected(now, by, 0.0, false);
+                now = now.plus(by);
                 let after = smoothing.state(now);
                 assert!((after.offset - (before.offset - by)).abs() < 1e-9);
                 now = now.plus(random.uniform() * 50_000.0);

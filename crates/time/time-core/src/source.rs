@@ -18,12 +18,17 @@ const UNREACHABLE_MAX_USUAL: u32 = 100_000;
 const POLL_TARGET_USUAL: f64 = 8.0;
 /// A `polltarget` below this is reached with each sample, since no estimate is made of fewer: the poll is the longest.
 const POLL_TARGET_REACHED: f64 = 3.0;
+/// Samples after which that is so: the fourth is the first that says whether the others were right.
+const SAMPLES_BEFORE_LONGEST: usize = 4;
 /// From any poll to the longest.
 const POLL_STEPS_MAX: i8 = 32;
 /// Requests at one poll interval before it grows, and good replies among them.
 const REQUESTS_BEFORE_POLL_CHANGE: u32 = 4;
 /// See [`REQUESTS_BEFORE_POLL_CHANGE`].
 const SAMPLES_BEFORE_POLL_CHANGE: u32 = 2;
+/// An interval that is tried is at most this part of the time for which the source was watched: how an oscillator wanders in an hour does
+/// not show in half an hour.
+const WAIT_PART: f64 = 0.25;
 /// An offset, in seconds, that most hosts would not pay packets for.
 const WORTHWHILE: f64 = 5e-5;
 /// How strongly [`WORTHWHILE`] counts where a measurement is better than that: 1 would be alone, 0 not at all.
@@ -36,6 +41,8 @@ const POLL_PART: f64 = 0.75;
 const SIGMAS: f64 = 2.0;
 /// How much the part of a path's asymmetry that nobody can see is assumed to be, against its least delay.
 const ASYMMETRY: f64 = 0.05;
+/// How far two clocks may run apart during an exchange, s/s, where a bound must hold (RFC 5905 PHI).
+const FREQUENCY_TOLERANCE: f64 = 15e-6;
 /// With few samples a bound that must hold would keep a source from being selected at all: so many sigmas of the skew do there.
 const SELECTION_SIGMAS_MAX: f64 = 10.0;
 
@@ -76,6 +83,8 @@ pub struct SourceSettings {
     /// `local`: a clock of this machine that is steadier than its oscillator and whose time nobody knows. It is no source of time, it
     /// is what time is counted by.
     pub local: bool,
+    /// It is read directly and not over a network: its samples have no delay, and their dispersion is a bound rather than noise.
+    pub direct: bool,
     /// Shortest poll, log2 s.
     pub poll_min: i8,
     /// Longest poll, log2 s.
@@ -217,10 +226,11 @@ impl Source {
             (later.offset_variance - estimate.offset_variance).max(0.0).sqrt()
         };
         let interval = f64::from(self.poll).exp2();
+        let watched = self.taken_at.front().map_or(0.0, |first| at.since(*first));
         // Less than WORTHWHILE is not worth packets for its own sake; on a noisy path more of them do help.
         let power = if typical > WORTHWHILE { WORTHWHILE_ABOVE } else { WORTHWHILE_BELOW };
         let allowed = POLL_PART * typical * (WORTHWHILE / typical.max(1e-9)).powf(power);
-        let change = if target < POLL_TARGET_REACHED && self.filter.len() as f64 >= POLL_TARGET_REACHED {
+        let change = if target < POLL_TARGET_REACHED && self.filter.len() >= SAMPLES_BEFORE_LONGEST {
             POLL_STEPS_MAX
         } else if self.filter.last_innovation().abs() > 6.0 * typical.max(1e-9)
             || added(interval) > 2.0 * allowed
@@ -228,6 +238,7 @@ impl Source {
             -1
         } else if f64::from(self.requests_at_this_poll) >= patience * f64::from(REQUESTS_BEFORE_POLL_CHANGE)
             && f64::from(self.samples_at_this_poll) >= patience * f64::from(SAMPLES_BEFORE_POLL_CHANGE)
+            && 2.0 * interval * patience <= WAIT_PART * watched
             && added(2.0 * interval) < allowed
         {
             1
@@ -340,13 +351,14 @@ impl Source {
             residual(sample).abs()
                 + sample.delay.max(0.0) / 2.0
                 + sample.dispersion
+                + FREQUENCY_TOLERANCE * sample.delay.max(0.0)
                 + drift.after(now.since(sample.time))
         });
         bounds.fold(f64::INFINITY, f64::min) + last.root_delay / 2.0 + last.root_dispersion
     }
 
     /// One sigma of the estimate at the last answer, in seconds.
-    fn sigma_at_last(&self) -> f64 {
+    pub(crate) fn sigma_at_last(&self) -> f64 {
         let at = self.filter.estimate_at_last();
         at.map_or(f64::INFINITY, |one| one.offset_variance.max(0.0).sqrt())
     }
@@ -395,9 +407,11 @@ impl Source {
 }
 
 fn new_filter(settings: &SourceSettings, frequency: f64, sigma: f64) -> Filter {
-    Filter::new(frequency, sigma)
-        .keeping(settings.samples_min, settings.samples_max)
-        .on_path(settings.delay_min, settings.asymmetry.is_some())
+    let filter = Filter::new(frequency, sigma).keeping(settings.samples_min, settings.samples_max);
+    match settings.direct {
+        true => filter.without_path(),
+        false => filter.on_path(settings.delay_min, settings.asymmetry.is_some()),
+    }
 }
 
 /// Student's t for 99.9% (two sides): few samples know little of their own spread, and a bound must hold all the same. A line

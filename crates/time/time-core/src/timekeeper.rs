@@ -6,7 +6,7 @@ use crate::discipline::{Discipline, DisciplineSettings, MakeStep, TimeEstimate};
 use crate::filter::{Estimate, FilterSample};
 use crate::selection::{Candidate, Interval, NoSelection, SelectionSettings, Verdict, is_open, select};
 use crate::source::{Exchange, Source, SourceSettings};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use steady::prior;
 
 mod history;
@@ -104,10 +104,14 @@ pub struct Timekeeper {
     followed: bool,
     /// What was told since something was followed last.
     told: Vec<std::mem::Discriminant<NoSelection>>,
+    /// The falsetickers among them: while nothing can be selected, who is one changes with each answer.
+    told_false: BTreeSet<SourceId>,
     /// How often in a row a source was too distant or jittery.
     bad: BTreeMap<SourceId, u32>,
     /// Sources are measured and none is followed.
     waits: bool,
+    /// What is followed says how far the clock is off, and nothing about its rate.
+    offset_alone: bool,
     discipline: Discipline,
     next_id: u32,
 }
@@ -124,8 +128,10 @@ impl Timekeeper {
             held: None,
             followed: false,
             told: Vec::new(),
+            told_false: BTreeSet::new(),
             bad: BTreeMap::new(),
             waits: false,
+            offset_alone: false,
             next_id: 0,
         })
     }
@@ -146,6 +152,7 @@ impl Timekeeper {
         }
         self.verdicts.remove(&id);
         self.bad.remove(&id);
+        self.told_false.remove(&id);
         self.reselect(clock)
     }
 
@@ -257,11 +264,19 @@ impl Timekeeper {
         events
     }
 
-    /// From now on sources are only measured, until `false` lets one be followed: what all of them say together, and not what the
-    /// first one says, is the first correction (`initstepslew`).
-    pub fn wait_for_all(&mut self, waits: bool, clock: &mut impl Clock) -> Vec<Event> {
-        self.waits = waits;
-        self.reselect(clock)
+    /// From now on sources are only measured, until [`Self::settle`]: what all of them say together, and not what the first one
+    /// says, is the first correction (`initstepslew`).
+    pub fn wait_for_all(&mut self) {
+        self.waits = true;
+    }
+
+    /// Ends [`Self::wait_for_all`]: what the sources say together is corrected. They were watched for seconds, which tell how far the
+    /// clock is off and hardly anything about its rate; that stays as it was known before.
+    pub fn settle(&mut self, clock: &mut impl Clock) -> Vec<Event> {
+        (self.waits, self.offset_alone) = (false, true);
+        let events = self.reselect(clock);
+        self.offset_alone = false;
+        events
     }
 
     /// Whether the sources agree well enough by now for one to be followed, while [`Self::wait_for_all`] keeps that from happening.
@@ -291,7 +306,8 @@ impl Timekeeper {
             if verdict == Verdict::Selected {
                 selected = Some(id);
             }
-            if verdict == Verdict::Falseticker && before.get(&id) != Some(&verdict) {
+            let anew = verdict == Verdict::Falseticker && before.get(&id) != Some(&verdict);
+            if anew && self.told_false.insert(id) {
                 events.push(Event::Falseticker(id));
             }
             events.extend(self.count_bad(id, verdict));
@@ -303,6 +319,7 @@ impl Timekeeper {
             events.push(Event::Selected(id));
             self.followed = true;
             self.told.clear();
+            self.told_false.clear();
         }
         events.extend(why.filter(|why| self.is_news(why)).map(Event::Lost));
         let changed = self.selected != selected;
@@ -404,13 +421,15 @@ impl Timekeeper {
         for (_, source) in used {
             let Some(estimate) = source.estimate(at) else { continue };
             estimates.push((f64::from(source.poll()).exp2(), estimate));
-            noise = source
-                .filter()
-                .estimate(at)
-                .map_or(noise, |one| noise.min(one.offset_variance.max(0.0).sqrt()));
+            // As it was at the sample: what wander may have added since then (an interleaved one is a poll old) is no noise.
+            noise = noise.min(source.sigma_at_last());
         }
         let used: Vec<Estimate> = estimates.iter().map(|(_, estimate)| *estimate).collect();
-        let Some(estimate) = combine(&used) else { return };
+        let Some(mut estimate) = combine(&used) else { return };
+        if self.offset_alone {
+            let (frequency, sigma) = self.discipline.prior();
+            estimate = Estimate { frequency, frequency_variance: sigma * sigma, covariance: 0.0, ..estimate };
+        }
         let interval = estimates.iter().map(|(interval, _)| *interval).fold(f64::INFINITY, f64::min);
         self.correct(TimeEstimate { at, estimate }, noise, interval, clock, events);
     }
@@ -618,6 +637,7 @@ impl Timekeeper {
             self.sources.remove(id);
             self.verdicts.remove(id);
             self.bad.remove(id);
+            self.told_false.remove(id);
         }
         (self.selected, self.held, self.followed) = (None, None, false);
         self.told.clear();

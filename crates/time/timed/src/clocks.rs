@@ -53,7 +53,7 @@ impl ClockMap {
     /// A clock that is `seconds` ahead of this one at `kernel`, and gains `rate` s/s on it.
     pub(crate) fn ahead(&self, kernel: i64, seconds: f64, rate: f64) -> Self {
         let ours = self.at(kernel).saturating_add((seconds * 1e9).round() as i64);
-        Self { kernel, ours, frequency: self.frequency + rate }
+        Self { kernel, ours, frequency: (1.0 + self.frequency) * (1.0 + rate) - 1.0 }
     }
 
     /// What the clock showed when the kernel's showed `kernel`, nanoseconds since the Unix epoch.

@@ -13,7 +13,7 @@ const BASIC: &[&str] = &[
     "127", "131", "132", "135", "137", "138", "140",
 ];
 /// Seeds, at most: each is the whole set again.
-const SEEDS_MAX: u32 = 3;
+const SEEDS_MAX: u32 = 10;
 /// The longest that one script may take, seconds; on an idle machine the longest takes less than one minute.
 const SECONDS_MAX: u32 = 900;
 /// How a script says that it asks for what was not built in (`test.common`).

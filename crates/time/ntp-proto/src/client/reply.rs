@@ -24,8 +24,11 @@ pub struct Measurement {
     /// What transparent clocks on the way held both packets, in seconds: it is taken off the delay. Since nobody has verified it, it
     /// belongs to the error's bound all the same.
     pub held: f64,
-    /// What reading both clocks may have cost, in seconds.
+    /// What reading both clocks may have cost, and what they may have run apart meanwhile, in seconds (RFC 5905 section 8, epsilon).
     pub dispersion: f64,
+    /// What reading both clocks may have cost alone, in seconds: their precision. (Two clocks that run apart leave the offset in the
+    /// middle of an exchange as it is.)
+    pub reading: f64,
     /// The local clock when the request left, nanoseconds since the Unix epoch.
     pub sent: i64,
     /// The local clock when the reply came.
@@ -241,6 +244,7 @@ impl Client {
             offset: (outward + homeward) / 2.0 + corrected.offset + eras + self.config.offset_correction,
             delay,
             dispersion: precision + server_precision + FREQUENCY_TOLERANCE * round_trip,
+            reading: precision + server_precision,
             sent: sent_wall,
             received: wall,
             server_time,

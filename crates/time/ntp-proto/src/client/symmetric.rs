@@ -373,6 +373,8 @@ impl Client {
             delay,
             held: whole - delay,
             dispersion,
+            // The two ways of such an exchange may lie a poll interval apart, in which what is uncertain of the rate counts in full.
+            reading: dispersion,
             sent: sent_wall,
             received: wall,
             server_time: server_time.abs(),

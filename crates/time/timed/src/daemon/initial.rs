@@ -38,7 +38,7 @@ impl Daemon {
             return false;
         }
         let usual = std::mem::take(&mut self.config.sources);
-        let _ = self.keeper.wait_for_all(true, &mut self.clock);
+        self.keeper.wait_for_all();
         let options = SourceOptions { iburst: true, ..SourceOptions::default() };
         for name in one.hosts {
             let source = Source { kind: SourceKind::Server, name, options: options.clone() };
@@ -114,7 +114,7 @@ impl Daemon {
         self.keeper.set_make_step(Some(MakeStep { threshold, limit: None }));
         self.keeper.discipline_mut().set_max_change(None);
         let mut found = None;
-        let events = self.keeper.wait_for_all(false, &mut self.clock);
+        let events = self.keeper.settle(&mut self.clock);
         for event in events {
             match event {
                 Event::Updated { offset } => found = Some(offset),

@@ -8,8 +8,8 @@ use chrony_conf::{LeapSecondMode, Settings};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use time_core::{
-    Clock, Exchange, LeapStatus, LeapTable, Smoothing, SmoothingSettings, SmoothingState, Timekeeper,
-    Verdict, is_leap_day,
+    Clock, Exchange, LeapStatus, LeapTable, LocalTime, Smoothing, SmoothingSettings, SmoothingState,
+    Timekeeper, Verdict, is_leap_day,
 };
 
 /// Between two readings of the tables, which packages renew.
@@ -172,7 +172,7 @@ impl Daemon {
     }
 
     /// When the leap second is to be dealt with, as the clock shows it; none: there is none, or others do it.
-    pub(super) fn leap_deadline(&self) -> Option<time_core::LocalTime> {
+    pub(super) fn leap_deadline(&self) -> Option<LocalTime> {
         let direction = match (self.leap.mode, self.leap.status) {
             (LeapSecondMode::System | LeapSecondMode::Ignore, _) | (_, LeapStatus::Normal) => return None,
             (_, LeapStatus::Insert) => 0,
@@ -180,19 +180,20 @@ impl Daemon {
         };
         let midnight = (self.local_now().0.div_euclid(SECOND).div_euclid(DAY) + 1) * DAY;
         // At the end of the day, or one second before, where that second does not exist. A clock that passed it is late.
-        Some(time_core::LocalTime((midnight + direction) * SECOND))
+        Some(LocalTime((midnight + direction) * SECOND))
     }
 
     /// Steps or slews by the leap second when its time has come.
-    pub(super) fn do_leap(&mut self, at: time_core::LocalTime) {
+    pub(super) fn do_leap(&mut self, at: LocalTime) {
         let (seconds, nanos) = match self.leap.status {
             LeapStatus::Insert => (-1.0, -SECOND),
             LeapStatus::Delete => (1.0, SECOND),
             LeapStatus::Normal => return,
         };
         self.leap_is_over(at.0.div_euclid(SECOND));
+        let before = at.plus(self.keeper.tracking(at).offset);
         if let Some(smoothing) = &mut self.leap.smoothing {
-            smoothing.corrected(at, seconds, 0.0, true);
+            smoothing.corrected(before, seconds, 0.0, true);
         }
         if self.leap.mode == LeapSecondMode::Slew {
             self.forget_readings();
@@ -243,23 +244,30 @@ impl Daemon {
 
     // The time that clients get.
 
-    /// A source corrected what is known of true time by `seconds`, and the frequency by `frequency` s/s: clients learn it slowly.
-    pub(super) fn smooth(&mut self, seconds: f64, frequency: f64) {
+    /// True time as it is known: the clock, and what is left to correct of it.
+    fn true_now(&self) -> LocalTime {
+        let now = self.local_now();
+        now.plus(self.keeper.tracking(now).offset)
+    }
+
+    /// A source corrected what is known of true time, which was `before`, by `seconds`, and its frequency by `frequency` s/s: clients
+    /// learn it slowly.
+    fn smooth(&mut self, before: LocalTime, seconds: f64, frequency: f64) {
         // Before the first update no skew is known, and clients have not been told any time yet.
         if self.keeper.discipline().updates() == 0 {
             return;
         }
-        let now = self.local_now();
+        let now = self.true_now();
         let skew = self.keeper.discipline().skew();
         if let Some(smoothing) = &mut self.leap.smoothing {
-            smoothing.corrected(now, seconds, frequency, false);
+            smoothing.corrected(before, seconds, frequency, false);
             smoothing.skew_is(skew, now);
         }
     }
 
     /// The clock was stepped: clients see it at once.
     pub(super) fn end_smoothing(&mut self) {
-        let now = self.local_now();
+        let now = self.true_now();
         if let Some(smoothing) = &mut self.leap.smoothing {
             smoothing.reset(now);
         }
@@ -267,12 +275,12 @@ impl Daemon {
 
     /// What `smoothing` shows; none without `smoothtime`.
     pub(crate) fn smoothing_state(&self) -> Option<SmoothingState> {
-        self.leap.smoothing.as_ref().map(|smoothing| smoothing.state(self.local_now()))
+        self.leap.smoothing.as_ref().map(|smoothing| smoothing.state(self.true_now()))
     }
 
     /// `smoothtime reset|activate`; false without `smoothtime` in the configuration.
     pub(crate) fn set_smoothing(&mut self, activate: bool) -> bool {
-        let now = self.local_now();
+        let now = self.true_now();
         let Some(smoothing) = &mut self.leap.smoothing else { return false };
         if activate {
             smoothing.activate(now)
@@ -288,12 +296,15 @@ impl Daemon {
     /// is renewed.
     pub(super) fn served_clock(&self) -> ClockMap {
         let left = self.keeper.tracking(self.local_now()).offset;
-        let slew = self.keeper.discipline().slew_rate();
+        let discipline = self.keeper.discipline();
+        // What a slew removes in a second of the clock that it bends.
+        let slew = discipline.slew_rate() / (1.0 + discipline.frequency() + discipline.slew_rate());
         let (offset, frequency) = match self.smoothing_state().filter(|state| state.active) {
             None => (0.0, 0.0),
             Some(state) => (state.offset, state.frequency),
         };
-        self.clock.map().ahead(sys::clock::realtime_ns(), left + offset, frequency - slew)
+        let rate = (1.0 + frequency) * (1.0 - slew) - 1.0;
+        self.clock.map().ahead(sys::clock::realtime_ns(), left + offset, rate)
     }
 
     /// What clients are told of this day: nothing of a leap second that they get slowly.
@@ -320,12 +331,14 @@ impl Daemon {
         if self.leap.smoothing.is_none() {
             return act(&mut self.keeper, &mut self.clock);
         }
-        let before = (self.keeper.tracking(self.local_now()).offset, self.keeper.discipline().frequency());
+        let (before, frequency) = (self.true_now(), self.keeper.discipline().frequency());
+        let left = self.keeper.tracking(self.local_now()).offset;
         let events = act(&mut self.keeper, &mut self.clock);
         let stepped = events.iter().any(|event| matches!(event, time_core::Event::Stepped(_)));
         if !stepped {
-            let after = (self.keeper.tracking(self.local_now()).offset, self.keeper.discipline().frequency());
-            self.smooth(after.0 - before.0, after.1 - before.1);
+            let seconds = self.keeper.tracking(self.local_now()).offset - left;
+            let faster = (self.keeper.discipline().frequency() - frequency) / (1.0 + frequency);
+            self.smooth(before, seconds, faster);
         }
         events
     }

@@ -33,20 +33,21 @@ impl Daemon {
         let (sent, received) = (peer.sent_by.letter(), peer.received_by.letter());
         let stamped = Stamped { sent, received, interleaved: one.interleaved };
         let (address, poll) = (peer.address.ip(), peer.client.poll());
-        let written = self.records.measurement(address, poll, one, stamped, tested.err());
-        self.record_failed(written);
         let is_used = used.is_some();
         self.use_exchange(index, used);
-        self.begin_again_corrected(index, one, is_used);
+        // The poll that is shown is the one that this measurement led to; its source may have been replaced by another for it.
+        let poll = self.peers.iter().find(|peer| peer.id == id).map_or(poll, |peer| peer.client.poll());
+        let written = self.records.measurement(address, poll, one, stamped, tested.err());
+        self.record_failed(written);
+        self.begin_again_corrected(id, one, is_used);
     }
 
     /// The first measurement that transparent clocks on the way have corrected, and whose delay is known that well, is the first one of
     /// a path without jitter: what was measured before it, while cards, clocks and rates were not known yet, only blurs it.
-    fn begin_again_corrected(&mut self, index: usize, one: &Measurement, is_used: bool) {
-        let Some(peer) = self.peers.get_mut(index).filter(|_| is_used) else { return };
+    fn begin_again_corrected(&mut self, id: SourceId, one: &Measurement, is_used: bool) {
+        let Some(peer) = self.peers.iter_mut().find(|peer| is_used && peer.id == id) else { return };
         let first = one.held > 0.0 && one.dispersion * CERTAIN_DELAY < one.delay && !peer.corrected;
         peer.corrected |= first;
-        let id = peer.id;
         let kept = self.keeper.source(id).map_or(0, |source| source.filter().len());
         if first && kept <= UNCORRECTED_MAX {
             self.keeper.begin_again(id);
@@ -234,7 +235,7 @@ fn exchange(peer: &Peer, one: &Measurement) -> Exchange {
         received: LocalTime(one.received),
         offset: one.offset,
         delay: one.delay,
-        dispersion: one.dispersion,
+        dispersion: one.reading,
         root_delay: one.root_delay + one.held,
         root_dispersion: one.root_dispersion,
         stratum: one.header.stratum.max(peer.line.stratum_min),

@@ -93,7 +93,11 @@ pub fn connect_unix_datagram(own: &Path, peer: &Path) -> io::Result<UnixDatagram
 /// A Unix stream socket connected to whoever listens at `path`, who may be hung: where he takes no connections off his queue and it is
 /// full, this is `WouldBlock` at once, not a wait for ever. It does not block.
 pub fn connect_unix_stream(path: &Path) -> io::Result<UnixStream> {
-    let socket = open(libc::AF_UNIX, libc::SOCK_STREAM)?;
+    // With the flags in the type: a simulator of the C library refuses that, and has no such sockets; one that it gave could not even be
+    // closed.
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no pointers; the descriptor is new and belongs to nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(check(libc::socket(libc::AF_UNIX, kind, 0))?) };
     let (storage, length) = unix_name(path)?;
     // SAFETY: pointer and length describe the live address.
     check(unsafe { libc::connect(socket.as_raw_fd(), std::ptr::from_ref(&storage).cast(), length) })?;

@@ -185,7 +185,7 @@ fn the_network_correction_is_no_amplifier() {
     let wrap = |packet: &[u8], assigned: bool| {
         let tlv: &[u8] =
             if assigned { &[0, 3, 0, 84, 0, 0, 0x5e, 0, 0, 1, 0, 0] } else { &[0x20, 0x23, 0, 76] };
-        let mut message = vec![0; 44];
+        let mut message = [0; 44];
         message[..8].copy_from_slice(&[1, 2, 0, (44 + tlv.len() + packet.len()) as u8, 123, 0, 4, 0]);
         [&message[..], tlv, packet].concat()
     };

@@ -97,7 +97,7 @@ pub fn run(built: &Built, options: &Options) -> Vec<Bar> {
         "\nReplies, median of the rounds; `per CPU s` counts the server's own processor time (user and system), its ratio is the least, the\nmedian and the greatest of the pairs; floor: the ratio of a program that only turns datagrams round\n"
     );
     println!(
-        "  {:<12} {:>7} {:>4} {:>7} {:>5} {:>22} {:>18} {:>22} {:>6}  {}",
+        "  {:<12} {:>7} {:>4} {:>7} {:>5} {:>22} {:>18} {:>22} {:>6}  floor",
         "load",
         "clients",
         "log",
@@ -106,8 +106,7 @@ pub fn run(built: &Built, options: &Options) -> Vec<Bar> {
         "per CPU s ours/chronyd",
         "ratio",
         "per s ours/chronyd",
-        "ratio",
-        "floor"
+        "ratio"
     );
     let certificates = Certificates::new();
     for one in LOADS {

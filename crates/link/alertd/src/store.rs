@@ -199,15 +199,16 @@ mod tests {
     fn what_is_no_state_is_put_aside() {
         let dir = std::env::temp_dir().join(format!("alertd-nostate-{}", std::process::id()));
         let path = dir.join("alertd.json");
-        let pipe = |at: &Path| {
+        fn pipe(at: &Path) {
             let made = std::process::Command::new("mkfifo").arg(at).status();
             assert!(made.is_ok_and(|status| status.success()), "mkfifo {}", at.display());
-        };
-        let traps: [(&str, &dyn Fn(&Path)); 4] = [
-            ("a pipe", &pipe),
-            ("a folder", &|at| std::fs::create_dir_all(at.join("x")).expect("a folder")),
-            ("a huge file", &|at| File::create(at).and_then(|file| file.set_len(1 << 42)).expect("a file")),
-            ("a link to a pipe", &|at| {
+        }
+        type Trap = (&'static str, fn(&Path));
+        let traps: [Trap; 4] = [
+            ("a pipe", pipe),
+            ("a folder", |at| std::fs::create_dir_all(at.join("x")).expect("a folder")),
+            ("a huge file", |at| File::create(at).and_then(|file| file.set_len(1 << 42)).expect("a file")),
+            ("a link to a pipe", |at| {
                 pipe(&at.with_extension("pipe"));
                 std::os::unix::fs::symlink(at.with_extension("pipe"), at).expect("a link");
             }),

@@ -1,7 +1,8 @@
 //! What a run of a scenario was like.
 
 use crate::scenario::Scenario;
-use crate::world::World;
+use crate::world::{ServerSettings, World};
+use time_core::ScreeningSettings;
 
 /// The figures of one seed; seconds, and s/s.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,9 +49,10 @@ impl Spread {
     }
 }
 
-/// Runs a scenario with a seed.
-pub fn measure(scenario: &Scenario, seed: u64) -> Figures {
-    let mut world = World::new(seed, &scenario.host(), &[scenario.server()]);
+/// Runs a scenario with a seed; `screening`: which exchanges count.
+pub fn measure(scenario: &Scenario, seed: u64, screening: ScreeningSettings) -> Figures {
+    let server = ServerSettings { screening, ..scenario.server() };
+    let mut world = World::new(seed, &scenario.host(), &[server]);
     let (mut count, mut sum, mut square, mut max, mut frequency) = (0.0, 0.0, 0.0, 0.0_f64, 0.0);
     let mut unsynced = 0;
     let mut broken_bounds = 0;

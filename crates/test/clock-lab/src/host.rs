@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use ntp_proto::{AccessList, Keys, Leap, Measurement, Server, Subnet};
+use ntp_proto::{
+    AccessList, Keys, Leap, Measurement, NtpTimestamp, ReferenceId, Server, ServerSnapshot, Subnet,
+};
 use time_core::{Clock, Exchange, LeapStatus, LocalTime, SimClock, Timekeeper};
 
 /// When every history begins: 2026-11-22 00:00:00 UTC, nanoseconds.
 pub const START_NS: i64 = 1_795_305_600_000_000_000;
+/// What the host and the servers say of their clocks, log2 s.
+pub const PRECISION: i8 = -24;
 /// The host's address.
 pub const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
@@ -117,6 +121,21 @@ pub fn open_server() -> Server {
         access.set(all, true, true);
     }
     Server::new(access, Keys::new())
+}
+
+/// What such a server says of a clock of stratum 1 that shows `now`; `root_dispersion` in seconds.
+pub fn snapshot(now: NtpTimestamp, leap: Leap, root_dispersion: f64) -> ServerSnapshot {
+    ServerSnapshot {
+        leap,
+        stratum: 1,
+        precision: PRECISION,
+        root_delay: 0.0,
+        root_dispersion,
+        dispersion_rate: 0.0,
+        reference_id: ReferenceId(*b"SIM\0"),
+        reference: now,
+        monotonic: None,
+    }
 }
 
 /// What the protocol measured, as the keeper takes it.

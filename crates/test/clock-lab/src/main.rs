@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clock_lab::{Figures, SCENARIOS, Scenario, Spread, measure};
 use serde_json::{Value, json};
+use time_core::ScreeningSettings;
 
 /// Geometric mean of the RMS ratios that is promised.
 const RATIO_MEAN_MAX: f64 = 0.65;
@@ -12,12 +13,14 @@ const RATIO_MEAN_MAX: f64 = 0.65;
 const RATIO_MAX: f64 = 1.0;
 
 const HELP: &str = "\
-clock-lab [--json] [--seeds N] [--only NAME,NAME...] [--each]
+clock-lab [--json] [--seeds N] [--only NAME,NAME...] [--each] [--maxdelaydevratio R]
 
   --json    one JSON object instead of the table
   --seeds   so many seeds, from 1 on (10)
   --only    of: default, long, jitter, wander, asymmetry, loss, frequency, offset, wan, lan
   --each    a line for each seed too
+  --maxdelaydevratio
+            refuse long delays as a source with this option does; without it the filter weighs them
 
 Exit code: 0 when every bar is held.
 ";
@@ -27,6 +30,7 @@ struct Options {
     each: bool,
     seeds: u64,
     only: Vec<String>,
+    screening: ScreeningSettings,
 }
 
 fn main() -> ExitCode {
@@ -41,7 +45,7 @@ fn main() -> ExitCode {
         .iter()
         .filter(|one| options.only.is_empty() || options.only.iter().any(|name| name == one.name))
         .collect();
-    let rows: Vec<Row> = wanted.into_iter().map(|scenario| Row::of(scenario, options.seeds)).collect();
+    let rows: Vec<Row> = wanted.into_iter().map(|scenario| Row::of(scenario, &options)).collect();
     let mean = (rows.iter().map(|row| row.ratio().ln()).sum::<f64>() / rows.len().max(1) as f64).exp();
     let failures = failures(&rows, mean);
     if options.json {
@@ -60,7 +64,13 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { json: false, each: false, seeds: 10, only: Vec::new() };
+    let mut options = Options {
+        json: false,
+        each: false,
+        seeds: 10,
+        only: Vec::new(),
+        screening: ScreeningSettings::default(),
+    };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--json" => options.json = true,
@@ -68,6 +78,11 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             "--seeds" => {
                 let count = words.next().and_then(|count| count.parse().ok()).filter(|count| *count > 0);
                 options.seeds = count.ok_or("--seeds needs a number from 1 on")?;
+            }
+            "--maxdelaydevratio" => {
+                let ratio = words.next().and_then(|ratio| ratio.parse().ok()).filter(|ratio| *ratio > 0.0);
+                options.screening.delay_deviation_ratio_max =
+                    Some(ratio.ok_or("--maxdelaydevratio needs a number above 0")?);
             }
             "--only" => {
                 for name in words.next().ok_or("--only needs names")?.split(',') {
@@ -90,9 +105,10 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// All seeds, on two threads: a history depends on its seed alone.
-    fn of(scenario: &'a Scenario, seeds: u64) -> Self {
+    fn of(scenario: &'a Scenario, options: &Options) -> Self {
+        let (seeds, screening) = (options.seeds, options.screening);
         let half = |first: u64| -> Vec<(u64, Figures)> {
-            (first..=seeds).step_by(2).map(|seed| (seed, measure(scenario, seed))).collect()
+            (first..=seeds).step_by(2).map(|seed| (seed, measure(scenario, seed, screening))).collect()
         };
         let mut all = std::thread::scope(|scope| {
             let odd = scope.spawn(|| half(1));

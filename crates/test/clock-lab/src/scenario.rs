@@ -1,7 +1,7 @@
 //! The ten scenarios, and what chronyd 4.8 made of them in clknetsim.
 
 use ntp_proto::Leap;
-use time_core::{DisciplineSettings, MakeStep, SourceSettings, TimekeeperSettings};
+use time_core::{DisciplineSettings, MakeStep, ScreeningSettings, SourceSettings, TimekeeperSettings};
 
 use crate::world::{HostSettings, Lie, Path, Route, ServerSettings};
 
@@ -264,6 +264,7 @@ impl Scenario {
                 ..SourceSettings::default()
             },
             iburst: self.iburst,
+            screening: ScreeningSettings::default(),
         }
     }
 }

@@ -1,16 +1,14 @@
 //! The host, its servers and the packets between them.
 
-use ntp_proto::{Client, ClientConfig, Leap, NtpTimestamp, ReferenceId, Server, ServerSnapshot};
+use ntp_proto::{Client, ClientConfig, Leap, NtpTimestamp, Server};
 use std::time::Duration;
 use time_core::{
-    Clock, Event, LocalTime, SimClock, SimRandom, Smoothing, SmoothingSettings, SourceId, SourceSettings,
-    Timekeeper, TimekeeperSettings,
+    Clock, Event, LocalTime, Screening, ScreeningSettings, SimClock, SimRandom, Smoothing, SmoothingSettings,
+    SourceId, SourceSettings, Timekeeper, TimekeeperSettings,
 };
 
-use crate::host::{HOST, Host, Packet, START_NS, Wire, elapsed, exchange, open_server};
+use crate::host::{HOST, Host, PRECISION, Packet, START_NS, Wire, elapsed, exchange, open_server, snapshot};
 
-/// What the host and the servers say of their clocks, log2 s.
-const PRECISION: i8 = -24;
 /// A clock that moved by this much against the monotonic one was moved by somebody else, in seconds (the daemon's rule).
 const JUMP_MIN: f64 = 0.005;
 /// After such a jump every source is asked in a burst: good replies wanted, requests at most (the daemon's rule).
@@ -100,6 +98,8 @@ pub struct ServerSettings {
     pub source: SourceSettings,
     /// `iburst`.
     pub iburst: bool,
+    /// Which exchanges count.
+    pub screening: ScreeningSettings,
 }
 
 impl ServerSettings {
@@ -113,6 +113,7 @@ impl ServerSettings {
             smoothing: None,
             source: SourceSettings { poll_min: 6, poll_max: 10, ..SourceSettings::default() },
             iburst: false,
+            screening: ScreeningSettings::default(),
         }
     }
 }
@@ -148,6 +149,7 @@ struct Peer {
     settings: ServerSettings,
     smoothing: Option<Smoothing>,
     source: SourceId,
+    screening: Screening,
     requests: u64,
 }
 
@@ -198,6 +200,7 @@ impl World {
                     }),
                     settings: settings.clone(),
                     source,
+                    screening: Screening::new(settings.screening),
                     requests: 0,
                 }
             })
@@ -359,17 +362,7 @@ impl Host for World {
         let smoothed = peer.smoothing.as_ref().map_or(0.0, |one| one.state(LocalTime(true_time)).offset);
         let lie = ((peer.settings.lie.at(second) + self.utc + smoothed) * 1e9) as i64;
         let now = NtpTimestamp::from_unix_nanos(true_time + lie);
-        let snapshot = ServerSnapshot {
-            leap: peer.settings.leap,
-            stratum: 1,
-            precision: PRECISION,
-            root_delay: 0.0,
-            root_dispersion: 0.0,
-            dispersion_rate: 0.0,
-            reference_id: ReferenceId(*b"SIM\0"),
-            reference: now,
-            monotonic: None,
-        };
+        let snapshot = snapshot(now, peer.settings.leap, 0.0);
         if let Ok(reply) = peer.server.respond(request, HOST, now, now, &snapshot) {
             let bytes = reply.to_vec();
             self.send(index, false, bytes);
@@ -381,7 +374,12 @@ impl Host for World {
         let Some(peer) = self.peers.get_mut(index) else { return };
         let Ok(measured) = peer.client.receive(now, reply, wall) else { return };
         let (source, reach) = (peer.source, peer.client.reach());
-        let events = self.keeper.exchange(source, &exchange(&measured), reach, &mut self.clock);
+        let path = self.keeper.path(source, LocalTime(measured.received));
+        let tested = peer.screening.test(&exchange(&measured), path).ok();
+        let events = match peer.screening.poll_ended(tested) {
+            Some(used) => self.keeper.exchange(source, &used, reach, &mut self.clock),
+            None => self.keeper.heard(source, reach, &mut self.clock),
+        };
         self.note(events);
         if let (Some(known), Some(peer)) = (self.keeper.source(source), self.peers.get_mut(index)) {
             peer.client.set_poll(known.poll());

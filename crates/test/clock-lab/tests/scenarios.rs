@@ -1,13 +1,15 @@
 //! The promises of `cargo xtask bench time` that a test run can afford.
 
 use clock_lab::{SCENARIOS, Spread, measure};
+use time_core::ScreeningSettings;
 
 /// Runs a scenario with ten seeds: the published error bound holds the truth at every second of every seed, and the median RMS offset
 /// and the packets sent stay below chrony's; RMS frequency, slews included, too, but for two (`docs/benchmarks.md`) where it is up to 1.6
 /// of chrony's.
 fn check(name: &str) {
     let scenario = SCENARIOS.iter().find(|one| one.name == name).expect("it is in the table");
-    let figures: Vec<_> = (1..=10).map(|seed| measure(scenario, seed)).collect();
+    let figures: Vec<_> =
+        (1..=10).map(|seed| measure(scenario, seed, ScreeningSettings::default())).collect();
     for (index, one) in figures.iter().enumerate() {
         assert_eq!(one.broken_bounds, 0, "seed {}: {one:?}", index + 1);
     }

@@ -527,7 +527,7 @@ fn listening(port: u16) -> Vec<&'static str> {
         let addresses = text.lines().filter_map(|line| {
             let mut words = line.split_whitespace().skip(1);
             let (address, at) = words.next()?.split_once(':')?;
-            (at == place && words.nth(1) == Some("0A")).then(|| match address {
+            (at == place && words.nth(1) == Some("0A")).then_some(match address {
                 "00000000" => "0.0.0.0",
                 "0100007F" => "127.0.0.1",
                 "00000000000000000000000000000000" => "::",

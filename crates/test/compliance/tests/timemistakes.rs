@@ -242,7 +242,9 @@ fn a_second_daemon_is_told_of_the_first() {
 }
 
 /// What may stand in a file's place, and how it is made there.
-const TRAPS: [(&str, fn(&Path)); 4] = [
+type Trap = (&'static str, fn(&Path));
+/// See [`Trap`].
+const TRAPS: [Trap; 4] = [
     ("a pipe", |at| {
         let made = Command::new("mkfifo").arg(at).status();
         assert!(made.is_ok_and(|status| status.success()), "mkfifo {}", at.display());

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use clock_lab::host::{self, HOST, Host, Packet, Wire, exchange, open_server};
-use ntp_proto::{Client, ClientConfig, Leap, NtpTimestamp, ReferenceId, Server, ServerSnapshot};
+use clock_lab::host::{self, HOST, Host, Packet, Wire, exchange, open_server, snapshot};
+use ntp_proto::{Client, ClientConfig, Leap, NtpTimestamp, Server};
 use record::ClockQuality;
 use time_core::{
     Clock, Discipline, DisciplineSettings, LocalTime, MakeStep, SelectionSettings, SimClock, SimPath,
@@ -205,17 +205,7 @@ impl Host for Clockwork {
     fn serve(&mut self, index: usize, request: &[u8]) {
         let peer = &mut self.peers[index];
         let now = NtpTimestamp::from_unix_nanos(self.clock.true_time() + (peer.lie * 1e9) as i64);
-        let snapshot = ServerSnapshot {
-            leap: Leap::Normal,
-            stratum: 1,
-            precision: -24,
-            root_delay: 0.0,
-            root_dispersion: 1e-5,
-            dispersion_rate: 0.0,
-            reference_id: ReferenceId(*b"SIM\0"),
-            reference: now,
-            monotonic: None,
-        };
+        let snapshot = snapshot(now, Leap::Normal, 1e-5);
         if let Ok(reply) = peer.server.respond(request, HOST, now, now, &snapshot) {
             let bytes = reply.to_vec();
             self.send(index, false, bytes);

@@ -2,6 +2,7 @@
 
 use super::{LeapStatus, SourceId, Timekeeper};
 use crate::clock::LocalTime;
+use crate::screening::Path;
 use crate::selection::Interval;
 use crate::source::SourceStatistics;
 
@@ -86,6 +87,21 @@ impl Timekeeper {
         let corrected = timeline.correction(now) - timeline.correction(last.received);
         let elapsed = timeline.uncorrected(now).since(timeline.uncorrected(last.received));
         Some(last.offset + self.frequency_for(source) * elapsed - corrected)
+    }
+
+    /// What is known at `now` of the path to a source, and of its offset: what the tests of the delay go by.
+    pub fn path(&self, id: SourceId, now: LocalTime) -> Path {
+        let Some(source) = self.sources.get(&id) else { return Path::default() };
+        let known = self.statistics(id, now).unwrap_or_default();
+        let age = source.last().map_or(0.0, |last| now.since(last.received).max(0.0));
+        Path {
+            samples: source.filter().len(),
+            delay_min: source.filter().delay_min(),
+            // Few samples lie on their line, and an old line is far from the truth.
+            deviation: known.deviation.max(known.offset_sigma),
+            expected: known.offset,
+            drift: age * (known.skew + self.settings.discipline.clock_error_max),
+        }
     }
 
     /// Where a source says that true time is at `now`.

@@ -254,7 +254,8 @@ impl Daemon {
             return;
         }
         self.end_poll_unanswered(index);
-        let path = self.peers.get(index).map(|peer| self.path(peer.id, self.local_now())).unwrap_or_default();
+        let path =
+            self.peers.get(index).map(|peer| self.keeper.path(peer.id, self.local_now())).unwrap_or_default();
         let Some(peer) = self.peers.get_mut(index) else { return };
         start_automatic_burst(peer, now, path);
         peer.answered = false;

@@ -9,7 +9,7 @@ use ntp_proto::{Leap, Measurement, NtpTimestamp, PtpForm, ReplyError};
 use std::net::UdpSocket;
 use std::time::Duration;
 use sys::poll::Readiness;
-use time_core::{Exchange, LeapStatus, LocalTime, Path, SourceId};
+use time_core::{Exchange, LeapStatus, LocalTime, SourceId};
 
 /// How long before a measurement the packet of `presend` is sent (`chrony.conf(5)`: "a short time (2 seconds) before").
 const AHEAD: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ impl Daemon {
         let exchange = exchange(peer, one);
         let id = peer.id;
         self.keeper.source_moved(id, one.source_moved);
-        let path = self.path(id, LocalTime(one.received));
+        let path = self.keeper.path(id, LocalTime(one.received));
         let Some(peer) = self.peers.get_mut(index) else { return };
         let tested = peer.screening.test(&exchange, path);
         let used = peer.screening.poll_ended(tested.ok());
@@ -51,22 +51,6 @@ impl Daemon {
         let kept = self.keeper.source(id).map_or(0, |source| source.filter().len());
         if first && kept <= UNCORRECTED_MAX {
             self.keeper.begin_again(id);
-        }
-    }
-
-    /// What is known of the path to a source, and of its offset, at `now`.
-    pub(super) fn path(&self, id: SourceId, now: LocalTime) -> Path {
-        let Some(source) = self.keeper.source(id) else { return Path::default() };
-        let known = self.keeper.statistics(id, now).unwrap_or_default();
-        let clock_error = self.config.discipline.clock_error_max;
-        let age = source.last().map_or(0.0, |last| now.since(last.received).max(0.0));
-        Path {
-            samples: source.filter().len(),
-            delay_min: source.filter().delay_min(),
-            // Few samples lie on their line, and an old line is far from the truth.
-            deviation: known.deviation.max(known.offset_sigma),
-            expected: known.offset,
-            drift: age * (known.skew + clock_error),
         }
     }
 

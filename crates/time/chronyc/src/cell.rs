@@ -169,6 +169,21 @@ pub(crate) fn heading(csv: bool, text: &str) -> String {
     if csv { String::new() } else { format!("{text}\n{}\n", "=".repeat(text.len())) }
 }
 
+/// The heading of a table whose first column, which ends at the first two spaces, is that of names, `by` characters wider than usual.
+pub(crate) fn widened_heading(text: &str, by: usize) -> String {
+    let (names, others) = text.split_at(text.find("  ").unwrap_or(text.len()));
+    format!("{names}{:by$}{others}", "")
+}
+
+/// Lines that point into the columns behind the names, which are so much wider; `margin` characters of each stay where they are.
+pub(crate) fn widened_legend(lines: &str, margin: usize, by: usize) -> String {
+    let widened = |line: &str| {
+        let (first, others) = line.split_at(margin.min(line.len()));
+        format!("{first}{:by$}{others}\n", "")
+    };
+    lines.lines().map(widened).collect()
+}
+
 /// The readable characters of a reference id ("GPS"); empty for numbers.
 pub(crate) fn reference_name(id: u32) -> String {
     id.to_be_bytes().into_iter().filter(|byte| (b' '..=b'~').contains(byte)).map(char::from).collect()
@@ -277,6 +292,18 @@ fn civil_from_days(days: i64) -> (i64, usize, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: `-w` makes the column of names wider and leaves the others as they are; without it nothing changes (chronyc of 4.8 and later).
+    #[test]
+    fn names_get_more_room() {
+        let heading = "S Name/IP Address        Auth COpts";
+        assert_eq!(widened_heading(heading, 0), heading);
+        assert_eq!(widened_heading(heading, 14), "S Name/IP Address                      Auth COpts");
+        assert_eq!(widened_heading("Names", 2), "Names  ");
+        let legend = "|   Auth.\n|     |\n\n";
+        assert_eq!(widened_legend(legend, 1, 0), legend);
+        assert_eq!(widened_legend(legend, 1, 3), "|      Auth.\n|        |\n   \n");
+    }
 
     /// Goal: each kind of cell at its thresholds, as chronyc 4.3 prints it, for people and for programs.
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrony_cmd::{Address, Reply, Request, Status, Tracking};
 
-use crate::cell::{heading, reference_name};
+use crate::cell::{heading, reference_name, widened_heading, widened_legend};
 use crate::command::COMMANDS;
 use crate::connection::{Connection, Family, Place};
 use crate::report;
@@ -157,21 +157,15 @@ impl<'a> Session<'a> {
         if self.options.wide { WIDE } else { 0 }
     }
 
-    /// The heading of a table whose first column, which ends at the first two spaces, is that of names.
+    /// A heading above a table of names.
     pub(crate) fn print_names_heading(&mut self, text: &str) {
-        let at = text.find("  ").unwrap_or(text.len());
-        let (names, others) = text.split_at(at);
-        self.print_heading(&format!("{names}{:1$}{others}", "", self.widening()));
+        self.print_heading(&widened_heading(text, self.widening()));
     }
 
     /// A legend above such a table.
     pub(crate) fn print_legend(&mut self, legend: &report::Legend) {
         self.print(legend.fixed);
-        for line in legend.moved.lines() {
-            let (margin, arrow) = line.split_at(legend.margin.min(line.len()));
-            let line = format!("{margin}{:1$}{arrow}\n", "", self.widening());
-            self.print(&line);
-        }
+        self.print(&widened_legend(legend.moved, legend.margin, self.widening()));
     }
 
     /// A name for its column, usually `width` characters wide.

@@ -301,13 +301,17 @@ impl Timekeeper {
         let (verdicts, why) = select(&candidates, &self.settings.selection);
         let mut events = Vec::new();
         let before = std::mem::take(&mut self.verdicts);
+        // That no majority agrees was told: who is wrong is not known, whoever comes to it.
+        let still_split = why.is_some_and(|why| {
+            matches!(why, NoSelection::NoMajority { .. }) && self.told.contains(&std::mem::discriminant(&why))
+        });
         let mut selected = None;
         for (id, verdict) in ids.into_iter().zip(verdicts) {
             if verdict == Verdict::Selected {
                 selected = Some(id);
             }
             let anew = verdict == Verdict::Falseticker && before.get(&id) != Some(&verdict);
-            if anew && self.told_false.insert(id) {
+            if anew && !still_split && self.told_false.insert(id) {
                 events.push(Event::Falseticker(id));
             }
             events.extend(self.count_bad(id, verdict));

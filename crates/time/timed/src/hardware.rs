@@ -154,15 +154,16 @@ pub(crate) struct PhcDevice {
 
 impl PhcDevice {
     /// Opens it. `nocrossts`: without the card's own reading of both clocks; `writes`: pins are to be set. The clock is read once,
-    /// so that what is none is told now.
-    pub(crate) fn open(path: &Path, nocrossts: bool, writes: bool) -> io::Result<Self> {
+    /// so that what is none is told now; what was read comes too.
+    pub(crate) fn open(path: &Path, nocrossts: bool, writes: bool) -> io::Result<(Self, Vec<CardReading>)> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let device = sys::file::open_device(path, writes).map_err(named)?;
-        let precise = !nocrossts && sys::ptp::read_precise(&device).is_ok();
-        if !precise {
-            sys::ptp::read_between(&device).map_err(named)?;
-        }
-        Ok(Self { device, precise })
+        let precise = if nocrossts { None } else { sys::ptp::read_precise(&device).ok() };
+        let pairs = match precise {
+            Some(pair) => vec![pair],
+            None => sys::ptp::read_between(&device).map_err(named)?,
+        };
+        Ok((Self { device, precise: precise.is_some() }, readings(&pairs)))
     }
 
     /// The descriptor.
@@ -176,13 +177,17 @@ impl PhcDevice {
             true => vec![sys::ptp::read_precise(&self.device)?],
             false => sys::ptp::read_between(&self.device)?,
         };
-        let reading = |pair: &Pair| CardReading {
-            local_ns: pair.realtime_ns,
-            card_ns: pair.card_ns,
-            width_ns: pair.width_ns,
-        };
-        Ok(pairs.iter().map(reading).collect())
+        Ok(readings(&pairs))
     }
+}
+
+fn readings(pairs: &[Pair]) -> Vec<CardReading> {
+    let reading = |pair: &Pair| CardReading {
+        local_ns: pair.realtime_ns,
+        card_ns: pair.card_ns,
+        width_ns: pair.width_ns,
+    };
+    pairs.iter().map(reading).collect()
 }
 
 impl Cards {
@@ -240,7 +245,7 @@ impl Cards {
         let filter = filter(&can, line.rx_filter);
         sys::card::switch_on(name, filter)?;
         let device = Path::new("/dev").join(format!("ptp{number}"));
-        let device = PhcDevice::open(&device, line.nocrossts, false)?;
+        let (device, _) = PhcDevice::open(&device, line.nocrossts, false)?;
         let poll_min = line.minpoll.clamp(*POLL_RANGE.start(), *POLL_RANGE.end());
         let poll_max = line.maxpoll.clamp(poll_min, *POLL_RANGE.end());
         let seconds = |poll: i8| f64::from(poll).exp2();

@@ -39,7 +39,7 @@ impl ExtPps {
     /// `interval`: seconds between two readings of the card's clock; `nocrossts` as for the clock itself.
     pub(super) fn open(path: &Path, nocrossts: bool, input: Input, interval: f64) -> io::Result<Self> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        let device = PhcDevice::open(path, nocrossts, true)?;
+        let (device, _) = PhcDevice::open(path, nocrossts, true)?;
         sys::ptp::stamp_pulses(device.file(), input.pin, input.channel, input.clear).map_err(named)?;
         Ok(Self { device, input, map: Map::new(interval) })
     }

@@ -4,24 +4,30 @@ use super::Reading;
 use crate::hardware::PhcDevice;
 use std::io;
 use std::path::Path;
-use time_core::{CardSample, LeapStatus, ReadingFilter};
+use time_core::{CardReading, CardSample, LeapStatus, ReadingFilter};
 
 /// A card's clock.
 #[derive(Debug)]
 pub(super) struct Phc {
     device: PhcDevice,
     filter: ReadingFilter,
+    /// What was read when it was opened, just before the first look.
+    first: Option<Vec<CardReading>>,
 }
 
 impl Phc {
     /// `nocrossts`: without the card's own reading of both clocks.
     pub(super) fn open(path: &Path, nocrossts: bool) -> io::Result<Self> {
-        Ok(Self { device: PhcDevice::open(path, nocrossts, false)?, filter: ReadingFilter::default() })
+        let (device, first) = PhcDevice::open(path, nocrossts, false)?;
+        Ok(Self { device, filter: ReadingFilter::default(), first: Some(first) })
     }
 
     /// What it shows now; none where something disturbed the reading.
     pub(super) fn read(&mut self) -> io::Result<Option<Reading>> {
-        let readings = self.device.read()?;
+        let readings = match self.first.take() {
+            Some(first) => first,
+            None => self.device.read()?,
+        };
         Ok(self.filter.sample(&readings).as_ref().map(reading))
     }
 }

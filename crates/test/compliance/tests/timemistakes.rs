@@ -83,6 +83,30 @@ fn places_that_cannot_be_used_are_told_at_the_start() {
     assert!(daemon.folder().join("l/m").is_dir() && daemon.folder().join("d").is_dir());
 }
 
+/// Goal: where one family's port is taken, and where an address is none of the host's, the daemon serves by the other and says which it
+/// could not have, and what to type.
+#[test]
+fn a_port_that_only_one_family_has_is_told() {
+    if under_test() == Side::Stock {
+        return compliance::skip("the stock daemon says nothing");
+    }
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        return compliance::skip("there is no IPv6, and then the start is refused");
+    }
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("bound").port();
+    for (address, help) in [
+        ("127.0.0.1", format!("help: another port: port {}", port ^ 1)),
+        ("192.0.2.1", "help: the addresses of this host: ip address".to_owned()),
+    ] {
+        let lines = format!("port {port}\ncmdport 0\nbindaddress {address}\nallow");
+        let daemon = Chronyd::start(Side::Ours, &lines).read_by(Side::Ours);
+        for part in [format!("Could not listen for NTP on {address}:{port}: "), help] {
+            assert!(daemon.log().contains(&part), "{part} is not in\n{}", daemon.log());
+        }
+    }
+}
+
 /// Goal: a key file that is not there, or that may not be read any more, is named, and no source is said to lack a key in a file
 /// that nobody could read.
 #[test]

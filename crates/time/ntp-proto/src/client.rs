@@ -176,6 +176,11 @@ impl Client {
         client
     }
 
+    /// The NTP version of its requests.
+    pub fn version(&self) -> u8 {
+        self.config.version
+    }
+
     /// When the next request is due; none while offline or dismissed.
     pub fn deadline(&self) -> Option<Duration> {
         self.next

@@ -121,6 +121,12 @@ impl Key {
         self.kind
     }
 
+    /// The NTP version to ask in with this key where none is said: 3 where a packet of version 4 would truncate its code, since older servers of
+    /// chrony's do not know that (`chrony.conf(5)`, `version`).
+    pub fn suggested_version(&self) -> u8 {
+        if self.digest(&[], 3).len() > MAC_V4_BYTES_MAX { 3 } else { 4 }
+    }
+
     /// The secret's length in bits.
     pub fn bits(&self) -> usize {
         self.secret.len() * 8
@@ -401,6 +407,20 @@ impl std::error::Error for KeyFileError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: a code that version 4 would truncate is asked for in version 3, any other in version 4.
+    #[test]
+    fn long_codes_suggest_version_3() {
+        for (name, kind) in KeyType::ALL {
+            let secret = vec![7; kind.secret_bytes().unwrap_or(20)];
+            let expected = if name.starts_with("SHA") && name != "SHA1" { 3 } else { 4 };
+            assert_eq!(
+                Key::new(kind, secret).expect("a good length").suggested_version(),
+                expected,
+                "{name}"
+            );
+        }
+    }
 
     /// Goal: each algorithm gives the published digest. Method: RFC 4493 (AES-CMAC), RFC 8573's construction, and the
     /// well-known digests of "abc" split over key and data.

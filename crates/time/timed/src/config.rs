@@ -103,8 +103,8 @@ pub(crate) struct SourceConfig {
     pub key: Option<u32>,
     /// `nts`, with its options.
     pub nts: Option<NtsOptions>,
-    /// `version`.
-    pub version: u8,
+    /// `version`; none: what the key suggests, or 4.
+    pub version: Option<u8>,
     /// `iburst`.
     pub initial_burst: bool,
     /// `offline`.
@@ -345,7 +345,7 @@ fn source(
         }),
         key: options.key,
         nts: options.nts.then_some(NtsOptions { port: options.ntsport, certset: options.certset }),
-        version: options.version.unwrap_or(ntp_proto::VERSION),
+        version: options.version,
         initial_burst: options.iburst && !symmetric,
         offline: options.offline,
         delay_max: options.maxdelay,

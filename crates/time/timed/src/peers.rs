@@ -201,8 +201,11 @@ impl Peer {
     ) -> Self {
         let line = wanted.line.clone();
         let key = line.key.and_then(|id| Some((id, keys.key(id)?.clone())));
+        // Interleaved mode and extension fields are of version 4.
+        let suggests = key.as_ref().filter(|_| !line.options.xleave && line.options.extfields.is_empty());
+        let suggested = suggests.map_or(ntp_proto::VERSION, |(_, key)| key.suggested_version());
         let config = ClientConfig {
-            version: line.version,
+            version: line.version.unwrap_or(suggested),
             key,
             poll_min: line.treatment.poll_min,
             poll_max: line.treatment.poll_max,

@@ -407,7 +407,7 @@ mod tests {
         let marks = crate::sockets::Marks { server: true, kernel_stamps: true, ..Default::default() };
         let any = (std::net::Ipv4Addr::UNSPECIFIED, std::net::Ipv6Addr::UNSPECIFIED);
         let ipv4 = |address: std::net::IpAddr| address.is_ipv4();
-        let mut sockets = crate::sockets::listen(0, &[], any, ipv4, marks).expect("a free port");
+        let (mut sockets, _) = crate::sockets::listen(0, &[], any, ipv4, marks).expect("a free port");
         let socket = sockets.remove(0);
         let port = socket.local_addr().expect("bound").port();
         let beside = crate::sockets::beside(&socket, marks);

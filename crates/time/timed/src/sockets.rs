@@ -6,15 +6,19 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use sys::socket::Listen;
 
-/// Opens UDP sockets on a port, for the families whose addresses are wanted: for each family at the last given address of it, or else at the default. A host without IPv6
-/// still serves: an error is returned only when no socket could be opened at all.
+/// Where no socket could be opened, and why.
+pub(crate) type Failure = (SocketAddr, io::Error);
+
+/// Opens UDP sockets on a port, for the families whose addresses are wanted: for each family at the last given address of it, or else at the default.
+/// Returns them, and where there is none although it was wanted: a host without IPv6 still serves, and without a word. An error is
+/// returned only when no socket could be opened at all.
 pub(crate) fn listen(
     port: u16,
     addresses: &[IpAddr],
     defaults: (Ipv4Addr, Ipv6Addr),
     wants: impl Fn(IpAddr) -> bool,
     marks: Marks<'_>,
-) -> Result<Vec<UdpSocket>, (SocketAddr, io::Error)> {
+) -> Result<(Vec<UdpSocket>, Vec<Failure>), Failure> {
     let wanted: Vec<IpAddr> = [IpAddr::V4(defaults.0), IpAddr::V6(defaults.1)]
         .into_iter()
         .map(|default| {
@@ -24,7 +28,7 @@ pub(crate) fn listen(
         .filter(|address| wants(*address))
         .collect();
     let mut sockets = Vec::new();
-    let mut failed = None;
+    let mut failed: Vec<Failure> = Vec::new();
     for address in wanted {
         let at = SocketAddr::new(address, port);
         let opened = sys::socket::bind_udp(at, Listen { reused: marks.reused, shared: marks.shared })
@@ -36,13 +40,14 @@ pub(crate) fn listen(
             });
         match opened {
             Ok(socket) => sockets.push(socket),
-            Err(error) => failed = failed.or(Some((at, error))),
+            Err(error) => failed.push((at, error)),
         }
     }
-    match failed {
-        Some(failure) if sockets.is_empty() => Err(failure),
-        _ => Ok(sockets),
+    if sockets.is_empty() && !failed.is_empty() {
+        return Err(failed.swap_remove(0));
     }
+    failed.retain(|(at, error)| addresses.contains(&at.ip()) || !sys::socket::is_absent_family(error));
+    Ok((sockets, failed))
 }
 
 /// Addresses of this host that get a socket of their own, at most: each costs its place in poll(2).

@@ -37,7 +37,10 @@ impl Daemon {
                 Marks { device: self.config.settings.command_bind_device.as_deref(), ..Marks::default() },
             );
             match opened {
-                Ok(sockets) => self.command_sockets = sockets,
+                Ok((sockets, failed)) => {
+                    self.command_sockets = sockets;
+                    self.tell_failures("commands", "cmdport", &failed);
+                }
                 Err((at, error)) => {
                     return Err(format!(
                         "cannot listen for commands on {at}: {error}\nhelp: another port: cmdport 11323 (or none: cmdport 0)"
@@ -109,9 +112,10 @@ impl Daemon {
             reused: settings.acquisition_port == Some(port) || ptp.is_some(),
             shared: self.serving.threads() > 1,
         };
-        let mut opened = Vec::new();
+        let (mut opened, mut failed) = (Vec::new(), Vec::new());
         for worker in 0..self.serving.threads() {
-            let sockets = sockets::listen(port, &self.config.bind, defaults, wants, marks)?;
+            let (sockets, failures) = sockets::listen(port, &self.config.bind, defaults, wants, marks)?;
+            failed = failures;
             opened
                 .extend(sockets.into_iter().map(|socket| (worker, sockets::beside(&socket, marks), socket)));
         }
@@ -124,7 +128,19 @@ impl Daemon {
                 self.serving.add_beside(worker, socket, ptp);
             }
         }
+        self.tell_failures("NTP", if ptp.is_some() { "ptpport" } else { "port" }, &failed);
         Ok(())
+    }
+
+    /// One of two families has its socket, and the other has not.
+    fn tell_failures(&mut self, what: &str, directive: &str, failures: &[sockets::Failure]) {
+        for (at, error) in failures {
+            let help = match error.kind() {
+                io::ErrorKind::AddrInUse => format!("another port: {directive} {}", at.port() ^ 1),
+                _ => "the addresses of this host: ip address".to_owned(),
+            };
+            self.trouble(format!("Could not listen for {what} on {at}: {error}\nhelp: {help}"));
+        }
     }
 
     /// After a command allowed the first client.

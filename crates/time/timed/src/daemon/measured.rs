@@ -201,7 +201,7 @@ fn send_ahead(
 ) -> std::io::Result<Ahead> {
     let mut packet = [0; 48];
     let [first, .., a, b, c, d, e, f, g, h] = &mut packet;
-    *first = peer.line.version << 3 | 3;
+    *first = peer.client.version() << 3 | 3;
     let nonce = NtpTimestamp(sys::random::u64().max(1));
     for (place, byte) in [a, b, c, d, e, f, g, h].into_iter().zip(nonce.0.to_be_bytes()) {
         *place = byte;

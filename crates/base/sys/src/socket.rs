@@ -12,7 +12,7 @@ mod transmit;
 
 pub use address::{
     Listen, bind_tcp, bind_udp, bind_unix_datagram, bind_unix_stream, connect_udp, connect_unix_datagram,
-    connect_unix_stream, is_absent_family, unbound_udp,
+    connect_unix_stream, unbound_udp,
 };
 pub use batch::{CardStamp, Datagram, Outgoing, ReceiveBatch, send_batch};
 pub use departures::{Departed, DepartureBatch, card_stamps_on_request};

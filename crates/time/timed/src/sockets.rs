@@ -46,7 +46,11 @@ pub(crate) fn listen(
     if sockets.is_empty() && !failed.is_empty() {
         return Err(failed.swap_remove(0));
     }
-    failed.retain(|(at, error)| addresses.contains(&at.ip()) || !sys::socket::is_absent_family(error));
+    // A default that is not there, like IPv6 on many hosts, is not worth a word; one that somebody else has is.
+    let is_refused = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
+    };
+    failed.retain(|(at, error)| addresses.contains(&at.ip()) || is_refused(error));
     Ok((sockets, failed))
 }
 

@@ -28,12 +28,6 @@ pub fn bind_udp(address: SocketAddr, listen: Listen) -> io::Result<UdpSocket> {
     bind(address, libc::SOCK_DGRAM, listen).map(UdpSocket::from)
 }
 
-/// Whether binding failed because the host has no such family of addresses, or has it switched off (`EAFNOSUPPORT`, `EPROTONOSUPPORT`,
-/// `EADDRNOTAVAIL`). The last is also what an address says that is none of the host's.
-pub fn is_absent_family(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::EADDRNOTAVAIL))
-}
-
 /// A listening TCP socket bound to `address` with `SO_REUSEADDR`; an IPv6 one does not take IPv4 connections. It does not
 /// block.
 pub fn bind_tcp(address: SocketAddr, listen: Listen) -> io::Result<TcpListener> {

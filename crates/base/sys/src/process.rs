@@ -173,3 +173,11 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
     let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
     Some(pages * page)
 }
+
+/// How many descriptors this process may have open (`RLIMIT_NOFILE`, the soft limit); none where the kernel does not say.
+pub fn descriptors_max() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call writes the live structure.
+    crate::check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }).ok()?;
+    Some(limit.rlim_cur)
+}

@@ -119,9 +119,10 @@ pub fn receive_connected(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usi
     usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
 
-/// Other sockets of this kind may bind the same address from now on (`SO_REUSEADDR`).
-pub fn let_reuse(socket: impl AsFd) -> io::Result<()> {
-    set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)
+/// Whether others with `SO_REUSEADDR` may bind the same address from now on, this socket having it too. For UDP the kernel asks nobody's
+/// user id for that: any process of the host may, and on one address takes what comes there.
+pub fn let_reuse(socket: impl AsFd, may: bool) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, may.into())
 }
 
 /// Sets an integer option, for what has no function of its own here.

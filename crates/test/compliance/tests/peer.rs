@@ -106,6 +106,35 @@ fn an_unknown_peer_is_answered_passively() {
     });
 }
 
+/// Goal: the server that `chronyc allow` opens has its port also where the sockets of peers have it already, in the daemon's loop and in
+/// threads; the peers go on hearing each other afterwards.
+#[test]
+fn clients_are_allowed_beside_peers() {
+    for threads in [1, 2] {
+        let [port, other] = [free_port(), free_port()];
+        let peer = |port: u16| format!("peer 127.0.0.1 port {port} minpoll 0 maxpoll 0 key 1");
+        let _has = start(Side::Ours, port, &format!("local stratum 3\n{}", peer(other)), KEYS);
+        let takes = start(Side::Ours, other, &format!("serverthreads {threads}\n{}", peer(port)), KEYS)
+            .read_by(Side::Ours);
+        takes.wait("it hears its peer", || takes.cell("sources", 1) == "*");
+        assert_eq!(takes.chronyc(&["allow", "127.0.0.1"]).trim(), "200 OK");
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        client.set_read_timeout(Some(Duration::from_secs(1))).expect("a live socket");
+        let mut request = [0; 48];
+        request[0] = 0x23;
+        takes.wait("a client is answered", || {
+            client.send_to(&request, ("127.0.0.1", other)).expect("loopback");
+            client.recv(&mut [0; 64]).is_ok_and(|length| length == 48)
+        });
+        assert!(!takes.log().contains("Could not"), "{}", takes.log());
+        let heard = || number(&takes.chronyc(&["ntpdata"]), "Total valid RX");
+        let before = heard();
+        assert!(before > 0, "{}", takes.chronyc(&["ntpdata"]));
+        // What was on its way already would count once.
+        takes.wait("the peer is heard on", || heard() > before + 2);
+    }
+}
+
 /// Goal: a peer with another key under the same number is not heard at all (CVE-2015-1853's precondition: nothing of it is taken).
 #[test]
 fn a_peer_with_another_key_is_not_heard() {

@@ -107,6 +107,29 @@ fn a_port_that_only_one_family_has_is_told() {
     }
 }
 
+/// Goal: a key file and a drift file that are something else are told of, in few lines however long they are, and the daemon serves
+/// without them.
+#[test]
+fn files_that_are_something_else_are_told_in_few_lines() {
+    let folder = TempDir::new();
+    folder.write("keys", "these are no keys\n".repeat(5000) + "7 SHA1 HEX:00112233\n");
+    folder.write("drift", "1000000000 1\n");
+    let lines = "keyfile {dir}/keys\ndriftfile {dir}/drift\nport 0\ncmdport 0";
+    let daemon = Chronyd::start_in(folder, Side::Ours, lines).read_by(Side::Ours);
+    let log = daemon.log();
+    let path = daemon.folder().path().display().to_string();
+    for part in [
+        format!("Could not use line 1 of {path}/keys"),
+        format!("Could not use 4990 more lines of {path}/keys"),
+        "Loaded 1 symmetric keys".to_owned(),
+        format!("Could not read valid frequency and skew from driftfile {path}/drift"),
+    ] {
+        assert!(log.contains(&part), "{part} is not in\n{log}");
+    }
+    assert!(log.lines().count() < 20, "{log}");
+    assert_eq!(daemon.cell("tracking", 7).parse::<f64>().expect("a number").abs(), 0.0);
+}
+
 /// Goal: a key file that is not there, or that may not be read any more, is named, and no source is said to lack a key in a file
 /// that nobody could read.
 #[test]

@@ -177,6 +177,35 @@ fn included_files_are_read_in_place() {
     assert_eq!(outcome.diagnostics.warning_count(), 2);
 }
 
+/// Goal: a file of a source folder that cannot be read (a link to nowhere, or one that went away since the folder was listed: others
+/// write there) costs its own sources only: the daemon starts, as chronyd does, and says so.
+#[test]
+fn an_unreadable_file_of_a_source_folder_ends_nothing() {
+    struct Broken(MemoryLoader);
+    impl conf_text::Loader for Broken {
+        fn read(&mut self, path: &Path) -> std::io::Result<String> {
+            if path.ends_with("b.sources") {
+                Err(std::io::ErrorKind::NotFound.into())
+            } else {
+                self.0.read(path)
+            }
+        }
+        fn glob(&mut self, pattern: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
+            self.0.glob(pattern)
+        }
+    }
+    let files =
+        [("/s/a.sources", "server a.example"), ("/s/b.sources", ""), ("/s/c.sources", "server c.example")];
+    let settings = clean("sourcedir /s");
+    let (mut sources, mut diagnostics) = (Sources::new(), Diagnostics::new());
+    let found =
+        load_source_dirs(&settings, &mut Broken(MemoryLoader::new(files)), &mut sources, &mut diagnostics);
+    let names: Vec<&str> = found.iter().map(|source| source.name.as_str()).collect();
+    let said = diagnostics.render(&sources, false);
+    assert_eq!((names, diagnostics.has_errors()), (vec!["a.example", "c.example"], false), "{said}");
+    assert!(said.contains("/s/b.sources") && diagnostics.warning_count() == 1, "{said}");
+}
+
 /// Goal: every mistake has its message, with place, cause and help; all of them are reported.
 #[test]
 fn mistakes_are_told() {

@@ -215,12 +215,16 @@ impl Daemon {
             Once::No => rtc::open(&config.settings, !may_not_set, monotonic(), &mut log),
             _ => None,
         };
-        if let Some(path) = &config.drift_file
-            && let Some(drift) = records::read_drift(path)
-        {
-            let (ppm, skew_ppm) = (-drift.frequency * 1e6, drift.skew * 1e6);
-            log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
-            config.discipline.drift = Some(drift);
+        if let Some(path) = &config.drift_file {
+            config.discipline.drift = records::read_drift(path);
+            if let Some(drift) = config.discipline.drift {
+                let (ppm, skew_ppm) = (-drift.frequency * 1e6, drift.skew * 1e6);
+                log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
+            } else if path.exists() {
+                let what =
+                    format!("Could not read valid frequency and skew from driftfile {}", path.display());
+                log.say(&Happened::Warning { what });
+            }
         }
         let mut clock = process::take_clock(
             &options,

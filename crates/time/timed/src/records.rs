@@ -461,13 +461,20 @@ pub(crate) fn utc(nanos: i64) -> (String, String) {
     )
 }
 
-/// Reads a drift file: the rate at which the clock gains, and its error bound, in parts per million.
+/// More than this is no clock's frequency, and `maxdrift`'s default; parts per million.
+const DRIFT_MAX_PPM: f64 = 500_000.0;
+/// A frequency that is less certain than a whole second each second is not known at all; parts per million.
+const DRIFT_SKEW_MAX_PPM: f64 = 1e6;
+
+/// Reads a drift file: the rate at which the clock gains, and its error bound, in parts per million. None for what no clock can have,
+/// which would make ours run at half its rate.
 pub(crate) fn read_drift(path: &Path) -> Option<Drift> {
     let text = sys::file::read_text_bounded(path, crate::FILE_BYTES_MAX).ok()?;
     let mut words = text.split_ascii_whitespace().map(|word| word.parse::<f64>().ok());
     let gains = words.next()??;
     let skew = words.next().flatten().unwrap_or(1.0);
-    (gains.is_finite() && skew.is_finite())
+    // A NaN is not below a limit either.
+    (gains.abs() <= DRIFT_MAX_PPM && skew.abs() <= DRIFT_SKEW_MAX_PPM)
         .then(|| Drift { frequency: -gains * 1e-6, skew: skew.abs() * 1e-6 })
 }
 
@@ -480,6 +487,23 @@ pub(crate) fn write_drift(path: &Path, frequency: f64, skew: f64) -> std::io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: what no clock's frequency can be is not taken for one, however it is written: it would make the clock run at half its rate.
+    #[test]
+    fn impossible_drifts_are_no_drifts() {
+        let path = std::env::temp_dir().join(format!("timed-drift-{}", std::process::id()));
+        let read = |text: &str| {
+            std::fs::write(&path, text).expect("a file can be made");
+            read_drift(&path)
+        };
+        for text in ["nan 1", "1 nan", "inf 1", "1 inf", "1e400 1", "1000000 1", "-1e9 1", "1 1e300", "", "x"]
+        {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(read("-12.5 0.5"), Some(Drift { frequency: 12.5 * 1e-6, skew: 0.5 * 1e-6 }));
+        assert!(read("500000 1000000").is_some());
+        std::fs::remove_file(&path).expect("it is there");
+    }
 
     /// Goal: dates are right at the edges of the calendar, numbers are written as C writes them.
     #[test]

@@ -103,6 +103,8 @@ pub(crate) struct Serving {
     open: [Option<std::net::SocketAddr>; 2],
     /// The same for NTP inside PTP.
     open_ptp: [Option<std::net::SocketAddr>; 2],
+    /// Those of NTP, which a peer's socket has its port from.
+    lenders: Vec<Arc<UdpSocket>>,
     published: Option<Duration>,
     /// Cards stamp what comes and leaves.
     cards_stamp: bool,
@@ -130,6 +132,7 @@ impl Serving {
             running: false,
             open: [None; 2],
             open_ptp: [None; 2],
+            lenders: Vec::new(),
             published: None,
             cards_stamp: false,
             aside: None,
@@ -188,6 +191,10 @@ impl Serving {
 
     /// The same for a socket whose address another covers too ([`crate::sockets::beside`]).
     pub(crate) fn add_beside(&mut self, worker: usize, socket: UdpSocket, ptp: Option<u8>) {
+        let socket = Arc::new(socket);
+        if ptp.is_none() {
+            self.lenders.push(Arc::clone(&socket));
+        }
         let mut port = Port::new(socket, ptp);
         if self.cards_stamp {
             port.stamp_by_cards();
@@ -202,6 +209,18 @@ impl Serving {
         if let Some(one) = self.workers.get_mut(worker) {
             one.add(port);
         }
+    }
+
+    /// Opens a socket that has the server's port too, as a peer's does. Only meanwhile may anybody else bind it.
+    pub(crate) fn lend_port<T>(&self, open: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
+        // The first is bound to every address: while it is not lent nobody gets any. So it is lent last, and not longer than it takes.
+        let lent = self.lenders.iter().rev().try_for_each(|socket| sys::socket::let_reuse(socket, true));
+        let opened = lent.and_then(|()| open());
+        for socket in &self.lenders {
+            // It cannot fail where it was done before.
+            let _ = sys::socket::let_reuse(socket, false);
+        }
+        opened
     }
 
     /// `ntpsigndsocket`: replies to clients of a domain are signed by who listens in `folder`. Like [`Self::start_threads`] after
@@ -399,6 +418,47 @@ mod tests {
         assert_eq!((totals.server.denied, totals.limited), (1, 1000 - lengths.len() as u64));
     }
 
+    /// Goal: nobody else, whatever options they bind with, takes over the port or one of the addresses from us, before and after a
+    /// peer's socket gets the same port; and that socket gets it. Method: a socket of our own is refused as another user's is, for the
+    /// kernel asks nobody's id about `SO_REUSEADDR`.
+    #[test]
+    fn nobody_else_binds_our_port() {
+        let any = (std::net::Ipv4Addr::UNSPECIFIED, std::net::Ipv6Addr::UNSPECIFIED);
+        let ipv4 = |address: std::net::IpAddr| address.is_ipv4();
+        let view = View {
+            clock: crate::clocks::DaemonClock::beside(None).expect("a clock").map(),
+            snapshot: ServerSnapshot::unsynchronised(-20),
+            server: Arc::default(),
+            rate_limit: None,
+            cards: None,
+        };
+        for shared in [false, true] {
+            let marks = crate::sockets::Marks { server: true, shared, ..Default::default() };
+            let (mut sockets, _) = crate::sockets::listen(0, &[], any, ipv4, marks).expect("a free port");
+            let socket = sockets.remove(0);
+            let port = socket.local_addr().expect("bound").port();
+            let bind = |address: [u8; 4]| {
+                let listen = sys::socket::Listen { reused: true, ..Default::default() };
+                sys::socket::bind_udp((address, port).into(), listen)
+            };
+            let mut serving = Serving::new(1, None, view.clone());
+            for socket in crate::sockets::beside(&socket, 8, marks) {
+                serving.add_beside(0, socket, None);
+            }
+            serving.add(0, socket, None);
+            let refused = || {
+                for address in [[127, 0, 0, 1], [127, 5, 5, 5], [0, 0, 0, 0]] {
+                    let error = bind(address).expect_err("the port is ours");
+                    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse, "{address:?}");
+                }
+            };
+            refused();
+            let peer = serving.lend_port(|| bind([0, 0, 0, 0])).expect("it is lent");
+            peer.connect("127.0.0.1:9").expect("loopback");
+            refused();
+        }
+    }
+
     /// Goal: an address of this host has a socket of its own beside the one for every address; what is asked there and at an address
     /// that has none (one that came later, say) is answered from where it was asked. Method: all of 127.0.0.0/8 is this host, and
     /// 127.0.0.1 alone is an interface's.
@@ -410,7 +470,7 @@ mod tests {
         let (mut sockets, _) = crate::sockets::listen(0, &[], any, ipv4, marks).expect("a free port");
         let socket = sockets.remove(0);
         let port = socket.local_addr().expect("bound").port();
-        let beside = crate::sockets::beside(&socket, marks);
+        let beside = crate::sockets::beside(&socket, crate::sockets::beside_max(1), marks);
         let own = |address: [u8; 4]| {
             beside
                 .iter()

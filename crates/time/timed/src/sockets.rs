@@ -32,12 +32,7 @@ pub(crate) fn listen(
     for address in wanted {
         let at = SocketAddr::new(address, port);
         let opened = sys::socket::bind_udp(at, Listen { reused: marks.reused, shared: marks.shared })
-            .and_then(|socket| {
-                marks.set(&socket)?;
-                // From here on, not while it binds: another daemon must not take the port unseen, and a peer's socket may.
-                sys::socket::let_reuse(&socket)?;
-                Ok(socket)
-            });
+            .and_then(|socket| marks.set(&socket).map(|()| socket));
         match opened {
             Ok(socket) => sockets.push(socket),
             Err(error) => failed.push((at, error)),
@@ -56,12 +51,22 @@ pub(crate) fn listen(
 
 /// Addresses of this host that get a socket of their own, at most: each costs its place in poll(2).
 const BESIDE_MAX: usize = 32;
+/// The part of the descriptors, as a divisor, that such sockets take of each port: sources, commands and files need some too.
+const BESIDE_SHARE: u64 = 4;
+
+/// How many addresses of a family get a socket of their own in each of so many threads.
+pub(crate) fn beside_max(threads: usize) -> usize {
+    // Of both families.
+    let sets = 2 * u64::try_from(threads.max(1)).unwrap_or(u64::MAX / 2);
+    let each = sys::process::descriptors_max().map(|most| most / BESIDE_SHARE / sets);
+    each.and_then(|each| usize::try_from(each).ok()).map_or(BESIDE_MAX, |each| each.min(BESIDE_MAX))
+}
 
 /// Sockets on the port of a server's socket for every address, one for each address of this host: what comes to one of them need
 /// not be told its address, and what leaves it need not name one, which is a twentieth of what a reply costs. The kernel prefers
 /// them (the most exact address wins, `udp(7)`); an address that comes later, or is one too many, is served by the socket beside
-/// which they are. None where the kernel cannot tell addresses, since then nothing is gained.
-pub(crate) fn beside(any: &UdpSocket, marks: Marks<'_>) -> Vec<UdpSocket> {
+/// which they are. At most `most`. None where the kernel cannot tell addresses, since then nothing is gained.
+pub(crate) fn beside(any: &UdpSocket, most: usize, marks: Marks<'_>) -> Vec<UdpSocket> {
     let Ok(local) = any.local_addr() else { return Vec::new() };
     // A socket for one interface takes what comes there, and the addresses of others would be of no use.
     if !local.ip().is_unspecified()
@@ -73,8 +78,12 @@ pub(crate) fn beside(any: &UdpSocket, marks: Marks<'_>) -> Vec<UdpSocket> {
     }
     let addresses = sys::host::addresses().unwrap_or_default();
     let addresses = addresses.into_iter().filter(|address| address.is_ipv4() == local.is_ipv4());
-    addresses
-        .take(BESIDE_MAX)
+    // Only as long as it takes: whoever else may bind the port, of whatever user, would take an address over.
+    if sys::socket::let_reuse(any, true).is_err() {
+        return Vec::new();
+    }
+    let sockets: Vec<UdpSocket> = addresses
+        .take(most)
         .filter_map(|address| {
             let at = SocketAddr::new(address, local.port());
             // Ours has the port already, so that nobody else's is joined here. One that cannot be had is not needed.
@@ -83,7 +92,12 @@ pub(crate) fn beside(any: &UdpSocket, marks: Marks<'_>) -> Vec<UdpSocket> {
             marks.set(&socket).ok()?;
             Some(socket)
         })
-        .collect()
+        .collect();
+    for socket in sockets.iter().chain([any]).filter(|_| !marks.reused) {
+        // It cannot fail where it was done before.
+        let _ = sys::socket::let_reuse(socket, false);
+    }
+    sockets
 }
 
 /// Receive buffer of a server's socket, in bytes as `setsockopt(2)` takes them: twice a common system's default, for some 600 requests
@@ -164,28 +178,31 @@ impl AskFrom {
     }
 
     /// A socket for a symmetric association: it has the server's port, since that is where the peer sends to, and takes only what
-    /// the peer sends.
+    /// the peer sends. `open` binds it ([`Self::bind_peer`]).
     pub(crate) fn peer(
         &self,
         peer: SocketAddr,
         port: u16,
         bind: &[IpAddr],
         device: Option<&str>,
+        open: impl FnOnce(SocketAddr) -> io::Result<UdpSocket>,
     ) -> io::Result<UdpSocket> {
         let any = match peer {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         let local = bind.iter().rev().find(|one| one.is_ipv4() == peer.is_ipv4()).copied().unwrap_or(any);
-        let socket = sys::socket::bind_udp(
-            SocketAddr::new(local, port),
-            Listen { reused: true, ..Listen::default() },
-        )?;
+        let socket = open(SocketAddr::new(local, port))?;
         Marks { kernel_stamps: !self.cards_stamp, device, dscp: self.dscp, ..Marks::default() }
             .set(&socket)?;
         self.stamp(&socket, peer.is_ipv4());
         socket.connect(peer)?;
         Ok(socket)
+    }
+
+    /// Binds a socket to a port that others of ours have.
+    pub(crate) fn bind_peer(local: SocketAddr) -> io::Result<UdpSocket> {
+        sys::socket::bind_udp(local, Listen { reused: true, ..Listen::default() })
     }
 
     /// A socket for one exchange with a server.
@@ -251,5 +268,21 @@ impl CommandSocket {
 impl Drop for CommandSocket {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: however many threads and addresses there are, three of four descriptors are left for everything else.
+    #[test]
+    fn sockets_for_addresses_leave_descriptors() {
+        let most = sys::process::descriptors_max().expect("Linux says it");
+        for threads in [1, 2, 8, 64, 100_000] {
+            let taken = 2 * threads * beside_max(threads);
+            assert!(taken as u64 <= most / 4, "{threads} threads take {taken} of {most}");
+        }
+        assert!(beside_max(1) > 0 && beside_max(1) <= BESIDE_MAX);
     }
 }

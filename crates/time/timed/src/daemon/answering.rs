@@ -113,11 +113,13 @@ impl Daemon {
             shared: self.serving.threads() > 1,
         };
         let (mut opened, mut failed) = (Vec::new(), Vec::new());
+        let most = sockets::beside_max(self.serving.threads());
         for worker in 0..self.serving.threads() {
             let (sockets, failures) = sockets::listen(port, &self.config.bind, defaults, wants, marks)?;
             failed = failures;
-            opened
-                .extend(sockets.into_iter().map(|socket| (worker, sockets::beside(&socket, marks), socket)));
+            let opened_by_it =
+                sockets.into_iter().map(|socket| (worker, sockets::beside(&socket, most, marks), socket));
+            opened.extend(opened_by_it);
         }
         for (worker, beside, socket) in opened {
             if ptp.is_none() {
@@ -147,8 +149,19 @@ impl Daemon {
     pub(crate) fn open_server_sockets_if_needed(&mut self) {
         self.server_changed = true;
         self.serving.outdated();
+        // Peers' sockets have the port already, and ours are bound to one that nobody has: somebody else's would not be seen.
+        let is_due = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)]
+            .into_iter()
+            .filter(|any| Family::allows(self.options.family, *any))
+            .map(|any| any.is_ipv4())
+            .any(|ipv4| self.server.access().allows_any(ipv4) && !self.serving.is_open(ipv4, false));
+        let peers = if is_due { self.close_peer_sockets() } else { Vec::new() };
         if let Err((at, error)) = self.open_server_sockets() {
             self.trouble(format!("Could not listen for NTP on {at}: {error}"));
+        }
+        for index in peers {
+            // What cannot be opened now is told at the next packet.
+            let _ = self.open_peer_socket(index);
         }
     }
 

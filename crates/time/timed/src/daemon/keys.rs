@@ -6,6 +6,9 @@ use ntp_proto::Keys;
 use std::io;
 use std::path::Path;
 
+/// Lines that are told one by one when they cannot be used: a file that is something else has any number of them.
+const TROUBLES_TOLD: usize = 10;
+
 /// What a key file has, read and not yet taken up.
 #[derive(Debug)]
 pub(super) struct KeysRead {
@@ -34,10 +37,15 @@ impl Daemon {
         };
         let (keys, errors) = Keys::parse(&text);
         let path = path.display();
-        let troubles = errors
+        let more = errors.len().saturating_sub(TROUBLES_TOLD);
+        let mut troubles: Vec<String> = errors
             .into_iter()
+            .take(TROUBLES_TOLD)
             .map(|(line, error)| format!("Could not use line {line} of {path}: {error}"))
             .collect();
+        if more > 0 {
+            troubles.push(format!("Could not use {more} more lines of {path}"));
+        }
         Ok(Some(KeysRead { keys, is_missing, troubles }))
     }
 

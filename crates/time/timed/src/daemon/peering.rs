@@ -2,6 +2,7 @@
 
 use super::Daemon;
 use crate::hardware::StampedBy;
+use crate::sockets::AskFrom;
 use ntp_proto::{LocalScale, PtpForm, ReferenceId};
 use std::io;
 use std::time::Duration;
@@ -38,7 +39,7 @@ impl Daemon {
     }
 
     /// The peer sends when it wants: its socket is open as long as the association is.
-    fn open_peer_socket(&mut self, index: usize) -> io::Result<()> {
+    pub(super) fn open_peer_socket(&mut self, index: usize) -> io::Result<()> {
         let Some(peer) = self.peers.get_mut(index) else { return Ok(()) };
         if peer.lacks_key {
             return Err(io::Error::new(
@@ -50,7 +51,13 @@ impl Daemon {
             let ptp = self.config.ptp_domain(peer.address).map(|_| peer.address.port());
             let port = ptp.unwrap_or(self.config.port);
             let device = self.config.settings.bind_device.as_deref();
-            let socket = self.ask_from.peer(peer.address, port, &self.config.bind, device)?;
+            // Where sources are asked from the server's port it is open to such sockets anyway.
+            let is_lent = ptp.is_none() && self.ask_from.port != Some(port);
+            let open = |local| match is_lent {
+                true => self.serving.lend_port(|| AskFrom::bind_peer(local)),
+                false => AskFrom::bind_peer(local),
+            };
+            let socket = self.ask_from.peer(peer.address, port, &self.config.bind, device, open)?;
             peer.local = socket.local_addr().ok().map(|local| local.ip());
             peer.socket = Some(socket);
         }
@@ -59,16 +66,20 @@ impl Daemon {
 
     /// The clock was set: what waits at a peer's socket was stamped before.
     pub(super) fn forget_peer_packets(&mut self) {
-        let symmetric: Vec<usize> = (0..self.peers.len())
-            .filter(|index| self.peers.get(*index).is_some_and(|peer| peer.line.symmetric))
-            .collect();
-        for index in symmetric {
-            if let Some(peer) = self.peers.get_mut(index) {
-                peer.socket = None;
-            }
+        for index in self.close_peer_sockets() {
             // What cannot be opened now is told at the next packet.
             let _ = self.open_peer_socket(index);
         }
+    }
+
+    /// Closes the sockets of all symmetric associations; which those are.
+    pub(super) fn close_peer_sockets(&mut self) -> Vec<usize> {
+        let symmetric = self.peers.iter_mut().enumerate().filter(|(_, peer)| peer.line.symmetric);
+        let closed = symmetric.map(|(index, peer)| {
+            peer.socket = None;
+            index
+        });
+        closed.collect()
     }
 
     /// An exchange with a peer lasts up to a poll interval: in uncorrected time, as the timekeeper counts, its round trip would be

@@ -33,10 +33,9 @@ const OWED_MAX: usize = 256;
 /// A socket and what is owed to it.
 #[derive(Debug)]
 pub(crate) struct Port {
-    socket: UdpSocket,
+    /// Replies that are signed elsewhere leave by it too.
+    socket: Arc<UdpSocket>,
     local: Option<SocketAddr>,
-    /// The same socket, for replies that are signed elsewhere; since the first of them.
-    copy: Option<Arc<UdpSocket>>,
     /// NTP is inside PTP here, in this domain.
     ptp: Option<u8>,
     /// The socket is bound to one address, so replies leave from there anyway.
@@ -55,7 +54,7 @@ pub(crate) struct Port {
 
 impl Port {
     /// A bound socket that does not block.
-    pub(crate) fn new(socket: UdpSocket, ptp: Option<u8>) -> Self {
+    pub(crate) fn new(socket: Arc<UdpSocket>, ptp: Option<u8>) -> Self {
         let local = socket.local_addr().ok();
         let fixed = local.is_some_and(|local| !local.ip().is_unspecified());
         if local.is_some_and(|local| local.is_ipv4()) {
@@ -70,7 +69,6 @@ impl Port {
             socket,
             local,
             ptp,
-            copy: None,
             fixed,
             stamping: false,
             next_number: 0,
@@ -88,14 +86,6 @@ impl Port {
             // Where that is refused too, requests are stamped by the daemon.
             let _ = sys::socket::receive_timestamps(&self.socket);
         }
-    }
-
-    /// The socket for whoever answers later; none when the system has no descriptor left.
-    fn shared(&mut self) -> Option<Arc<UdpSocket>> {
-        if self.copy.is_none() {
-            self.copy = self.socket.try_clone().ok().map(Arc::new);
-        }
-        self.copy.clone()
     }
 
     /// Sends a packet that nobody asked for.
@@ -314,9 +304,7 @@ impl Worker {
                 let mut reply = [0; HEADER_BYTES];
                 let made =
                     self.server.reply(head, arrival, transmit, manner, &self.view.snapshot, &mut reply);
-                if made == Ok(HEADER_BYTES)
-                    && let Some(socket) = port.shared()
-                {
+                if made == Ok(HEADER_BYTES) {
                     totals.daemon_sent += 1;
                     signer.sign(Unsigned {
                         account,
@@ -324,7 +312,7 @@ impl Worker {
                         length_max: request.data.len(),
                         to: from,
                         source: request.local.filter(|_| !port.fixed),
-                        socket,
+                        socket: Arc::clone(&port.socket),
                         made: Instant::now(),
                     });
                 }

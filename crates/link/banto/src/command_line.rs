@@ -62,11 +62,11 @@ impl Given {
     }
 }
 
-/// Tells an error and what to type.
+/// Tells an error and what to type: one command a line of `help`.
 pub fn complain(texts: &Texts, error: &str, help: Option<&str>) {
     eprintln!("{}: {error}", texts.error_word);
-    if let Some(help) = help {
-        eprintln!("{}: {help}", texts.help_word);
+    for line in help.into_iter().flat_map(str::lines) {
+        eprintln!("{}: {line}", texts.help_word);
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod plot;
 
+use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,11 +40,15 @@ pub fn run(given: &Given, words: &[String]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::Said) => ExitCode::FAILURE,
         Err(Failed::Call(CallError::Refused { error, help })) => {
+            let mut help = help.map(|help| pointed(given, &help));
+            if let (Some(help), ["set", rest @ ..]) = (&mut help, words.as_slice()) {
+                let _ = write!(help, "\n{} time set \"{}\"", given.own_command(), rest.join(" "));
+            }
             given.complain(&error, help.as_deref());
             ExitCode::FAILURE
         }
         Err(Failed::Call(error)) => {
-            given.complain(&error.to_string(), Some("systemctl start banto-timed    banto --dir DIR up"));
+            given.complain(&error.to_string(), Some(&starts(given)));
             ExitCode::FAILURE
         }
     }
@@ -60,11 +66,37 @@ impl From<CallError> for Failed {
     }
 }
 
-/// Asks the house's daemon, or where no house is named or up, the installed one.
+/// Whether a house's daemon is asked; where none is named or up, the installed one is.
+fn asks_house(given: &Given) -> bool {
+    given.typed_dir.is_some() || is_up(&given.dir)
+}
+
+/// Where the daemon that is asked listens.
+fn socket(given: &Given) -> PathBuf {
+    let layout = if asks_house(given) { given.layout() } else { Layout::system() };
+    control::socket_path(&layout, "timed")
+}
+
 fn ask(given: &Given, verb: &str, args: Value) -> Result<Value, CallError> {
-    let house = given.typed_dir.is_some() || is_up(&given.dir);
-    let layout = if house { given.layout() } else { Layout::system() };
-    Client::connect(&control::socket_path(&layout, "timed"), PATIENCE)?.call(verb, args)
+    Client::connect(&socket(given), PATIENCE)?.call(verb, args)
+}
+
+/// What the daemon says to type, as it has to be typed here: it does not know that it is a house's, nor how that was named.
+fn pointed(given: &Given, help: &str) -> String {
+    let line = |line: &str| match line.starts_with("chronyc ") && asks_house(given) {
+        true => format!("{} {line}", given.command()),
+        false => line.to_owned(),
+    };
+    help.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What starts a daemon that can be asked.
+fn starts(given: &Given) -> String {
+    let up = format!("{} up", given.own_command());
+    match given.typed_dir {
+        Some(_) => up,
+        None => format!("systemctl start banto-timed\n{up}"),
+    }
 }
 
 fn number(value: &Value) -> f64 {

@@ -2,6 +2,7 @@
 
 use super::{Address, LeapStatus, Tracking};
 use crate::daemon::Daemon;
+use crate::refclocks::RefClock;
 use control::{Refusal, Value, json};
 use time_core::{Clock, Verdict};
 
@@ -147,17 +148,46 @@ pub(crate) fn set(daemon: &mut Daemon, args: &Value) -> Result<Value, Refusal> {
     let wanted = args["unix_nanoseconds"]
         .as_i64()
         .ok_or_else(|| Refusal::new("`unix_nanoseconds` is missing, or no integer"))?;
+    // The hard reason first: with the sources gone it would be refused all the same.
+    if !daemon.clock.is_kernel() {
+        return Err(Refusal::new(
+            "this daemon only measures the clock and never sets it (chronyd -x, or a house without --control-clock)",
+        ));
+    }
     let followed = daemon.keeper.sources().find(|(id, _)| daemon.keeper.verdict(*id) == Verdict::Selected);
     if let Some((id, _)) = followed {
-        return Err(Refusal::new(format!("the clock follows {}, which knows better", daemon.label(id)))
-            .help("chronyc offline, and then again"));
-    }
-    if !daemon.clock.is_kernel() {
-        return Err(Refusal::new("this daemon measures the clock and does not set it")
-            .help("start it without -x; in a house: banto up --control-clock"));
+        let clocks: Vec<String> = daemon.refclocks.iter().map(RefClock::label).collect();
+        let why = format!(
+            "the clock follows {}, which knows better: its sources have to be turned off first (`chronyc online` turns servers on again)",
+            daemon.label(id)
+        );
+        return Err(Refusal::new(why).help(follow_nothing(&clocks)));
     }
     let now = daemon.clock.now();
     let nanos = wanted.saturating_sub(now.0);
     daemon.step_by_hand(nanos).map_err(|error| Refusal::new(error.to_string()))?;
     Ok(json!({ "stepped_seconds": nanos as f64 * 1e-9 }))
+}
+
+/// What makes a daemon follow nothing, in one line: no server is asked any more, these reference clocks are only watched, and what
+/// was measured is forgotten, for an offline source is followed as long as its measurements are good (`chronyc(1)`, offline).
+fn follow_nothing(clocks: &[String]) -> String {
+    let watched: String = clocks.iter().map(|name| format!(" 'selectopts {name} +noselect'")).collect();
+    format!("chronyc -m offline{watched} 'reset sources'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: the line that makes the daemon follow nothing names every reference clock, which `offline` does not touch.
+    #[test]
+    fn every_source_is_turned_off() {
+        assert_eq!(follow_nothing(&[]), "chronyc -m offline 'reset sources'");
+        let clocks = ["GPS".to_owned(), "PPS0".to_owned()];
+        assert_eq!(
+            follow_nothing(&clocks),
+            "chronyc -m offline 'selectopts GPS +noselect' 'selectopts PPS0 +noselect' 'reset sources'"
+        );
+    }
 }

@@ -177,6 +177,11 @@ impl Connection {
         Self { places, at: 0, socket: None, version: VERSION, patience, failures: Vec::new() }
     }
 
+    /// Every place that is tried.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
     /// The place that is open.
     pub(crate) fn place(&self) -> Option<&Place> {
         self.socket.as_ref().and(self.places.get(self.at))

@@ -13,6 +13,7 @@ mod command;
 mod connection;
 mod date;
 mod key;
+mod nobody;
 mod parse;
 mod prompt;
 mod report;
@@ -60,11 +61,11 @@ pub fn run(call: &layout::Call) -> ExitCode {
     let mut connection = Connection::new(connection::places(&line.hosts, line.port, line.options.family));
     if !connection.open_next() {
         eprintln!("Could not open connection to daemon");
-        explain_failures(&connection, &line.hosts);
+        explain_failures(&connection, &line);
         return ExitCode::FAILURE;
     }
     let mut out = std::io::stdout().lock();
-    let mut session = Session::new(line.options, connection, &mut out);
+    let mut session = Session::new(line.options, connection, line.typed.clone(), &mut out);
     let done = if !line.commands.is_empty() {
         run_commands(&mut session, &line)
     } else {
@@ -76,20 +77,20 @@ pub fn run(call: &layout::Call) -> ExitCode {
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn explain_failures(connection: &Connection, hosts: &str) {
+fn explain_failures(connection: &Connection, line: &CommandLine) {
+    let hosts = &line.hosts;
     for (place, error) in &connection.failures {
         eprintln!("  {place}: {error}");
-        if let Place::Unix(path) = place {
-            match error.kind() {
-                std::io::ErrorKind::PermissionDenied => eprintln!("help: run chronyc as root"),
-                _ => {
-                    eprintln!("help: is the daemon running, with `bindcmdaddress {}`?", path.display());
-                    eprintln!("      a house is started by: banto --dir DIR up");
-                }
-            }
-        }
     }
     if !connection.failures.is_empty() {
+        let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+        let is_denied =
+            connection.failures.iter().any(|(place, error)| matches!(place, Place::Unix(_)) && denied(error));
+        let help = match is_denied {
+            true => vec![line.typed.as_root()],
+            false => line.typed.help(connection.places()),
+        };
+        help.iter().for_each(|line| eprintln!("help: {line}"));
         return;
     }
     let (paths, names): (Vec<&str>, Vec<&str>) =
@@ -210,6 +211,7 @@ struct CommandLine {
     port: u16,
     multiple: bool,
     commands: Vec<String>,
+    typed: nobody::Typed,
 }
 
 enum Parsed {
@@ -243,6 +245,7 @@ impl CommandLine {
             port: default_port(call),
             multiple: false,
             commands: Vec::new(),
+            typed: nobody::Typed { house: call.layout.house_dir().map(Into::into), words: Vec::new() },
         };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
@@ -252,6 +255,10 @@ impl CommandLine {
             };
             if flags == "-" {
                 break;
+            }
+            let plain: String = flags.chars().take_while(|flag| !"hpf".contains(*flag)).collect();
+            if !plain.is_empty() {
+                line.typed.words.push(format!("-{plain}"));
             }
             for (at, flag) in flags.char_indices() {
                 match flag {
@@ -290,6 +297,7 @@ impl CommandLine {
             }
         }
         line.commands.extend(words.map(str::to_owned));
+        line.typed.words.extend_from_slice(&line.commands);
         Ok(Parsed::Run(line))
     }
 }

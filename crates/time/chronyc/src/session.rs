@@ -9,6 +9,7 @@ use chrony_cmd::{Address, Reply, Request, Status, Tracking};
 use crate::cell::{heading, reference_name, widened_heading, widened_legend};
 use crate::command::COMMANDS;
 use crate::connection::{Connection, Family, Place};
+use crate::nobody::Typed;
 use crate::report;
 
 /// What the options of the command line and the `dns` command decide.
@@ -31,6 +32,8 @@ pub(crate) struct Options {
 pub(crate) struct Session<'a> {
     pub(crate) options: Options,
     pub(crate) connection: Connection,
+    /// For what is shown where nobody answers.
+    typed: Typed,
     /// `exit` or `quit` was said.
     pub(crate) ended: bool,
     out: &'a mut dyn Write,
@@ -95,8 +98,13 @@ fn why_refused(request: &Request, status: Status) -> Option<&'static str> {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(options: Options, connection: Connection, out: &'a mut dyn Write) -> Self {
-        Self { options, connection, ended: false, out, out_failed: false }
+    pub(crate) fn new(
+        options: Options,
+        connection: Connection,
+        typed: Typed,
+        out: &'a mut dyn Write,
+    ) -> Self {
+        Self { options, connection, typed, ended: false, out, out_failed: false }
     }
 
     /// Runs one line; true when it succeeded.
@@ -200,7 +208,7 @@ impl<'a> Session<'a> {
         let Some(answer) = self.connection.ask(request, &mut interrupted) else {
             self.print("506 Cannot talk to daemon\n");
             if !interrupted() {
-                help("does chronyd run? systemctl start banto-timed; in a house: banto --dir DIR up");
+                self.typed.help(self.connection.places()).iter().for_each(|line| help(line));
             }
             return None;
         };

@@ -48,6 +48,15 @@ impl Given {
         format!("{} --dir {}", self.program, dir.display())
     }
 
+    /// A path as a person would type it: below the house's directory as that was typed, as the commands beside it have it.
+    pub fn shown(&self, path: &Path) -> String {
+        let typed = self.typed_dir.clone().unwrap_or_else(|| PathBuf::from(format!("./{DEFAULT_DIR}")));
+        match path.strip_prefix(&self.dir) {
+            Ok(below) => typed.join(below).display().to_string(),
+            Err(_) => path.display().to_string(),
+        }
+    }
+
     /// The same for banto's own verbs, which find the default house by themselves.
     pub fn own_command(&self) -> String {
         match &self.typed_dir {

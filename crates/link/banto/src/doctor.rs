@@ -214,16 +214,23 @@ impl Chain<'_> {
                 if is_silent && controls_clock(&self.given.dir) {
                     let file = self.given.dir.join("etc/chrony.conf");
                     held.detail.push_str(texts.doctor_not_told);
-                    held.warning = Some(fill(texts.doctor_not_told_help, &[("file", &file.display())]));
+                    held.warning =
+                        Some(fill(texts.doctor_not_told_help, &[("file", &self.given.shown(&file))]));
                 }
                 Ok(held)
             }
             _ => {
                 let file = self.given.dir.join("etc/chrony.conf");
                 let values: [(&str, &dyn std::fmt::Display); 2] =
-                    [("command", &self.given.command()), ("file", &file.display())];
+                    [("command", &self.given.command()), ("file", &self.given.shown(&file))];
                 let detail = match clock.own_clock_only {
                     true => fill(texts.doctor_own_clock, &[("stratum", &clock.stratum)]),
+                    false if clock.sources.is_empty() && clock.unresolved.is_empty() => {
+                        texts.doctor_no_source.to_owned()
+                    }
+                    false if clock.sources.is_empty() => {
+                        fill(texts.doctor_unresolved, &[("names", &clock.unresolved.join(", "))])
+                    }
                     false => fill(texts.doctor_unreachable, &[("sources", &clock.sources.len())]),
                 };
                 Ok(Held { detail, warning: Some(fill(texts.doctor_unreachable_help, &values)) })
@@ -249,9 +256,11 @@ impl Chain<'_> {
             socket.send_to(&datagram, &socket_path)
         });
         match sent {
-            Ok(_) => Ok(Held::with(fill(texts.doctor_logged, &[("socket", &socket_path.display())]))),
+            Ok(_) => {
+                Ok(Held::with(fill(texts.doctor_logged, &[("socket", &self.given.shown(&socket_path))])))
+            }
             Err(error) => Err(Broken {
-                detail: format!("{}: {error}", socket_path.display()),
+                detail: format!("{}: {error}", self.given.shown(&socket_path)),
                 help: fill(texts.doctor_log_help, &[("command", &self.given.own_command())]),
             }),
         }
@@ -318,7 +327,7 @@ impl Chain<'_> {
         let delivery = self.delivery.clone().unwrap_or_default();
         let mailbox = PathBuf::from(delivery.text("MAIL_MAILBOX"));
         let values: [(&str, &dyn std::fmt::Display); 2] =
-            [("mailbox", &mailbox.display()), ("recipient", &delivery.text("MAIL_TO"))];
+            [("mailbox", &self.given.shown(&mailbox)), ("recipient", &delivery.text("MAIL_TO"))];
         let help = fill(texts.doctor_delivered_help, &values);
         if delivery.text("MAIL_STATUS") != "sent" || mailbox.as_os_str().is_empty() {
             return Err(Broken {
@@ -333,11 +342,13 @@ impl Chain<'_> {
                 Ok(false) if Instant::now() < end => std::thread::sleep(LOOK_AGAIN),
                 Ok(false) => {
                     return Err(Broken {
-                        detail: format!("{}: {}", mailbox.display(), self.timeout()),
+                        detail: format!("{}: {}", self.given.shown(&mailbox), self.timeout()),
                         help,
                     });
                 }
-                Err(error) => return Err(Broken { detail: format!("{}: {error}", mailbox.display()), help }),
+                Err(error) => {
+                    return Err(Broken { detail: format!("{}: {error}", self.given.shown(&mailbox)), help });
+                }
             }
         }
     }
@@ -458,7 +469,7 @@ pub fn link_text(texts: &Texts, link: &Link) -> String {
     };
     let time = if link.health == Health::NotTried { String::new() } else { format!("{:.1} ms", link.ms) };
     let mut text = format!("  {} {} {time:>10}  {}\n", pad(mark, 9), pad(title, 26), link.detail);
-    if let Some(help) = &link.help {
+    for help in link.help.iter().flat_map(|help| help.lines()) {
         text.push_str(&format!("  {} {}: {help}\n", pad("", 9), texts.help_word));
     }
     text

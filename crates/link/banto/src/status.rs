@@ -144,6 +144,9 @@ pub fn one_line(texts: &Texts, house: &HouseStatus) -> String {
     let clock = match (house.clock.offset_seconds, house.clock.error_bound_seconds) {
         (Some(offset), Some(bound)) => format!("{} +/- {}", seconds_text(offset), bound_text(bound)),
         _ if house.clock.own_clock_only => fill(texts.line_own_clock, &[("stratum", &house.clock.stratum)]),
+        _ if house.clock.sources.is_empty() && !house.clock.unresolved.is_empty() => {
+            fill(texts.line_unresolved, &[("names", &house.clock.unresolved.join(", "))])
+        }
         _ => fill(texts.line_unsynchronised, &[("sources", &house.clock.sources.len())]),
     };
     let (kept, lost) = house.log.kept_and_lost();
@@ -276,7 +279,11 @@ fn clock_lines(texts: &Texts, house: &HouseStatus, line: &mut impl FnMut(String)
     if !clock.up {
         return;
     }
-    line((if clock.sources.is_empty() { texts.status_no_sources } else { texts.status_sources }).to_owned());
+    let is_none = clock.sources.is_empty() && clock.unresolved.is_empty();
+    line((if is_none { texts.status_no_sources } else { texts.status_sources }).to_owned());
+    for name in &clock.unresolved {
+        line(fill(texts.status_source_unresolved, &[("name", name)]));
+    }
     for source in &clock.sources {
         if source.reachability == 0 && source.stratum == 0 {
             line(fill(texts.status_source_silent, &[("address", &source.label())]));

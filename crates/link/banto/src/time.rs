@@ -19,6 +19,10 @@ use crate::texts::{TimeTexts, fill};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The exit code for a wrong command line (`sysexits.h`: `EX_USAGE`).
 const EX_USAGE: u8 = 64;
+/// What it can be asked for.
+const VERBS: [&str; 4] = ["status", "plot", "set", "explain"];
+/// Seconds a day that a millionth of a second a second makes.
+const DAY_SECONDS_PER_PPM: f64 = 86_400.0 * 1e-6;
 
 /// Runs `banto time WORDS`.
 pub fn run(given: &Given, words: &[String]) -> ExitCode {
@@ -27,11 +31,15 @@ pub fn run(given: &Given, words: &[String]) -> ExitCode {
     let done = match words.as_slice() {
         ["status"] => status(given, false),
         ["status", "--json"] => status(given, true),
-        ["plot"] => plot(given, false),
-        ["plot", "--svg"] => plot(given, true),
+        ["plot"] => plot(given, &Drawing::Text),
+        ["plot", "--svg"] => plot(given, &Drawing::Svg(None)),
+        ["plot", "--svg", file] if !file.starts_with('-') => plot(given, &Drawing::Svg(Some(file))),
         ["set", rest @ ..] if !rest.is_empty() => set(given, &rest.join(" ")),
         ["explain"] => explain(given),
         _ => {
+            if let Some((error, help)) = wrong(texts, &words) {
+                given.complain(&error, help.as_deref());
+            }
             eprint!("{}", texts.help);
             return ExitCode::from(EX_USAGE);
         }
@@ -52,6 +60,40 @@ pub fn run(given: &Given, words: &[String]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is wrong with these words, and what was likely meant; none where there are none.
+fn wrong(texts: &TimeTexts, words: &[&str]) -> Option<(String, Option<String>)> {
+    let (verb, rest) = words.split_first()?;
+    let known: &[&str] = match *verb {
+        "status" => &["--json"],
+        "plot" => &["--svg"],
+        "explain" => &[],
+        "set" => return Some((texts.set_needs_time.to_owned(), Some(texts.set_help.to_owned()))),
+        word => {
+            let near = conf_text::nearest(word, VERBS);
+            let help = near.map(|near| format!("banto time {near}"));
+            return Some((fill(texts.unknown_word, &[("word", &word)]), help));
+        }
+    };
+    let rest = match rest {
+        ["--svg", file, more @ ..] if *verb == "plot" && !file.starts_with('-') => more,
+        rest => rest,
+    };
+    // Where every word is known one was said twice.
+    let word = rest.iter().find(|word| !known.contains(word)).or(rest.last())?;
+    // Each has one option at most: whoever wanted one wanted that.
+    let one = known.first().filter(|one| word.starts_with('-') && !rest.contains(one));
+    let help = one.map(|option| format!("banto time {verb} {option}"));
+    Some((fill(texts.unknown_option, &[("word", word), ("verb", verb)]), help))
+}
+
+/// What `plot` draws.
+enum Drawing<'a> {
+    /// With characters.
+    Text,
+    /// For a browser, into this file or to standard output.
+    Svg(Option<&'a str>),
 }
 
 enum Failed {
@@ -110,7 +152,9 @@ fn status(given: &Given, as_json: bool) -> Result<(), Failed> {
         println!("{value:#}");
         return Ok(());
     }
-    if value["synchronised"] == Value::Bool(true) {
+    let is_known = !value["clock_offset_seconds"].is_null();
+    if is_known {
+        let its_stratum = value["stratum"].as_u64().unwrap_or(0).saturating_sub(1);
         let line = fill(
             texts.clock,
             &[
@@ -118,31 +162,63 @@ fn status(given: &Given, as_json: bool) -> Result<(), Failed> {
                 ("bound", &bound_text(number(&value["error_bound_seconds"]))),
                 ("reference", &value["follows"].as_str().unwrap_or("?")),
                 ("stratum", &value["stratum"]),
+                ("its_stratum", &its_stratum),
             ],
         );
         println!("{line}");
     } else {
         println!("{}", texts.clock_unsynchronised);
+        if value["follows"] == "local" {
+            println!("{}", fill(texts.local_meanwhile, &[("stratum", &value["stratum"])]));
+        }
+    }
+    for (names, text) in [("unresolved", texts.unresolved), ("taken", texts.taken)] {
+        for name in value[names].as_array().into_iter().flatten() {
+            println!("{}", fill(text, &[("name", &name.as_str().unwrap_or("?"))]));
+        }
     }
     let sets = value["controls_clock"] == Value::Bool(true);
     // Before anything was measured nothing is known of the oscillator, unless it is corrected by what was kept.
-    if sets || value["synchronised"] == Value::Bool(true) {
+    if let Some(ppm) = value["frequency_ppm"].as_f64().filter(|_| sets || is_known) {
         let text = if sets { texts.frequency } else { texts.frequency_measured };
-        println!("{}", fill(text, &[("ppm", &format!("{:+.3}", number(&value["frequency_ppm"])))]));
+        let gains = if ppm < 0.0 { texts.loses } else { texts.gains };
+        let gains = fill(gains, &[("seconds", &format!("{:.3}", ppm.abs() * DAY_SECONDS_PER_PPM))]);
+        println!("{}", fill(text, &[("ppm", &format!("{ppm:+.3}")), ("gains", &gains)]));
     }
     println!("{}", if sets { texts.sets } else { texts.measures });
+    tell_asked(given);
     Ok(())
 }
 
-fn plot(given: &Given, svg: bool) -> Result<(), Failed> {
+/// Which daemon answered, where nobody said which one should.
+fn tell_asked(given: &Given) {
+    if given.typed_dir.is_none() {
+        println!("{}", fill(given.texts.time.asked, &[("socket", &socket(given).display())]));
+    }
+}
+
+fn plot(given: &Given, drawing: &Drawing<'_>) -> Result<(), Failed> {
     let texts = given.texts.time;
     let value = ask(given, "history", Value::Null)?;
     let points = plot::points(&value);
-    if points.is_empty() {
-        given.complain(&fill(texts.no_points, &[("seconds", &value["interval_seconds"])]), None);
+    if !points.iter().any(plot::Point::is_known) {
+        let text = if points.is_empty() { texts.no_points } else { texts.no_known_points };
+        let error = fill(text, &[("seconds", &value["interval_seconds"]), ("count", &points.len())]);
+        given.complain(&error, Some(&format!("{} time explain", given.own_command())));
         return Err(Failed::Said);
     }
-    print!("{}", if svg { plot::svg(&points, texts) } else { plot::text(&points, texts) });
+    let host = sys::host::hostname();
+    match drawing {
+        Drawing::Text => print!("{}", plot::text(&host, &points, texts)),
+        Drawing::Svg(None) => print!("{}", plot::svg(&host, &points, texts)),
+        Drawing::Svg(Some(file)) => {
+            if let Err(error) = std::fs::write(file, plot::svg(&host, &points, texts)) {
+                given.complain(&format!("{file}: {error}"), None);
+                return Err(Failed::Said);
+            }
+            println!("{}", fill(texts.written, &[("file", file)]));
+        }
+    }
     Ok(())
 }
 
@@ -160,14 +236,15 @@ fn set(given: &Given, text: &str) -> Result<(), Failed> {
 
 fn explain(given: &Given) -> Result<(), Failed> {
     let value = ask(given, "reasons", Value::Null)?;
-    for sentence in sentences(given.texts.time, &value) {
+    for sentence in sentences(given.texts.time, &value, &pointed(given, "chronyc online")) {
         println!("{sentence}");
     }
+    tell_asked(given);
     Ok(())
 }
 
-/// One sentence for each source, the followed one first.
-fn sentences(texts: &TimeTexts, value: &Value) -> Vec<String> {
+/// One sentence for each source, the followed one first; `online` turns one on again.
+fn sentences(texts: &TimeTexts, value: &Value, online: &str) -> Vec<String> {
     let empty = Vec::new();
     let sources = value["sources"].as_array().unwrap_or(&empty);
     let letter = |source: &Value| source["letter"].as_str().unwrap_or("?").to_owned();
@@ -226,6 +303,7 @@ fn sentences(texts: &TimeTexts, value: &Value) -> Vec<String> {
                 ("stratum", &source["stratum"]),
                 ("samples", &source["samples"]),
                 ("limit", &limit),
+                ("online", &online),
             ],
         ));
     }
@@ -261,7 +339,7 @@ mod tests {
             "min_sources": 2, "combine_limit": 3.0,
         });
         for texts in crate::texts::every_language().map(|texts| texts.time) {
-            let said = sentences(texts, &value);
+            let said = sentences(texts, &value, "chronyc online");
             assert_eq!(said.len(), 13);
             assert!(
                 said[0].contains("12.0 ms") && said[0].contains("ntp.example (192.0.2.1)"),
@@ -274,12 +352,30 @@ mod tests {
             }
             let held =
                 control::json!({ "sources": [source("M", 0, true)], "held": "GPS", "taken": ["localhost"] });
-            let said = sentences(texts, &held);
+            let said = sentences(texts, &held, "chronyc online");
             assert!(said[0].contains("GPS") && said[2].contains("localhost"), "{said:?}");
             let none = control::json!({ "sources": [], "unresolved": [] });
-            assert_eq!(sentences(texts, &none), [texts.no_sources]);
+            assert_eq!(sentences(texts, &none, ""), [texts.no_sources]);
             let local = control::json!({ "sources": [], "unresolved": [], "local_stratum": 5 });
-            assert_eq!(sentences(texts, &local), [fill(texts.local_alone, &[("stratum", &5)])]);
+            assert_eq!(sentences(texts, &local, ""), [fill(texts.local_alone, &[("stratum", &5)])]);
         }
+    }
+    /// Goal: a wrong word is named, with what was likely meant; no word at all is no mistake of one.
+    #[test]
+    fn wrong_words_are_named() {
+        let texts = crate::texts::every_language()[0].time;
+        let check = |words: &[&str], named: &str, meant: Option<&str>| {
+            let (error, help) = wrong(texts, words).expect("something is wrong");
+            assert!(error.contains(named), "{words:?}: {error}");
+            assert_eq!(help.as_deref(), meant, "{words:?}");
+        };
+        check(&["frog"], "`frog`", None);
+        check(&["plto"], "`plto`", Some("banto time plot"));
+        check(&["status", "--jsn"], "`--jsn`", Some("banto time status --json"));
+        check(&["plot", "--csv"], "`--csv`", Some("banto time plot --svg"));
+        check(&["plot", "--svg", "a.svg", "b.svg"], "`b.svg`", None);
+        check(&["explain", "more"], "`more`", None);
+        check(&["set"], "needs a time", Some("banto time set \"2025-01-01 00:00:00\""));
+        assert!(wrong(texts, &[]).is_none());
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrony_cmd::ask::{Asked, NoAnswer, decode, encode};
 use chrony_cmd::{
-    LeapStatus, REPLY_LENGTH_MAX, Reply, Request, SourceMode, SourceState, Tracking, VERSION,
+    Address, LeapStatus, REPLY_LENGTH_MAX, Reply, Request, SourceMode, SourceState, Tracking, VERSION,
     VERSION_UNPADDED,
 };
 use layout::Layout;
@@ -42,8 +42,10 @@ pub struct Clock {
     pub error_bound_seconds: Option<f64>,
     /// Frequency error of the system clock, parts per million; positive: it runs fast.
     pub frequency_ppm: Option<f64>,
-    /// The sources, as `chronyc sources` lists them.
+    /// The sources that have an address, as `chronyc sources` lists them.
     pub sources: Vec<Source>,
+    /// The names that have no address yet, each once: `chronyc sources` lists every server that is looked for under one.
+    pub unresolved: Vec<String>,
     /// What the kernel says: this is what records carry.
     pub kernel: Option<Kernel>,
 }
@@ -60,7 +62,7 @@ pub struct Kernel {
 /// One source.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Source {
-    /// Its address; for one whose name is not resolved a number of its own.
+    /// Its address.
     pub address: String,
     /// The name by which it was configured; empty where the daemon does not tell.
     pub name: String,
@@ -118,6 +120,13 @@ fn fill(clock: &mut Clock, layout: &Layout, patience: Duration) -> io::Result<()
                 Ok(Reply::SourceName(name)) => name.as_str().unwrap_or_default().to_owned(),
                 _ => String::new(),
             };
+            if matches!(data.address, Address::Unresolved(_)) {
+                let label = if name.is_empty() { data.address.to_string() } else { name };
+                if !clock.unresolved.contains(&label) {
+                    clock.unresolved.push(label);
+                }
+                continue;
+            }
             clock.sources.push(Source {
                 address: data.address.to_string(),
                 name,
@@ -143,6 +152,9 @@ fn fill(clock: &mut Clock, layout: &Layout, patience: Duration) -> io::Result<()
             });
         }
     }
+    // A pool of which some servers are found has an address.
+    let Clock { sources, unresolved, .. } = clock;
+    unresolved.retain(|name| sources.iter().all(|source| source.name != *name));
     Ok(())
 }
 
@@ -247,7 +259,7 @@ impl Drop for Daemon {
 
 #[cfg(test)]
 mod tests {
-    use chrony_cmd::{Address, Float, Timespec};
+    use chrony_cmd::{Float, Timespec};
 
     use super::*;
 

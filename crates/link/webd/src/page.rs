@@ -66,6 +66,7 @@ fn clock(clock: &Clock) -> Markup {
                     dt { "Follows" }
                     dd { "its own clock only (local stratum " (clock.stratum) "): no source; the error is unknown" }
                 }
+                @if !clock.unresolved.is_empty() { dt { "No address yet" } dd { (clock.unresolved.join(", ")) } }
                 @if let Some(reference) = &clock.reference { dt { "Follows" } dd { (reference) " (stratum " (clock.stratum) ")" } }
                 @if let Some(offset) = clock.offset_seconds { dt { "Offset" } dd { (seconds_text(offset)) } }
                 @if let Some(bound) = clock.error_bound_seconds { dt { "Right within" } dd { (bound_text(bound)) } }

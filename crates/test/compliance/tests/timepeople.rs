@@ -5,9 +5,14 @@
 #![forbid(unsafe_code)]
 
 use compliance::house::words_of;
-use compliance::{Chronyd, House, Side, banto, stock_or_skip};
+use compliance::{Chronyd, House, Side, banto, eventually, stock_or_skip};
+use control::Value;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+/// Longer than a name server that does not answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// `banto --dir FOLDER time WORDS`, where a daemon of ours lives in that folder.
 fn time(daemon: &Chronyd, words: &[&str]) -> Output {
@@ -22,6 +27,11 @@ fn said(daemon: &Chronyd, words: &[&str]) -> String {
     let output = time(daemon, words);
     assert!(output.status.success(), "{words:?}: {}", words_of(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The same read as JSON.
+fn json(daemon: &Chronyd, words: &[&str]) -> Value {
+    serde_json::from_str(&said(daemon, words)).expect("it is JSON")
 }
 
 /// A daemon that follows a server of stratum 3; with that server.
@@ -105,4 +115,147 @@ fn chronyc_points_at_the_house_that_is_there() {
     command.args(["chronyc", "-n", "-h", "127.0.0.1", "-p", &port, "tracking"]).current_dir(folder);
     let output = command.env_remove("BANTO_DIR").output().expect("banto starts");
     assert_eq!(words_of(&output), "506 Cannot talk to daemon\n");
+}
+
+/// Goal: of a clock that follows nothing, or only itself, no offset, no bound and no frequency is claimed, and no scale is drawn: words say
+/// what is missing and when it comes, for a terminal and for a drawing.
+#[test]
+fn what_is_not_known_is_not_said() {
+    let daemon = Chronyd::client(Side::Ours, "server 127.0.0.1 port 9").read_by(Side::Ours);
+    let own = Chronyd::client(Side::Ours, "local stratum 5").read_by(Side::Ours);
+    for (daemon, follows) in [(&daemon, "nothing"), (&own, "local")] {
+        let told = json(daemon, &["status", "--json"]);
+        assert_eq!(told["follows"], follows, "{told}");
+        for name in ["clock_offset_seconds", "error_bound_seconds", "frequency_ppm"] {
+            assert_eq!(told.get(name), Some(&Value::Null), "{name}: {told}");
+        }
+        let text = said(daemon, &["status"]);
+        assert!(text.starts_with("not synchronised") && !text.contains("ppm"), "{text}");
+        for words in [&["plot"][..], &["plot", "--svg"], &["plot", "--svg", "/nonexistent/x.svg"]] {
+            let output = time(daemon, words);
+            let text = words_of(&output);
+            assert_eq!(output.status.code(), Some(1), "{text}");
+            assert!(
+                text.contains("nothing is known of the clock yet") && text.contains("every 30 s"),
+                "{text}"
+            );
+            assert!(text.contains(" time explain\n") && output.stdout.is_empty(), "{text}");
+        }
+    }
+    assert!(said(&own, &["status"]).contains("as stratum 5"));
+}
+
+/// Goal: a clock that follows a server says whose stratum is meant, what its oscillator makes a day, and is drawn for a browser to standard
+/// output and into a file, with the host's name and what is up; a file that cannot be written is named.
+#[test]
+fn what_is_known_is_said_in_plain_words() {
+    let (_server, daemon) = following();
+    let told = json(&daemon, &["status", "--json"]);
+    for name in ["clock_offset_seconds", "error_bound_seconds", "frequency_ppm"] {
+        assert!(told[name].is_f64(), "{name}: {told}");
+    }
+    let text = said(&daemon, &["status"]);
+    assert!(text.contains("follows 127.0.0.1 (its stratum 3; ours is 4)"), "{text}");
+    assert!(text.contains(" ppm off: the clock ") && text.contains(" s a day"), "{text}");
+    assert!(!text.contains("asked: "), "{text}");
+    assert!(said(&daemon, &["explain"]).contains("its stratum 3"));
+    let mut drawn = String::new();
+    let came = eventually(PATIENCE + Duration::from_secs(20), || {
+        let output = time(&daemon, &["plot", "--svg"]);
+        drawn = words_of(&output);
+        output.status.success()
+    });
+    assert!(came && drawn.starts_with("<svg "), "{drawn}");
+    let host = sys::host::hostname();
+    assert!(
+        drawn.contains(&format!("<title>{host}: ")) && drawn.contains("up: the clock is fast"),
+        "{drawn}"
+    );
+    let file = daemon.folder().join("day.svg");
+    let text = said(&daemon, &["plot", "--svg", &file.display().to_string()]);
+    assert_eq!(text, format!("written: {}\n", file.display()));
+    let written = std::fs::read_to_string(&file).expect("it is there");
+    assert!(written.starts_with("<svg ") && written.ends_with("</svg>\n"), "{written}");
+    let output = time(&daemon, &["plot", "--svg", "/nonexistent/x.svg"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words_of(&output).contains("/nonexistent/x.svg: No such file"), "{output:?}");
+}
+
+/// Goal: a wrong word of `banto time` is named, with what was likely meant and the usage.
+#[test]
+fn wrong_words_of_time_are_named() {
+    let folder = compliance::TempDir::new();
+    for (words, error, help) in [
+        (&["frog"][..], "error: `frog` is nothing that banto time does\n", ""),
+        (&["plto"], "error: `plto` is nothing", "help: banto time plot\n"),
+        (
+            &["status", "--jsn"],
+            "error: `--jsn` is no option of banto time status\n",
+            "help: banto time status --json\n",
+        ),
+        (
+            &["plot", "--csv"],
+            "error: `--csv` is no option of banto time plot\n",
+            "help: banto time plot --svg\n",
+        ),
+        (
+            &["set"],
+            "error: `banto time set` needs a time\n",
+            "help: banto time set \"2025-01-01 00:00:00\"\n",
+        ),
+        (&[], "usage: banto", "plot --svg > FILE"),
+    ] {
+        let mut command = Command::new(banto());
+        command.arg("--dir").arg(folder.path()).arg("time").args(words).env("LC_ALL", "C.UTF-8");
+        let output = command.output().expect("banto starts");
+        let said = words_of(&output);
+        assert_eq!(output.status.code(), Some(64), "{words:?}: {said}");
+        assert!(said.starts_with(error) && said.contains(help), "{words:?}: {said}");
+        assert!(said.contains("usage: banto [--dir DIR] time "), "{words:?}: {said}");
+    }
+}
+
+/// Goal: a pool whose name has no address yet is one name without an address, wherever it is told, and no servers that do not answer.
+#[test]
+fn a_pool_without_an_address_is_one_name() {
+    let house = House::furnished();
+    let text = house.text("etc/chrony.conf") + "\npool none.invalid iburst\n";
+    house.write("etc/chrony.conf", &text);
+    let up = house.up();
+    let ready = || house.said().contains("Ready after");
+    assert!(eventually(PATIENCE, ready), "{}", house.said());
+    let read = |name: &str, words: &[&str]| {
+        let output = house.call(name, words);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = read("status", &[]);
+    assert_eq!(said.matches("none.invalid").count(), 1, "{said}");
+    assert!(said.contains("none.invalid  has no address yet\n") && !said.contains("no answer yet"), "{said}");
+    let told: Value = serde_json::from_str(&read("status", &["--json"])).expect("it is JSON");
+    assert_eq!(told["clock"]["unresolved"], control::json!(["none.invalid"]), "{told}");
+    assert_eq!(told["clock"]["sources"], control::json!([]), "{told}");
+    let told: Value = serde_json::from_str(&read("time", &["status", "--json"])).expect("it is JSON");
+    assert_eq!(told["unresolved"], control::json!(["none.invalid"]), "{told}");
+    assert_eq!(told["sources"], control::json!([]), "{told}");
+    for words in ["status", "explain"] {
+        let said = read("time", &[words]);
+        assert_eq!(said.matches("none.invalid has no address yet").count(), 1, "{words}: {said}");
+    }
+    let said = read("doctor", &[]);
+    assert!(said.contains("not synchronised: no address yet of none.invalid; records say so"), "{said}");
+    let root = house.root().display().to_string();
+    let help = format!("help: see which: {} --dir {root} chronyc -N sources -a\n", banto().display());
+    assert!(said.contains(&help), "{said}");
+    assert!(said.contains(&format!("help: name reachable servers in {root}/etc/chrony.conf\n")), "{said}");
+    // Where nobody names a house the one that is up here answers, and that is told.
+    std::os::unix::fs::symlink("h", house.dir().join("banto-data")).expect("a link can be made");
+    for words in ["status", "explain"] {
+        let mut command = Command::new(banto());
+        command.args(["time", words]).current_dir(house.dir().path()).env("LC_ALL", "C.UTF-8");
+        let output = command.env_remove("BANTO_DIR").output().expect("banto starts");
+        let asked = format!("asked: the daemon at {root}/run/timed.ctl\n");
+        assert!(words_of(&output).ends_with(&asked), "{output:?}");
+    }
+    let mut up = up;
+    assert_eq!(up.end(), Some(0), "{}", house.said());
 }

@@ -13,6 +13,8 @@ const ROWS: usize = 17;
 /// Points of the SVG drawing.
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 320.0;
+/// Size of its letters: as wide as those of East Asia are; others are about half of it.
+const FONT: f64 = 13.0;
 /// Parts of its time axis, each with its hour.
 const TICKS: u32 = 6;
 /// How wide a moment is at least.
@@ -30,6 +32,13 @@ pub struct Point {
     at: f64,
     offset: f64,
     bound: Option<f64>,
+}
+
+impl Point {
+    /// Whether something was known of the clock.
+    pub fn is_known(&self) -> bool {
+        self.bound.is_some()
+    }
 }
 
 /// The points of the daemon's answer; what is no number is left out.
@@ -51,11 +60,16 @@ fn scale(points: &[Point]) -> f64 {
     offsets.max(usual).max(SCALE_MIN)
 }
 
-fn title(points: &[Point], texts: &TimeTexts) -> String {
+fn title(host: &str, points: &[Point], texts: &TimeTexts) -> String {
     let moment = |point: Option<&Point>| point.map_or_else(String::new, |point| utc(point.at));
     fill(
         texts.plot_title,
-        &[("count", &points.len()), ("from", &moment(points.first())), ("to", &moment(points.last()))],
+        &[
+            ("host", &host),
+            ("count", &points.len()),
+            ("from", &moment(points.first())),
+            ("to", &moment(points.last())),
+        ],
     )
 }
 
@@ -74,8 +88,8 @@ fn utc(at: f64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", second / 3_600, second / 60 % 60)
 }
 
-/// Drawn with characters.
-pub fn text(points: &[Point], texts: &TimeTexts) -> String {
+/// Drawn with characters, for this host.
+pub fn text(host: &str, points: &[Point], texts: &TimeTexts) -> String {
     let scale = scale(points);
     let (first, last) = (points.first().map_or(0.0, |one| one.at), points.last().map_or(0.0, |one| one.at));
     let span = (last - first).max(1.0);
@@ -107,7 +121,7 @@ pub fn text(points: &[Point], texts: &TimeTexts) -> String {
             None => put(point.at, 0.0, '?', false),
         }
     }
-    let mut out = title(points, texts) + "\n";
+    let mut out = title(host, points, texts) + "\n";
     for (index, line) in grid.iter().enumerate() {
         let value = (middle - index as f64) / middle * scale;
         let label = if index % 4 == 0 { seconds_text(value) } else { String::new() };
@@ -118,8 +132,8 @@ pub fn text(points: &[Point], texts: &TimeTexts) -> String {
     out + &" ".repeat(12) + texts.plot_legend + "\n"
 }
 
-/// Drawn for a browser.
-pub fn svg(points: &[Point], texts: &TimeTexts) -> String {
+/// Drawn for a browser, for this host.
+pub fn svg(host: &str, points: &[Point], texts: &TimeTexts) -> String {
     let scale = scale(points) * 1.1;
     let (first, last) = (points.first().map_or(0.0, |one| one.at), points.last().map_or(0.0, |one| one.at));
     let span = (last - first).max(1.0);
@@ -180,19 +194,22 @@ pub fn svg(points: &[Point], texts: &TimeTexts) -> String {
         );
     }
     let legend = [(OFFSET, texts.plot_offset), (BOUND, texts.plot_bound), (UNKNOWN, texts.plot_unknown)];
-    for (number, (colour, name)) in legend.into_iter().enumerate() {
-        let left = number * 220;
+    let mut left = 0.0;
+    for (colour, name) in legend {
         let _ = writeln!(
             below,
-            "<rect x=\"{left}\" y=\"{:.0}\" width=\"14\" height=\"10\" fill=\"{colour}\"/><text x=\"{}\" y=\"{:.0}\">{name}</text>",
+            "<rect x=\"{left:.0}\" y=\"{:.0}\" width=\"14\" height=\"10\" fill=\"{colour}\"/><text x=\"{:.0}\" y=\"{:.0}\">{name}</text>",
             HEIGHT + 34.0,
-            left + 20,
+            left + 20.0,
             HEIGHT + 44.0,
         );
+        left += 45.0 + name.chars().map(|c| if c >= '\u{1100}' { FONT } else { FONT * 0.55 }).sum::<f64>();
     }
-    let (title, top) = (title(points, texts), bound_text(scale));
+    // A host's name is whatever somebody set it to.
+    let host = host.replace('&', "&amp;").replace('<', "&lt;");
+    let (title, top) = (title(&host, points, texts), bound_text(scale));
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-90 -30 {:.0} {:.0}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-90 -30 {:.0} {:.0}\" font-family=\"sans-serif\" font-size=\"{FONT:.0}\">\n\
          <title>{title}</title>\n\
          <text x=\"0\" y=\"-10\">{title}</text>\n\
          {drawing}\
@@ -222,14 +239,14 @@ mod tests {
         ] });
         let points = points(&value);
         assert_eq!(points.len(), 3);
-        let drawn = text(&points, texts);
+        let drawn = text("shop", &points, texts);
         let lines: Vec<&str> = drawn.lines().collect();
         assert_eq!(lines.len(), ROWS + 2, "{drawn}");
-        assert!(lines[0].contains("2026-11-22 16:17"), "{drawn}");
+        assert!(lines[0].starts_with("shop: 2026-11-22 16:17"), "{drawn}");
         assert!(lines[1].starts_with("  +2.00 ms |") && lines[1].contains(':'), "{drawn}");
         assert!(lines[9].starts_with("  +0.00 ns +?") && lines[9].contains('*'), "{drawn}");
         assert!(lines[13].ends_with('*'), "{drawn}");
-        let image = svg(&points, texts);
+        let image = svg("a<b", &points, texts);
         assert!(
             image.starts_with("<svg ") && image.ends_with("</svg>\n") && !image.contains("NaN"),
             "{image}"
@@ -237,11 +254,18 @@ mod tests {
         assert!(
             image.contains(UNKNOWN) && image.matches("<polyline").count() == 1 && image.contains(">16:17<")
         );
-        let unknown = &points[..1];
-        assert!(!svg(unknown, texts).contains("NaN") && !svg(unknown, texts).contains("polyline"));
         assert!(
-            text(unknown, texts).contains('?')
-                && !text(unknown, texts).lines().nth(9).is_some_and(|line| line.contains('*'))
+            image.contains("<title>a&lt;b: 2026-11-22") && image.contains("the clock is fast"),
+            "{image}"
+        );
+        assert!(!points[0].is_known() && points[1].is_known());
+        let unknown = &points[..1];
+        assert!(
+            !svg("shop", unknown, texts).contains("NaN") && !svg("shop", unknown, texts).contains("polyline")
+        );
+        assert!(
+            text("shop", unknown, texts).contains('?')
+                && !text("shop", unknown, texts).lines().nth(9).is_some_and(|line| line.contains('*'))
         );
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn status(daemon: &Daemon) -> Value {
             let offset = daemon.keeper.adjusted_offset(id, local);
             let mut told = json!({
                 "name": name, "address": address, "state": letter,
-                "reach": reach, "offset_seconds": offset.map(|offset| -offset),
+                "reach": reach, "offset_seconds": offset.map(|offset| 0.0 - offset),
             });
             if let Some(ignored) = ignored {
                 told["ignored"] = ignored.into();
@@ -43,13 +43,20 @@ pub(crate) fn status(daemon: &Daemon) -> Value {
         .collect();
     let totals = daemon.serving.totals();
     let ntp = totals.server;
+    let followed = followed(&report);
+    let is_synchronised = report.leap != LeapStatus::Unsynchronised;
+    // Without a source nothing is known of the clock: `local` only says that it is served as it is.
+    let known = |value: f64| (is_synchronised && followed != "local").then_some(value);
+    let ppm = report.frequency_ppm.0;
     json!({
-        "synchronised": report.leap != LeapStatus::Unsynchronised,
-        "follows": followed(&report),
+        "synchronised": is_synchronised,
+        "clock_offset_seconds": known(0.0 - report.current_correction.0),
+        "error_bound_seconds":
+            known(report.root_delay.0 / 2.0 + report.root_dispersion.0 + report.current_correction.0.abs()),
+        // Of the oscillator what was kept (driftfile) is known before anything is measured.
+        "frequency_ppm": known(ppm).or((ppm != 0.0).then_some(ppm)),
+        "follows": followed,
         "stratum": report.stratum,
-        "clock_offset_seconds": -report.current_correction.0,
-        "error_bound_seconds": report.root_delay.0 / 2.0 + report.root_dispersion.0 + report.current_correction.0.abs(),
-        "frequency_ppm": report.frequency_ppm.0,
         "controls_clock": daemon.clock.is_kernel(),
         "listening": daemon.listening(),
         "server_precision": daemon.config.precision,
@@ -62,7 +69,8 @@ pub(crate) fn status(daemon: &Daemon) -> Value {
             "malformed": daemon.commands_malformed,
         },
         "sources": sources,
-        "unresolved": daemon.wanted.iter().filter(|one| one.missing > 0).map(|one| one.line.name.clone()).collect::<Vec<_>>(),
+        "unresolved": names(daemon, false),
+        "taken": names(daemon, true),
     })
 }
 
@@ -113,7 +121,7 @@ pub(crate) fn reasons(daemon: &Daemon) -> Value {
                 "online": online,
                 "samples": source.map_or(0, |source| source.filter().len()),
                 "stratum": last.map(|last| last.stratum),
-                "offset_seconds": interval.map(|one| -one.offset),
+                "offset_seconds": interval.map(|one| 0.0 - one.offset),
                 "distance_seconds": interval.map(|one| one.distance),
                 "jitter_seconds": statistics.map(|one| one.deviation),
                 "poll_seconds": f64::from(poll).exp2(),
@@ -137,10 +145,11 @@ pub(crate) fn reasons(daemon: &Daemon) -> Value {
     })
 }
 
-/// The names without an address, or those whose addresses are all other sources'.
+/// The names without an address, or those whose addresses are all other sources'. A pool of which some servers are found has one.
 fn names(daemon: &Daemon, taken: bool) -> Vec<String> {
+    let none_found = |number: u32| daemon.peers.iter().all(|peer| peer.number != number);
     let missing = daemon.wanted.iter().filter(|one| one.missing > 0 && one.taken == taken);
-    missing.map(|one| one.line.name.clone()).collect()
+    missing.filter(|one| none_found(one.number)).map(|one| one.line.name.clone()).collect()
 }
 
 /// Steps the clock to a time that somebody gives; only while no source is followed, which would know better.

@@ -52,6 +52,11 @@ pub fn install() -> Vec<&'static str> {
     self::missing()
 }
 
+/// All of them.
+pub fn names() -> Vec<&'static str> {
+    WANTED.iter().map(|(package, _)| *package).collect()
+}
+
 fn missing() -> Vec<&'static str> {
     WANTED.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| *package).collect()
 }
@@ -70,5 +75,18 @@ fn apt(words: &[&str]) {
         Ok(status) if status.success() => {}
         Ok(status) => say(&format!("apt-get {} ended with {status}", words.join(" "))),
         Err(error) => say(&format!("apt-get cannot be started: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Goal: the help of `test` says what root changes and names every package.
+    #[test]
+    fn the_help_of_test_is_whole() {
+        let help = crate::test_help();
+        assert!(!help.contains('{') && help.contains("as root on Debian"), "{help}");
+        for package in super::names() {
+            assert!(help.contains(package), "{package}: {help}");
+        }
     }
 }

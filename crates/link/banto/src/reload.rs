@@ -45,7 +45,7 @@ pub fn run(given: &Given, service: Option<&str>) -> ExitCode {
         match ask(given, name) {
             Ok(value) => {
                 let note = value["note"].as_str().map_or(String::new(), |note| format!(" ({note})"));
-                println!("{}", fill(texts.reload_done, &[("name", &name), ("note", &note)]));
+                println!("{}", fill(texts.reload_done, &[("name", &shown(name)), ("note", &note)]));
             }
             // Its own words say why: there is nothing to do.
             Err(CallError::Refused { error, .. }) if name == "webd" && named.is_none() => {
@@ -58,13 +58,21 @@ pub fn run(given: &Given, service: Option<&str>) -> ExitCode {
                     other => (other.to_string(), Some(format!("{} status", given.own_command()))),
                 };
                 given.complain(
-                    &fill(texts.reload_refused, &[("name", &name), ("why", &why.trim_end())]),
+                    &fill(texts.reload_refused, &[("name", &shown(name)), ("why", &why.trim_end())]),
                     help.as_deref(),
                 );
             }
         }
     }
     if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A daemon's name, with the one that its lines in the log bear where that is another.
+fn shown(name: &str) -> String {
+    match name {
+        "timed" => "timed (chronyd)".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 fn ask(given: &Given, name: &str) -> Result<Value, CallError> {

@@ -43,7 +43,7 @@ fn verbs_explain_themselves() {
     let output = elsewhere(&["status"], None);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        words_of(&output).contains("help: say where it is: banto --dir DIR status (or BANTO_DIR=DIR)"),
+        words_of(&output).contains("help: say where it is: banto --dir DIR status (or BANTO_DIR=DIR)\nhelp: or start one here: banto up\n"),
         "{output:?}"
     );
     let output = elsewhere(&["check"], Some(&house.root()));
@@ -62,9 +62,14 @@ fn reload_prints_each_answer() {
     let output = house.call("reload", &[]);
     let said = words_of(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    for name in ["timed: reloaded", "logd: reloaded", "maild: reloaded", "alertd: reloaded", "webd: "] {
+    for name in
+        ["timed (chronyd): reloaded", "logd: reloaded", "maild: reloaded", "alertd: reloaded", "webd: "]
+    {
         assert!(said.contains(name), "{name} is missing in:\n{said}");
     }
+    // Once told of a reload, the log says once that its files were opened.
+    house.ask("logd", "sync").expect("it is written");
+    assert_eq!(house.journal().matches("Log files reopened").count(), 1, "{}", house.journal());
     let output = house.call("reload", &["webd"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let good = house.text("etc/main.cf");

@@ -46,7 +46,10 @@ impl fmt::Display for CallError {
             CallError::Unreachable(path, error) => {
                 write!(f, "nobody answers at {} ({error}); is the daemon running?", path.display())
             }
-            CallError::Refused { error, help: Some(help) } => write!(f, "{error}\nhelp: {help}"),
+            CallError::Refused { error, help: Some(help) } => {
+                f.write_str(error)?;
+                help.lines().try_for_each(|line| write!(f, "\nhelp: {line}"))
+            }
             CallError::Refused { error, help: None } => f.write_str(error),
             CallError::Protocol(path, what) => {
                 write!(f, "{} does not speak the control protocol: {what}", path.display())

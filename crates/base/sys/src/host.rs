@@ -82,6 +82,15 @@ pub fn addresses() -> io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
+/// Where units stand (`systemd.unit(5)`).
+const UNIT_FOLDERS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+
+/// Whether systemd runs here (`sd_booted(3)`) and has a service of this name, without `.service`: whether `systemctl start` can start it.
+pub fn has_unit(name: &str) -> bool {
+    let file = |folder: &&str| std::path::Path::new(folder).join(format!("{name}.service")).is_file();
+    std::path::Path::new("/run/systemd/system").is_dir() && UNIT_FOLDERS.iter().any(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

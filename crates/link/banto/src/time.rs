@@ -137,7 +137,8 @@ fn starts(given: &Given) -> String {
     let up = format!("{} up", given.own_command());
     match given.typed_dir {
         Some(_) => up,
-        None => format!("systemctl start banto-timed\n{up}"),
+        None if sys::host::has_unit("banto-timed") => format!("systemctl start banto-timed\n{up}"),
+        None => up,
     }
 }
 

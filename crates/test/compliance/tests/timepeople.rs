@@ -65,7 +65,10 @@ fn the_line_of_time_set_ends_the_following() {
     assert_eq!(said, "200 OK\n200 OK\n");
     assert!(!daemon.is_synchronised(), "{}", daemon.chronyc(&["sources"]));
     let explained = self::said(&daemon, &["explain"]);
-    assert!(explained.contains("it is offline"), "{explained}");
+    let folder = daemon.folder().path().display();
+    let again =
+        format!("it is offline. To ask it again: {} --dir {folder} chronyc online\n", banto().display());
+    assert!(explained.contains(&again), "{explained}");
     assert!(daemon.chronyc(&["online"]).contains("200 OK"));
     daemon.synchronised();
 }

@@ -245,7 +245,11 @@ impl CommandLine {
             port: default_port(call),
             multiple: false,
             commands: Vec::new(),
-            typed: nobody::Typed { house: call.layout.house_dir().map(Into::into), words: Vec::new() },
+            typed: nobody::Typed {
+                house: call.layout.house_dir().map(Into::into),
+                words: Vec::new(),
+                all: words.iter().map(|word| (*word).to_owned()).collect(),
+            },
         };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {

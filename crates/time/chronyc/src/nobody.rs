@@ -12,11 +12,8 @@ use crate::connection::Place;
 const HOUSE_HERE: &str = "./banto-data";
 /// The variable that says where it stands instead.
 const HOUSE_VARIABLE: &str = "BANTO_DIR";
-/// Units that start a daemon which answers `chronyc`, the likeliest first, and where units stand (`systemd.unit(5)`).
+/// Units that start a daemon which answers `chronyc`, the likeliest first.
 const UNITS: [&str; 3] = ["banto-timed", "chrony", "chronyd"];
-const UNIT_FOLDERS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-/// It is there where systemd runs (`sd_booted(3)`).
-const SYSTEMD_RUNS: &str = "/run/systemd/system";
 
 /// What was typed, as far as it matters where nobody answers.
 #[derive(Debug, Clone, Default)]
@@ -25,12 +22,14 @@ pub(crate) struct Typed {
     pub(crate) house: Option<PathBuf>,
     /// The words behind `chronyc`, without `-h` and `-p`.
     pub(crate) words: Vec<String>,
+    /// All words behind `chronyc`.
+    pub(crate) all: Vec<String>,
 }
 
 impl Typed {
     /// The commands for a person who was not answered at these places.
     pub(crate) fn help(&self, places: &[Place]) -> Vec<String> {
-        let chronyc = self.chronyc();
+        let chronyc = chronyc(&self.words);
         if let Some(ip) = places.iter().find_map(elsewhere) {
             return vec![format!("ssh {ip} {chronyc}")];
         }
@@ -51,8 +50,7 @@ impl Typed {
             return vec![format!("banto --dir {here} {chronyc}")];
         }
         let mut lines = Vec::new();
-        let installed = |unit: &&str| UNIT_FOLDERS.iter().any(|folder| unit_file(folder, unit).is_file());
-        if let Some(unit) = UNITS.iter().find(|unit| Path::new(SYSTEMD_RUNS).is_dir() && installed(unit)) {
+        if let Some(unit) = UNITS.iter().find(|unit| sys::host::has_unit(unit)) {
             lines.push(format!("systemctl start {unit}"));
         }
         lines.push(if here == HOUSE_HERE { "banto up".to_owned() } else { format!("banto --dir {here} up") });
@@ -62,15 +60,16 @@ impl Typed {
     /// The command for a person who may not use the daemon's socket.
     pub(crate) fn as_root(&self) -> String {
         match &self.house {
-            Some(dir) => format!("sudo banto --dir {} {}", shown(dir), self.chronyc()),
-            None => format!("sudo {}", self.chronyc()),
+            Some(dir) => format!("sudo banto --dir {} {}", shown(dir), chronyc(&self.all)),
+            None => format!("sudo {}", chronyc(&self.all)),
         }
     }
+}
 
-    fn chronyc(&self) -> String {
-        let words = self.words.iter().map(|word| format!(" {}", quoted(word)));
-        format!("chronyc{}", words.collect::<String>())
-    }
+/// A call of `chronyc` with these words.
+fn chronyc(words: &[String]) -> String {
+    let words = words.iter().map(|word| format!(" {}", quoted(word)));
+    format!("chronyc{}", words.collect::<String>())
 }
 
 /// The address of another host.
@@ -80,10 +79,6 @@ fn elsewhere(place: &Place) -> Option<std::net::IpAddr> {
         Place::Udp(SocketAddr::V6(at)) if !at.ip().is_loopback() => Some((*at.ip()).into()),
         Place::Udp(_) | Place::Unix(_) => None,
     }
-}
-
-fn unit_file(folder: &str, unit: &str) -> PathBuf {
-    Path::new(folder).join(format!("{unit}.service"))
 }
 
 /// Whether the time daemon of the house in this folder listens.
@@ -116,7 +111,12 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_pasted() {
         let words = ["-m", "sources -v", "it's"].map(str::to_owned).to_vec();
-        let typed = Typed { house: Some("/nonexistent/a house".into()), words };
+        let all = [&["-h".to_owned(), "/b/sock".to_owned()], words.as_slice()].concat();
+        let typed = Typed { house: Some("/nonexistent/a house".into()), words, all };
+        assert_eq!(
+            typed.as_root(),
+            "sudo banto --dir '/nonexistent/a house' chronyc -h /b/sock -m 'sources -v' 'it'\\''s'"
+        );
         let far = Place::Udp("192.0.2.1:323".parse().expect("an address"));
         assert_eq!(typed.help(&[far]), ["ssh 192.0.2.1 chronyc -m 'sources -v' 'it'\\''s'"]);
         let near = Place::Udp("127.0.0.1:323".parse().expect("an address"));

@@ -52,7 +52,7 @@ pub fn run(given: &Given, words: &[String]) -> ExitCode {
             if let (Some(help), ["set", rest @ ..]) = (&mut help, words.as_slice()) {
                 let _ = write!(help, "\n{} time set \"{}\"", given.own_command(), rest.join(" "));
             }
-            given.complain(&error, help.as_deref());
+            given.complain(&pointed(given, &error), help.as_deref());
             ExitCode::FAILURE
         }
         Err(Failed::Call(error)) => {
@@ -123,13 +123,12 @@ fn ask(given: &Given, verb: &str, args: Value) -> Result<Value, CallError> {
     Client::connect(&socket(given), PATIENCE)?.call(verb, args)
 }
 
-/// What the daemon says to type, as it has to be typed here: it does not know that it is a house's, nor how that was named.
-fn pointed(given: &Given, help: &str) -> String {
-    let line = |line: &str| match line.starts_with("chronyc ") && asks_house(given) {
-        true => format!("{} {line}", given.command()),
-        false => line.to_owned(),
-    };
-    help.lines().map(line).collect::<Vec<_>>().join("\n")
+/// What the daemon says, with its commands as they have to be typed here: it does not know that it is a house's, nor how that was named.
+fn pointed(given: &Given, text: &str) -> String {
+    match asks_house(given) {
+        true => text.replace("chronyc ", &format!("{} chronyc ", given.command())),
+        false => text.to_owned(),
+    }
 }
 
 /// What starts a daemon that can be asked.
@@ -361,6 +360,25 @@ mod tests {
             assert_eq!(sentences(texts, &local, ""), [fill(texts.local_alone, &[("stratum", &5)])]);
         }
     }
+    /// Goal: commands in what a daemon says are pointed at the house that was asked, as it was named.
+    #[test]
+    fn commands_are_pointed_at_the_house() {
+        let given = Given {
+            texts: crate::texts::every_language()[0],
+            dir: "/nonexistent/shop".into(),
+            typed_dir: Some("./shop".into()),
+            program: "banto".to_owned(),
+        };
+        assert_eq!(
+            pointed(
+                &given,
+                "turned off (and on again: chronyc -m online)\nchronyc -m offline 'reset sources'"
+            ),
+            "turned off (and on again: banto --dir ./shop chronyc -m online)\nbanto --dir ./shop chronyc -m offline 'reset sources'"
+        );
+        assert_eq!(starts(&given), "banto --dir ./shop up");
+    }
+
     /// Goal: a wrong word is named, with what was likely meant; no word at all is no mistake of one.
     #[test]
     fn wrong_words_are_named() {

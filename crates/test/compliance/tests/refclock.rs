@@ -238,6 +238,34 @@ fn reference_clocks_are_changed_by_their_ids() {
     });
 }
 
+/// Goal: what `banto time set` shows turns a reference clock off, which goes on being read, and on again; a daemon without servers refuses
+/// `offline`, and that would be the end of a line of several commands.
+#[test]
+fn a_reference_clock_is_turned_off_and_on() {
+    if under_test() == Side::Stock {
+        return;
+    }
+    let folder = TempDir::new();
+    let path = folder.join("gps.sock");
+    let socket = UnixDatagram::unbound().expect("a socket can be made");
+    let write = || send(&socket, &path, &datagram(sys::clock::realtime_ns(), 0.0, 0));
+    while_writing(write, || {
+        let line = format!("refclock SOCK {} poll 0 filter 1 refid GPS", path.display());
+        let daemon = Chronyd::client(Side::Ours, &line).read_by(Side::Ours);
+        selected(&daemon, "GPS");
+        assert!(daemon.chronyc(&["-m", "offline", "reset sources"]).starts_with("503 "));
+        let off = ["-m", "selectopts GPS +noselect", "reset sources"];
+        assert_eq!(daemon.chronyc(&off), "200 OK\n200 OK\n");
+        let state = || row(&daemon, "sources", "GPS");
+        daemon.wait("it is not read any more", || state().get(5).is_some_and(|reach| reach != "0"));
+        // It would have been followed again by now.
+        std::thread::sleep(Duration::from_secs(6));
+        assert_eq!(state().get(1).map(String::as_str), Some("?"), "{:?}", state());
+        assert_eq!(daemon.chronyc(&["-m", "selectopts GPS -noselect"]), "200 OK\n");
+        selected(&daemon, "GPS");
+    });
+}
+
 /// What our clock shows beyond the second at a pulse of [`sockets_are_read`]: chrony's sign, the opposite of a whole sample's.
 const PULSE: f64 = 0.75;
 

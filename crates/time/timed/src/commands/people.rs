@@ -166,11 +166,13 @@ pub(crate) fn set(daemon: &mut Daemon, args: &Value) -> Result<Value, Refusal> {
     let followed = daemon.keeper.sources().find(|(id, _)| daemon.keeper.verdict(*id) == Verdict::Selected);
     if let Some((id, _)) = followed {
         let clocks: Vec<String> = daemon.refclocks.iter().map(RefClock::label).collect();
+        let servers = !daemon.wanted.is_empty() || !daemon.peers.is_empty();
         let why = format!(
-            "the clock follows {}, which knows better: its sources have to be turned off first (`chronyc online` turns servers on again)",
-            daemon.label(id)
+            "the clock follows {}, which knows better: its sources have to be turned off first (and on again: {})",
+            daemon.label(id),
+            follow_again(servers, &clocks)
         );
-        return Err(Refusal::new(why).help(follow_nothing(&clocks)));
+        return Err(Refusal::new(why).help(follow_nothing(servers, &clocks)));
     }
     let now = daemon.clock.now();
     let nanos = wanted.saturating_sub(now.0);
@@ -178,25 +180,50 @@ pub(crate) fn set(daemon: &mut Daemon, args: &Value) -> Result<Value, Refusal> {
     Ok(json!({ "stepped_seconds": nanos as f64 * 1e-9 }))
 }
 
-/// What makes a daemon follow nothing, in one line: no server is asked any more, these reference clocks are only watched, and what
+/// What makes a daemon follow nothing, in one line: its servers are not asked any more, these reference clocks are only watched, and what
 /// was measured is forgotten, for an offline source is followed as long as its measurements are good (`chronyc(1)`, offline).
-fn follow_nothing(clocks: &[String]) -> String {
-    let watched: String = clocks.iter().map(|name| format!(" 'selectopts {name} +noselect'")).collect();
-    format!("chronyc -m offline{watched} 'reset sources'")
+fn follow_nothing(servers: bool, clocks: &[String]) -> String {
+    let mut orders = switched(servers, "offline", clocks, '+');
+    orders.push("'reset sources'".to_owned());
+    format!("chronyc -m {}", orders.join(" "))
+}
+
+/// What takes that back.
+fn follow_again(servers: bool, clocks: &[String]) -> String {
+    format!("chronyc -m {}", switched(servers, "online", clocks, '-').join(" "))
+}
+
+/// The words that turn everything off or on. A daemon without servers refuses `offline`, and what stands behind it would not be done.
+fn switched(servers: bool, word: &str, clocks: &[String], sign: char) -> Vec<String> {
+    let clocks = clocks.iter().map(|name| format!("'selectopts {name} {sign}noselect'"));
+    servers.then(|| word.to_owned()).into_iter().chain(clocks).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Goal: the line that makes the daemon follow nothing names every reference clock, which `offline` does not touch.
+    /// Goal: the line that makes the daemon follow nothing names every reference clock, which `offline` does not touch, and says
+    /// `offline` only where there is a server; the other line takes that back.
     #[test]
     fn every_source_is_turned_off() {
-        assert_eq!(follow_nothing(&[]), "chronyc -m offline 'reset sources'");
-        let clocks = ["GPS".to_owned(), "PPS0".to_owned()];
-        assert_eq!(
-            follow_nothing(&clocks),
-            "chronyc -m offline 'selectopts GPS +noselect' 'selectopts PPS0 +noselect' 'reset sources'"
+        let check = |servers: bool, clocks: &[&str], off: &str, on: &str| {
+            let clocks: Vec<String> = clocks.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(follow_nothing(servers, &clocks), off);
+            assert_eq!(follow_again(servers, &clocks), on);
+        };
+        check(true, &[], "chronyc -m offline 'reset sources'", "chronyc -m online");
+        check(
+            true,
+            &["GPS", "PPS0"],
+            "chronyc -m offline 'selectopts GPS +noselect' 'selectopts PPS0 +noselect' 'reset sources'",
+            "chronyc -m online 'selectopts GPS -noselect' 'selectopts PPS0 -noselect'",
+        );
+        check(
+            false,
+            &["GPS"],
+            "chronyc -m 'selectopts GPS +noselect' 'reset sources'",
+            "chronyc -m 'selectopts GPS -noselect'",
         );
     }
 }

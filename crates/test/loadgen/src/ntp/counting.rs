@@ -12,7 +12,7 @@ const SAMPLE_MASK: u32 = 0x3f << 23;
 /// Waits of [`PAUSE`] for the first reply, at most.
 const FIRST_WAITS: usize = 20_000;
 /// Rounds until replies that came through are read, when the window is not the reason.
-const READ_EVERY: u32 = 16;
+const READ_EVERY: u32 = 8;
 
 /// Whether the reply to a request with this transmit timestamp is looked at.
 pub(super) fn is_sampled(nonce: u64) -> bool {
@@ -41,8 +41,7 @@ struct Lane {
     socket: UdpSocket,
     /// The kernel's count of good replies when it was last read. Wraps.
     dropped: u32,
-    /// Requests whose replies were not counted yet. Those that are looked at are counted by the generator as a whole, so that this is
-    /// too high by a little until everything on its way is written off.
+    /// Requests whose replies were not counted yet.
     waiting: usize,
 }
 
@@ -95,7 +94,7 @@ impl Generator<'_> {
             let waiting = (self.count.sent - written_off).saturating_sub(answered) as usize;
             let mut room = window.saturating_sub(waiting);
             if room < least || turn.is_multiple_of(READ_EVERY) {
-                self.read_samples(&lanes, &mut incoming);
+                self.read_samples(&mut lanes, &mut incoming);
             }
             turn = turn.wrapping_add(1);
             let now = Instant::now();
@@ -112,9 +111,6 @@ impl Generator<'_> {
             if room < least {
                 std::thread::sleep(PAUSE);
                 continue;
-            }
-            if waiting == 0 {
-                lanes.iter_mut().for_each(|lane| lane.waiting = 0);
             }
             // One train a socket, from another socket on each time.
             lanes.rotate_left(1);
@@ -144,7 +140,7 @@ impl Generator<'_> {
         };
         // What is still on its way.
         std::thread::sleep(LOST_AFTER);
-        self.read_samples(&lanes, &mut incoming);
+        self.read_samples(&mut lanes, &mut incoming);
         for lane in &mut lanes {
             passed += lane.count()?;
         }
@@ -183,9 +179,10 @@ impl Generator<'_> {
         Err(failure.into())
     }
 
-    fn read_samples(&mut self, lanes: &[Lane], incoming: &mut ReceiveBatch) {
+    fn read_samples(&mut self, lanes: &mut [Lane], incoming: &mut ReceiveBatch) {
         for lane in lanes {
             while let Ok(received) = incoming.receive(&lane.socket) {
+                lane.waiting = lane.waiting.saturating_sub(received);
                 for index in 0..received {
                     if let Some(datagram) = incoming.datagram(index) {
                         self.judge(datagram.data);

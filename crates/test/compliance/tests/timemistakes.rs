@@ -190,6 +190,40 @@ fn a_key_file_of_root_alone_is_told() {
     }
 }
 
+/// Goal: an ordinary user who tries the daemon with the system's key file is not told to take the system's keys, and gets a daemon
+/// without them, as chrony's.
+#[test]
+fn an_ordinary_user_is_not_given_the_keys() {
+    use std::os::unix::process::CommandExt;
+    let user = match sys::user::by_name("nobody") {
+        Ok(Some(user)) if sys::process::effective_uid() == 0 => user,
+        _ => return compliance::skip("needs root and a user nobody"),
+    };
+    let folder = TempDir::new();
+    let path = folder.write("root.keys", "1 SHA256 HEX:00112233445566778899AABBCCDDEEFF\n");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let run = folder.join("run");
+    for made in [&run, &run.join("cmd")] {
+        std::fs::create_dir(made).expect("a folder can be made");
+        std::fs::set_permissions(made, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+        std::os::unix::fs::chown(made, Some(user.uid), Some(user.gid)).expect("root may");
+    }
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let lines = "keyfile {dir}/root.keys\nserver 127.0.0.1 port 9 key 1\nport 0\ncmdport 0\npidfile {dir}/run/pid\n\
+                 bindcmdaddress {dir}/run/cmd/sock\n";
+    let conf = folder.write("user.conf", lines.replace("{dir}", &folder.path().display().to_string()));
+    let mut command = chronyd(under_test(), &run);
+    command.args(["-d", "-U", "-t", "1", "-f"]).arg(conf).uid(user.uid).gid(user.gid).current_dir("/");
+    let output = command.stdin(Stdio::null()).output().expect("the daemon can be started");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(said.contains(&format!("Could not open keyfile {}", path.display())), "{said}");
+    assert!(output.status.success() && !said.contains("chown"), "{said}");
+    if under_test() == Side::Ours {
+        assert!(said.contains("help: start the daemon as root"), "{said}");
+        assert!(said.contains(&format!("key 1 is needed and {} may not be read", path.display())), "{said}");
+    }
+}
+
 /// Goal: a reload that is refused leaves everything as it was, whichever of its files is the bad one: keys, logs and sources.
 #[test]
 fn a_refused_reload_takes_nothing_of_any_file() {

@@ -239,7 +239,7 @@ fn mistakes_are_told() {
     check("log everything", &["unknown file 'everything' of log", "one of: measurements"]);
     check("local stratum 16", &["'16' is not a stratum (1 to 15)"]);
     check("local startum 8", &["unknown option 'startum' of local", "did you mean 'stratum'?"]);
-    check("include /missing", &["cannot read /missing", "asked for here"]);
+    check("include /missing", &["cannot read /missing", "asked for here", "help: correct the name"]);
     check("include /loop", &["10 deep", "includes itself"]);
     check("maxdistance NaN", &["'NaN' is not seconds (0 or more)"]);
     check(&"x".repeat(3000), &["a line of 3000 bytes"]);
@@ -368,6 +368,12 @@ fn options_of_a_command_are_read() {
     assert!(source.options.nts && source.options.xleave);
     let said = parse_source_words("server a.example one two").expect_err("two mistakes");
     assert!(said.contains("'one'") && said.contains("'two'"), "{said}");
+    // What is shown is the command that was typed, and what is to be typed is one.
+    let said = parse_source_words("server a.example minpoll x").expect_err("a mistake");
+    assert!(said.contains("<command>:1:30") && said.contains("add server a.example minpoll x\n"), "{said}");
+    assert!(said.contains("help: add server a.example minpoll 6"), "{said}");
+    let said = parse_source_words("peer").expect_err("a mistake");
+    assert!(said.contains("help: add peer ntp.example.net iburst"), "{said}");
     assert!(parse_source_words("").is_err());
     assert!(parse_source_words("clock x").is_err());
 }

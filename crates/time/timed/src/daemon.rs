@@ -97,8 +97,8 @@ pub(crate) struct Daemon {
     /// Command datagrams of peers that may not send them.
     pub(crate) commands_refused: u64,
     keys: Keys,
-    /// The key file is not there, which was told.
-    key_file_is_missing: bool,
+    /// Why the key file could not be opened, which was told.
+    key_file_unopened: Option<io::ErrorKind>,
     /// Lines that were left out because the key file has no such key.
     without_key: Vec<crate::config::SourceConfig>,
     last_number: u32,
@@ -268,7 +268,7 @@ impl Daemon {
             commands_malformed: 0,
             commands_refused: 0,
             keys: Keys::new(),
-            key_file_is_missing: false,
+            key_file_unopened: None,
             without_key: Vec::new(),
             last_number: 0,
             serving,
@@ -326,7 +326,7 @@ impl Daemon {
         for what in troubles {
             daemon.trouble(what);
         }
-        daemon.read_keys()?;
+        daemon.begin_keys()?;
         // Before there is a file or a socket that an end would have to take away.
         daemon.catch_signals();
         // Before the sockets, which ask for the cards' stamps.

@@ -66,7 +66,7 @@ impl Daemon {
     /// can be refused is read and checked first, and taken up in one step.
     pub(super) fn reload(&mut self) -> Result<Reloaded, String> {
         let anew = crate::config::read_again(&self.options, &self.layout)?;
-        let keys = self.key_file_read()?;
+        let keys = self.key_file_read_again()?;
         self.reopen_logs();
         self.take_keys(keys);
         Ok(self.take_sources(anew))

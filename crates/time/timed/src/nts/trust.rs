@@ -124,8 +124,7 @@ impl Set {
         };
         if found.is_empty() && self.troubles.len() == before {
             self.troubles.push(format!(
-                "ntstrustedcerts {}: there is no certificate in it\nhelp: openssl x509 -in {} -text",
-                path.display(),
+                "ntstrustedcerts {}: there is no certificate in it (no line BEGIN CERTIFICATE)\nhelp: files with one: grep -lr 'BEGIN CERTIFICATE' /etc/chrony /etc/ssl/certs",
                 path.display()
             ));
         }

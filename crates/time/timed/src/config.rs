@@ -343,7 +343,8 @@ fn source(
             AddressFamily::V4 => Family::V4,
             AddressFamily::V6 => Family::V6,
         }),
-        key: options.key,
+        // As for chronyd, NTS is what counts where a line has both.
+        key: options.key.filter(|_| !options.nts),
         nts: options.nts.then_some(NtsOptions { port: options.ntsport, certset: options.certset }),
         version: options.version,
         initial_burst: options.iburst && !symmetric,

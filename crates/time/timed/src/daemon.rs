@@ -99,8 +99,6 @@ pub(crate) struct Daemon {
     keys: Keys,
     /// Why the key file could not be opened, which was told.
     key_file_unopened: Option<io::ErrorKind>,
-    /// Lines that were left out because the key file has no such key.
-    without_key: Vec<crate::config::SourceConfig>,
     last_number: u32,
     pub(crate) serving: Serving,
     /// Rules or keys have changed since the server last learned of them.
@@ -269,7 +267,6 @@ impl Daemon {
             commands_refused: 0,
             keys: Keys::new(),
             key_file_unopened: None,
-            without_key: Vec::new(),
             last_number: 0,
             serving,
             server_changed: true,

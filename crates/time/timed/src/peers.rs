@@ -169,7 +169,7 @@ pub(crate) struct Peer {
     pub valid: u32,
     /// Sending failed the last time, which was said.
     pub complained: bool,
-    /// The key file no longer has its key: it is not asked until it has.
+    /// The key file has not its key, or no longer: it is not asked until it has.
     pub lacks_key: bool,
     /// Which exchanges count.
     pub screening: Screening,
@@ -204,6 +204,7 @@ impl Peer {
         // Interleaved mode and extension fields are of version 4.
         let suggests = key.as_ref().filter(|_| !line.options.xleave && line.options.extfields.is_empty());
         let suggested = suggests.map_or(ntp_proto::VERSION, |(_, key)| key.suggested_version());
+        let lacks_key = line.key.is_some() && key.is_none();
         let config = ClientConfig {
             version: line.version.unwrap_or(suggested),
             key,
@@ -244,8 +245,9 @@ impl Peer {
             last: None,
             received: 0,
             valid: 0,
-            complained: false,
-            lacks_key: false,
+            // That was said with the line.
+            complained: lacks_key,
+            lacks_key,
             screening: Screening::new(wanted.line.screening),
             answered: true,
             ahead: None,

@@ -33,12 +33,10 @@ impl Daemon {
         if self.options.once != Once::No {
             line.initial_burst = true;
         }
-        if let Some(id) = line.key.filter(|id| self.keys.key(*id).is_none()) {
-            // Asked without its key, the source could be forged.
-            let what = format!("Source {} is left out: {}", line.name, self.lacks_key(id));
+        if let Some(why) = self.why_not_asked(&line) {
+            // As for chronyd it is listed, and is asked once the key file has its key: asked without it, it could be forged.
+            let what = format!("Source {} is not asked: {why}", line.name);
             self.log.say(&Happened::Trouble { what });
-            self.without_key.push(line);
-            return;
         }
         self.last_number += 1;
         let number = self.last_number;
@@ -74,7 +72,6 @@ impl Daemon {
             // They are read when the usual sources begin.
             return;
         }
-        self.without_key.retain(|line| !line.from_folder);
         let (mut gone, mut names): (Vec<u32>, Vec<String>) = (Vec::new(), Vec::new());
         for wanted in &self.wanted {
             if wanted.line.from_folder && !lines.contains(&wanted.line) {

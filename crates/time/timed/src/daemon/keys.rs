@@ -1,6 +1,7 @@
 //! The key file: who is known by which key.
 
 use super::{Daemon, monotonic};
+use crate::config::SourceConfig;
 use crate::events::Happened;
 use ntp_proto::Keys;
 use std::io;
@@ -62,7 +63,7 @@ impl Daemon {
         Ok(Some(KeysRead { keys, unopened, troubles }))
     }
 
-    /// The server, the sources that run and those that were left out for want of a key take up what was read.
+    /// The server and the sources take up what was read, those among them that were not asked for want of a key.
     pub(super) fn take_keys(&mut self, read: Option<KeysRead>) {
         let Some(KeysRead { keys, unopened, troubles }) = read else { return };
         self.key_file_unopened = unopened;
@@ -94,9 +95,6 @@ impl Daemon {
         for peer in &mut self.peers {
             peer.rekey(&self.keys, now);
         }
-        for line in std::mem::take(&mut self.without_key) {
-            self.add_source(line, now);
-        }
     }
 
     /// Why the key file cannot be read, and what to type.
@@ -115,9 +113,10 @@ impl Daemon {
         format!("{what}\nhelp: chown {}: {path}; chmod 0640 {path}", self.user_name())
     }
 
-    /// Why a source is left out that needs this key.
-    pub(super) fn lacks_key(&self, id: u32) -> String {
-        match &self.config.key_file {
+    /// Why a source is not asked that needs a key which is in no file; none when it is.
+    pub(crate) fn why_not_asked(&self, line: &SourceConfig) -> Option<String> {
+        let id = line.key.filter(|id| self.keys.key(*id).is_none())?;
+        Some(match &self.config.key_file {
             None => format!("key {id} is in no file: chrony.conf has no keyfile directive"),
             Some(path) if self.key_file_unopened.is_some() => {
                 let missing = self.key_file_unopened == Some(io::ErrorKind::NotFound);
@@ -125,6 +124,6 @@ impl Daemon {
                 format!("key {id} is needed and {} {why}", path.display())
             }
             Some(path) => format!("the key file {} has no key {id}", path.display()),
-        }
+        })
     }
 }

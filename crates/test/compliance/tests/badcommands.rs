@@ -123,6 +123,32 @@ fn check_reads_what_users_and_other_programs_write() {
     assert!(said.contains("間違いなし") && !words_of(&output).contains("is fine"), "{output:?}");
 }
 
+/// Goal: `banto check` names files and keys that the time daemon will not find, with their lines, and `banto reload` says which
+/// source it does not ask.
+#[test]
+fn check_finds_what_the_clock_will_lack() {
+    let house = House::furnished();
+    let chrony = house.text("etc/chrony.conf");
+    let first = chrony.lines().count() + 1;
+    let lines = "keyfile /nonexistent/keys\nntsservercert /nonexistent/crt\nntsserverkey /nonexistent/key\n\
+                 ntstrustedcerts /nonexistent/ca\nsourcedir /nonexistent/s\nconfdir /nonexistent/c\n";
+    house.write("etc/chrony.conf", &format!("{}\n{lines}", chrony.trim_end()));
+    let output = house.call("check", &[]);
+    let said = words_of(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for (number, line) in lines.lines().enumerate() {
+        let place = format!("chrony.conf:{}:1", first + number);
+        let (name, path) = line.split_once(' ').expect("two words");
+        let found = said.split("\n\n").find(|one| one.contains(&format!("{name} {path}")));
+        assert!(found.is_some_and(|one| one.contains(&place) && one.contains("help: ")), "{line}: {said}");
+    }
+    house.write("etc/keys", "1 SHA256 HEX:00112233445566778899AABBCCDDEEFF\n");
+    let keys = house.file("etc/keys").display().to_string();
+    house.write("etc/chrony.conf", &format!("{chrony}\nkeyfile {keys}\nserver 127.0.0.9 key 5\n"));
+    let said = words_of(&house.call("check", &[]));
+    assert!(said.contains(&format!("the key file {keys} has no key 5")), "{said}");
+}
+
 /// Goal: a record cannot command the terminal of who reads it with `-o cat`; a file or a pipe gets every byte.
 #[test]
 fn cat_output_commands_no_terminal() {

@@ -224,6 +224,86 @@ fn an_ordinary_user_is_not_given_the_keys() {
     }
 }
 
+/// Goal: slips that leave a daemon running are told: what chronyd says in its words, the rest with file and line.
+#[test]
+fn silent_mistakes_are_told() {
+    let folder = TempDir::new();
+    folder.write("drift", "garbage x\n");
+    let lines = "driftfile {dir}/drift\nserver 127.0.0.1 port 9";
+    let daemon = Chronyd::start_in(folder, under_test(), &format!("{lines}\nport 0\ncmdport 0"));
+    let path = daemon.folder().join("drift").display().to_string();
+    let told = format!("Could not read valid frequency and skew from driftfile {path}");
+    assert!(
+        daemon.log().contains(&told) || under_test() == Side::Stock && daemon.log().contains(&path),
+        "{}",
+        daemon.log()
+    );
+    drop(daemon);
+    if under_test() == Side::Stock {
+        return;
+    }
+    let lines = "sourcedir {dir}/none\nconfdir {dir}/none2\nmailonchange no-such-user 1\ninitstepslew 30\n\
+                 ntsservercert {dir}/crt\nntsserverkey {dir}/key\nserver 127.0.0.1 port 9 extfield F324\nport 0\ncmdport 0";
+    let daemon = Chronyd::start(Side::Ours, lines);
+    let (log, path) = (daemon.log(), daemon.folder().path().display().to_string());
+    for (part, line) in [
+        (format!("sourcedir {path}/none does not exist"), 1),
+        (format!("confdir {path}/none2 does not exist"), 2),
+        ("there is no user or alias no-such-user here".to_owned(), 3),
+        ("initstepslew 30 names no server".to_owned(), 4),
+        (format!("ntsservercert {path}/crt: No such file"), 5),
+        (format!("ntsserverkey {path}/key: No such file"), 6),
+        ("extfield 10A has no effect outside of PTP".to_owned(), 7),
+    ] {
+        let place = format!("chrony.conf:{line}:");
+        let found = log.split("\n\n").filter(|one| one.contains(&part)).collect::<Vec<_>>();
+        assert!(
+            matches!(found[..], [one] if one.contains(&place) && one.contains("help: ")),
+            "{part}:\n{log}"
+        );
+    }
+    // At once, not a quarter of a minute later.
+    assert!(log.contains("mailonchange sends no mail: "), "{log}");
+}
+
+/// Goal: a source whose key is in no file is listed as by chronyd, is not asked, and is told; `chronyc add` has it so too, and the
+/// key that comes with `rekey` lets it be asked.
+#[test]
+fn a_source_without_its_key_is_listed_and_told() {
+    let folder = TempDir::new();
+    folder.write("keys", "1 SHA256 HEX:00112233445566778899AABBCCDDEEFF\n");
+    let lines = "keyfile {dir}/keys\nserver 127.0.0.8 port 9 key 98\nport 0\ncmdport 0";
+    let daemon = Chronyd::start_in(folder, under_test(), lines).read_by(under_test());
+    assert!(
+        daemon.chronyc(&["add", "server", "127.0.0.9", "key", "99"]).contains("200 OK"),
+        "{}",
+        daemon.log()
+    );
+    assert_eq!(daemon.rows(&["sources"]).len(), 2, "{}", daemon.log());
+    if under_test() == Side::Stock {
+        return assert!(daemon.log().contains("Key 99 is missing"), "{}", daemon.log());
+    }
+    let path = daemon.folder().join("keys").display().to_string();
+    for (source, id) in [("127.0.0.8", 98), ("127.0.0.9", 99)] {
+        let told = format!("Source {source} is not asked: the key file {path} has no key {id}");
+        assert!(daemon.log().contains(&told), "{told} is not in\n{}", daemon.log());
+    }
+    // A reload that brings one says so too.
+    let conf = daemon.folder().join("chrony.conf");
+    let text = std::fs::read_to_string(&conf).expect("it was written");
+    std::fs::write(&conf, format!("{text}server 127.0.0.7 port 9 key 97\nserver 127.0.0.6 port 9\n"))
+        .expect("ours");
+    let socket = control::socket_path(&layout::Layout::house(daemon.folder().path()), "timed");
+    let answer = control::Client::connect(&socket, Duration::from_secs(5))
+        .and_then(|mut client| client.call("reload", control::Value::Null))
+        .expect("the daemon reloads");
+    let note = answer["note"].as_str().unwrap_or_default();
+    assert!(note.contains("new: 127.0.0.6; not asked: 127.0.0.7 ("), "{note}");
+    assert!(note.contains("has no key 97"), "{note}");
+    assert_eq!(daemon.rows(&["sources"]).len(), 4, "{}", daemon.log());
+    assert!(daemon.chronyc(&["delete", "127.0.0.9"]).contains("200 OK"), "{}", daemon.log());
+}
+
 /// Goal: a reload that is refused leaves everything as it was, whichever of its files is the bad one: keys, logs and sources.
 #[test]
 fn a_refused_reload_takes_nothing_of_any_file() {

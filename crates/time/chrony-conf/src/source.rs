@@ -270,7 +270,12 @@ pub const OPTIONS: &[SourceOption] = &[
     flag!(xleave, "interleaved mode"),
     value!(maxsources, "COUNT", "servers of a pool", |w| w
         .integer("a number of servers", 1, i64::from(i32::MAX))
-        .map(|v| v.min(POOL_SOURCES_MAX) as u8)),
+        .map(|v| {
+            if v > POOL_SOURCES_MAX {
+                w.warn(format!("maxsources {v} counts as {POOL_SOURCES_MAX}"), "a pool has no more servers");
+            }
+            v.min(POOL_SOURCES_MAX) as u8
+        })),
     value!(polltarget, "COUNT", "wanted number of samples", |w| count(w, 1)),
     optional!(minsamples, "COUNT", "samples kept at least", |w| count(w, 0)),
     optional!(maxsamples, "COUNT", "samples kept at most", |w| count(w, 0)),
@@ -437,6 +442,25 @@ pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> 
                     .help(format!("remove '{}' if you trust the network to this source", option.name)),
             );
         }
+    }
+    if ours
+        && let quoted = name.text.trim_matches(['"', '\''])
+        && quoted.len() < name.text.len()
+    {
+        words.diagnostics.warning(
+            name.span,
+            format!("the quotes of {} belong to the name", name.text),
+            "no host has such a name",
+            format!("{} {quoted}", words.directive.text),
+        );
+    }
+    if ours && options.nts && options.key.is_some() {
+        words.diagnostics.warning(
+            words.directive.span.to(name.span),
+            "a source with nts uses no key of the key file",
+            "nts alone counts",
+            format!("{} {} nts", words.directive.text, name.text),
+        );
     }
     if options.minpoll > options.maxpoll {
         words.diagnostics.warning(

@@ -1,5 +1,7 @@
 //! The settings of a run, as meant: what the daemon's parts need, and nothing of the syntax.
 
+mod look;
+
 use crate::options::{Family, Options};
 use crate::records::Kind;
 use chrony_conf::{
@@ -160,6 +162,7 @@ pub(crate) fn load(options: &Options, layout: &layout::Layout) -> Result<Config,
     if diagnostics.has_errors() {
         return Err(diagnostics.render(&sources, color()));
     }
+    look::look(&settings, &sources, options.print_config, &mut diagnostics);
     // With `-p` too: standard output has the settings, and whoever checks wants to know.
     if !diagnostics.list.is_empty() && !crate::options::is_in_background() {
         eprint!("{}", diagnostics.render(&sources, color()));

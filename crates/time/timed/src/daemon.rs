@@ -214,14 +214,14 @@ impl Daemon {
             _ => None,
         };
         if let Some(path) = &config.drift_file {
-            config.discipline.drift = records::read_drift(path);
-            if let Some(drift) = config.discipline.drift {
-                let (ppm, skew_ppm) = (-drift.frequency * 1e6, drift.skew * 1e6);
-                log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
-            } else if path.exists() {
-                let what =
-                    format!("Could not read valid frequency and skew from driftfile {}", path.display());
-                log.say(&Happened::Warning { what });
+            match records::read_drift(path) {
+                Ok(Some(drift)) => {
+                    let (ppm, skew_ppm) = (-drift.frequency * 1e6, drift.skew * 1e6);
+                    log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
+                    config.discipline.drift = Some(drift);
+                }
+                Ok(None) => {}
+                Err(what) => log.say(&Happened::Warning { what }),
             }
         }
         let mut clock = process::take_clock(
@@ -320,6 +320,7 @@ impl Daemon {
         for what in std::mem::take(&mut daemon.config.warnings) {
             daemon.log.say(&Happened::Warning { what });
         }
+        daemon.look_for_mail();
         for what in troubles {
             daemon.trouble(what);
         }

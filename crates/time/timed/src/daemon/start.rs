@@ -168,11 +168,18 @@ pub(super) fn becomes(
     in_house: bool,
     log: &mut Log,
 ) -> Result<Option<User>, String> {
-    if sys::process::effective_uid() != 0 {
-        return Ok(None);
-    }
     let find =
         |name: &str| sys::user::by_name(name).map_err(|error| format!("cannot become user {name}: {error}"));
+    if sys::process::effective_uid() != 0 {
+        // Nobody but root becomes another; the slip would be found by the first start that is root's.
+        if let Some(name) = options.user.as_ref().or(config.user.as_ref())
+            && find(name).is_ok_and(|user| user.is_none())
+        {
+            let what = format!("There is no user {name}\nhelp: adduser --system {name}");
+            log.say(&Happened::Warning { what });
+        }
+        return Ok(None);
+    }
     match options.user.as_ref().or(config.user.as_ref()) {
         Some(name) if name == "root" => Ok(None),
         Some(name) => match find(name)? {

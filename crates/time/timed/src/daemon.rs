@@ -645,6 +645,7 @@ impl Daemon {
         for what in self.serving.said() {
             self.trouble(what);
         }
+        self.tell_refused_keys();
         self.resolve(now);
         self.securing_due(now);
         // One a round, the longest overdue first.

@@ -6,7 +6,7 @@ use crate::config::SourceConfig;
 use crate::events::Happened;
 use crate::hardware::StampedBy;
 use crate::options::Once;
-use crate::peers::{Peer, Wanted};
+use crate::peers::{Peer, Unauthentic, Wanted};
 use crate::resolver::Resolver;
 use ntp_proto::{Arrived, KissCode, Measurement, ReferenceId, ReplyError};
 use std::io;
@@ -312,6 +312,7 @@ impl Daemon {
             }
         };
         let (id, reach) = (peer.id, peer.client.reach());
+        let asked_often = peer.client.counts().0 >= REQUESTS_BEFORE_TOLD;
         // Who is never selected is not waited for.
         let asked_long = peer.client.counts().0 == REQUESTS_BEFORE_TOLD && !peer.line.treatment.noselect;
         if asked_long && self.keeper.tracking(self.local_now()).selected.is_none() && !self.told_unselected {
@@ -321,6 +322,9 @@ impl Daemon {
         }
         if let Some(event) = said {
             self.log.say(&event);
+        }
+        if asked_often {
+            self.tell_silence(index);
         }
         let events = self.keeper.set_reach(id, reach, &mut self.clock);
         self.handle(events);
@@ -353,6 +357,7 @@ impl Daemon {
         let mut kiss: Option<KissCode> = None;
         let mut nothing_new = false;
         let mut failed: Vec<(LocalTime, ReplyError, Vec<u8>)> = Vec::new();
+        let mut unauthentic = None;
         for number in 0..count {
             let Some(datagram) = self.batch.datagram(number) else { continue };
             peer.received = peer.received.wrapping_add(1);
@@ -385,7 +390,10 @@ impl Daemon {
             let bytes = match &mut peer.nts {
                 Some(nts) => match nts.open(data) {
                     Ok(authentic) => authentic,
-                    Err(_) => continue,
+                    Err(error) => {
+                        unauthentic = Unauthentic::of_nts(error).or(unauthentic);
+                        continue;
+                    }
                 },
                 None => data,
             };
@@ -418,10 +426,19 @@ impl Daemon {
                     nothing_new = true;
                     failed.push((at, error, data.to_vec()));
                 }
-                Err(error) => failed.push((at, error, data.to_vec())),
+                Err(error) => {
+                    unauthentic = Unauthentic::of(error).or(unauthentic);
+                    failed.push((at, error, data.to_vec()));
+                }
             }
         }
         let (address, poll) = (peer.address.ip(), peer.client.poll());
+        // Whoever sends something else beside good replies changes nothing.
+        if good.is_some() || nothing_new {
+            (peer.unauthentic, peer.told_unauthentic) = (None, false);
+        } else if let Some(why) = unauthentic {
+            self.tell_unauthentic(index, why);
+        }
         let useless = failed.iter().any(|(_, error, _)| error.uses_up_the_request());
         for (at, error, bytes) in failed.drain(..) {
             let written = self.records.failed_reply(at.0, address, poll, error, &bytes);

@@ -3,6 +3,8 @@
 use super::{Daemon, monotonic};
 use crate::config::SourceConfig;
 use crate::events::Happened;
+use crate::peers::Unauthentic;
+use crate::serving::RefusedKey;
 use ntp_proto::Keys;
 use std::io;
 use std::path::Path;
@@ -95,6 +97,56 @@ impl Daemon {
         for peer in &mut self.peers {
             peer.rekey(&self.keys, now);
         }
+    }
+
+    /// Says whose code does not fit: the client's side hears nothing.
+    pub(super) fn tell_refused_keys(&mut self) {
+        for RefusedKey { client, id, is_known } in self.serving.refused_keys() {
+            let file = match &self.config.key_file {
+                Some(path) => format!("in {}", path.display()),
+                None => "here (there is no keyfile directive)".to_owned(),
+            };
+            let why = match is_known {
+                true => format!("its code does not fit the key that is {file}"),
+                false => format!("there is no such key {file}"),
+            };
+            let what = format!(
+                "Requests with key {id} from {client} are not answered: {why}\nhelp: line {id} of both key files must be the same"
+            );
+            self.log.say(&Happened::Warning { what });
+        }
+    }
+
+    /// A reply of a source was not authentic: told once, until one is.
+    pub(super) fn tell_unauthentic(&mut self, index: usize, why: Unauthentic) {
+        let Some(peer) = self.peers.get_mut(index) else { return };
+        peer.unauthentic = Some(why);
+        if std::mem::replace(&mut peer.told_unauthentic, true) {
+            return;
+        }
+        let label = peer.label();
+        let what = match peer.line.key {
+            Some(id) => format!(
+                "Replies of {label} to key {id} cannot be used: {why}\nhelp: line {id} of both key files must be the same"
+            ),
+            None => format!("Replies of {label} cannot be used: {why} (NTS)"),
+        };
+        self.log.say(&Happened::Warning { what });
+    }
+
+    /// A source with a key has answered none of its last requests: told once, until one is. A server that has another key, or none of
+    /// this number, says nothing at all.
+    pub(super) fn tell_silence(&mut self, index: usize) {
+        let Some(peer) = self.peers.get_mut(index) else { return };
+        let Some(id) = peer.line.key.filter(|_| !peer.lacks_key && peer.client.reach() == 0) else { return };
+        if std::mem::replace(&mut peer.told_unauthentic, true) {
+            return;
+        }
+        let what = format!(
+            "{} does not answer requests with key {id}: a server without that key answers nothing\nhelp: compare key {id} first: line {id} of both key files must be the same",
+            peer.label()
+        );
+        self.log.say(&Happened::Warning { what });
     }
 
     /// Why the key file cannot be read, and what to type.

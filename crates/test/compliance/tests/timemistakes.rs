@@ -59,6 +59,63 @@ fn what_cannot_be_started_with_is_named() {
     );
 }
 
+/// Goal: what cannot be opened at the start is named once, with the line that names it, and with what can be typed.
+#[test]
+fn what_cannot_be_opened_has_its_line() {
+    if under_test() == Side::Stock {
+        return compliance::skip("the stock daemon names the path alone");
+    }
+    let folder = TempDir::new();
+    folder.write("text", "no certificate\n");
+    let port = free_port();
+    let check = |lines: &str, expected: &[&str]| {
+        let said = refused(&folder, &["-d"], &format!("cmdport 0\n{lines}"));
+        let path = folder.path().display().to_string();
+        for part in expected {
+            let part = part.replace("{dir}", &path);
+            assert_eq!(said.matches(&part).count(), 1, "{lines}: {part} is not once in\n{said}");
+        }
+        assert!(said.contains("chrony.conf:2)\nhelp: "), "{lines}: no place in\n{said}");
+    };
+    check(
+        "refclock PPS {dir}/pps\nport 0",
+        &[
+            "refclock PPS {dir}/pps (number 0): No such file or directory (",
+            "help: those that are there: ls /dev/pps*",
+        ],
+    );
+    check("refclock PHC {dir}/ptp\nport 0", &["PHC {dir}/ptp (number 0): No such file", "ls /dev/ptp*"]);
+    check(
+        &format!("ntsservercert {{dir}}/text\nntsserverkey {{dir}}/text\nport {port}\nntsport {port}"),
+        &["cannot use ntsservercert {dir}/text: there is no certificate in it", "grep -lr"],
+    );
+    check(
+        &format!("ntsservercert {{dir}}/none\nntsserverkey {{dir}}/text\nport {port}\nntsport {port}"),
+        &["cannot use ntsservercert {dir}/none: No such file or directory (", "help: ls -l {dir}/none"],
+    );
+    let lines = "ntstrustedcerts {dir}/text\nlogdir /proc/none\nserver 127.0.0.1 port 9";
+    let daemon = Chronyd::start_in(TempDir::new(), Side::Ours, &format!("{lines}\nport 0\ncmdport 0"));
+    let path = daemon.folder().path().display().to_string();
+    for part in [
+        format!(
+            "Could not read certificates of {path}/text: No such file or directory ({path}/chrony.conf:1)\nhelp: ls -l {path}/text"
+        ),
+        format!(
+            "Could not use logdir /proc/none: No such file or directory ({path}/chrony.conf:2)\nhelp: ls -ld"
+        ),
+    ] {
+        assert!(daemon.log().contains(&part), "{part} is not in\n{}", daemon.log());
+    }
+    drop(daemon);
+    let daemon =
+        Chronyd::client(Side::Ours, "server 127.0.0.1 nts ntsport 9 iburst\nntstrustedcerts {dir}/crt");
+    daemon.wait("the port is told", || {
+        let log = daemon.log();
+        log.contains("no certificate is trusted; it is tried again\nhelp: in chrony.conf: ntstrustedcerts /")
+            || log.contains("TCP port 9 of 127.0.0.1: Connection refused; it is tried again\nhelp: ")
+    });
+}
+
 /// Goal: places that nothing can be written to are told at the start, each with its path; folders that are missing are made.
 #[test]
 fn places_that_cannot_be_used_are_told_at_the_start() {

@@ -1,6 +1,9 @@
 //! The settings of a run, as meant: what the daemon's parts need, and nothing of the syntax.
 
 mod look;
+mod places;
+
+pub(crate) use places::Places;
 
 use crate::options::{Family, Options};
 use crate::records::Kind;
@@ -29,6 +32,8 @@ pub(crate) struct Config {
     pub settings: Settings,
     /// The same before `-R`: what a reload compares the file with.
     pub as_written: Settings,
+    /// Where some of them stand.
+    pub places: Places,
     /// What was asked for and is not done, in sentences for the log.
     pub warnings: Vec<String>,
     /// `driftfile`.
@@ -172,7 +177,7 @@ pub(crate) fn load(options: &Options, layout: &layout::Layout) -> Result<Config,
     if options.restart && settings.makestep.is_some_and(|rule| rule.limit.is_some()) {
         settings.makestep = None;
     }
-    Ok(as_meant(settings, as_written, &from_folders))
+    Ok(as_meant(settings, as_written, Places::new(&sources), &from_folders))
 }
 
 /// A configuration that was read again without a mistake.
@@ -240,7 +245,7 @@ fn color() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none()
 }
 
-fn as_meant(settings: Settings, as_written: Settings, from_folders: &[Source]) -> Config {
+fn as_meant(settings: Settings, as_written: Settings, places: Places, from_folders: &[Source]) -> Config {
     let mut warnings = Vec::new();
     let mut sources: Vec<SourceConfig> = settings
         .sources
@@ -263,6 +268,7 @@ fn as_meant(settings: Settings, as_written: Settings, from_folders: &[Source]) -
     warnings.extend(settings.waiting());
     Config {
         sources,
+        places,
         warnings,
         drift_file: settings.drift_file.clone(),
         drift_interval: Duration::from_secs(settings.drift_file_interval.max(1).into()),

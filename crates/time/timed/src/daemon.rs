@@ -251,7 +251,7 @@ impl Daemon {
             config.settings.logs.raw_measurements,
         );
         let serving = answering::serving(&config.settings, &clock);
-        let (securing, troubles) = Securing::new(&config.settings, options.once);
+        let (securing, troubles) = Securing::new(&config.settings, &config.places, options.once);
         let mut daemon = Self {
             clock,
             keeper,

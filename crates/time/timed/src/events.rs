@@ -290,7 +290,10 @@ impl Event for Happened {
                 format!("NTS keys of {source} established, its certificate not judged by this clock")
             }
             Self::KeysNotEstablished { source, why } => {
-                format!("NTS keys of {source} not established: {why}; it is tried again")
+                // What to do stands at the end.
+                let (why, help) = why.split_once("; help: ").unwrap_or((why, ""));
+                let help = if help.is_empty() { String::new() } else { format!("\nhelp: {help}") };
+                format!("NTS keys of {source} not established: {why}; it is tried again{help}")
             }
             Self::NoSuitableSource => "No suitable source for synchronisation".to_owned(),
             Self::NotTaken { why } => {

@@ -116,6 +116,54 @@ fn what_cannot_be_opened_has_its_line() {
     });
 }
 
+/// Goal: numbers and words that make no sense and that chrony's chronyc and daemon take are taken here too, with the same effect
+/// (docs/compatibility.md names them).
+#[test]
+fn what_stock_takes_is_taken() {
+    let lines = "server 127.0.0.2 port 9 offline\nport 0\ncmdport 0";
+    let daemon = Chronyd::start(under_test(), lines).read_by(under_test());
+    for (words, told) in [
+        ("reselectdist -1", "New reselect distance -1.000000"),
+        ("maxdelay 127.0.0.2 -5", "Source 127.0.0.2 new maxdelay 0.000000"),
+        ("makestep 0.1 -1 7", "New makestep 0.100000 -1"),
+        ("refresh x", ""),
+        ("online 127.0.0.2/33", ""),
+    ] {
+        let said = daemon.chronyc(&words.split(' ').collect::<Vec<_>>());
+        assert_eq!(said.trim(), "200 OK", "{words}");
+        assert!(daemon.log().contains(told) || under_test() == Side::Stock, "{words}: {}", daemon.log());
+    }
+    assert!(daemon.chronyc(&["activity"]).contains("1 sources online"), "{}", daemon.log());
+    let line = daemon.chronyc(&["keygen", "0"]);
+    assert!(line.starts_with("0 SHA1 HEX:") || line.starts_with("0 MD5 HEX:"), "{line}");
+}
+
+/// Goal: an address is one source, whatever its port: of several lines the first counts, and the others are refused by name.
+#[test]
+fn an_address_is_one_source() {
+    let lines = "server 127.0.0.2 port 9 offline\nserver 127.0.0.2 port 10\nserver 127.0.0.2 port 9\n\
+                 server 127.0.0.3 port 9\nport 0\ncmdport 0";
+    let daemon = Chronyd::start(under_test(), lines).read_by(under_test());
+    let sources = || -> Vec<String> {
+        daemon.rows(&["sources"]).into_iter().filter_map(|row| row.get(2).cloned()).collect()
+    };
+    assert_eq!(sources(), ["127.0.0.2", "127.0.0.3"], "{}", daemon.log());
+    assert!(daemon.chronyc(&["activity"]).contains("1 sources offline"), "{}", daemon.log());
+    let told = daemon.log().matches("Could not add source 127.0.0.2").count();
+    assert_eq!(told, 2, "{}", daemon.log());
+    assert!(daemon.chronyc(&["add", "server", "127.0.0.2", "port", "11"]).contains("Source already present"));
+    if under_test() == Side::Stock {
+        return;
+    }
+    // The first line goes: the second has the address.
+    let conf = daemon.folder().join("chrony.conf");
+    let text = std::fs::read_to_string(&conf).expect("it was written");
+    std::fs::write(&conf, text.replacen("server 127.0.0.2 port 9 offline\n", "", 1)).expect("it is ours");
+    daemon.process().signal(sys::signal::HUP);
+    daemon.wait("another line has it", || daemon.chronyc(&["activity"]).contains("0 sources offline"));
+    assert_eq!(sources().len(), 2, "{}", daemon.log());
+}
+
 /// Goal: places that nothing can be written to are told at the start, each with its path; folders that are missing are made.
 #[test]
 fn places_that_cannot_be_used_are_told_at_the_start() {

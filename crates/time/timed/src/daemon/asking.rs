@@ -33,6 +33,12 @@ impl Daemon {
         if self.options.once != Once::No {
             line.initial_burst = true;
         }
+        if let Some(why) = self.why_not_added(&line) {
+            // chronyd's words.
+            let what = format!("Could not add source {} : {why}", line.name);
+            self.log.say(&Happened::Trouble { what });
+            return;
+        }
         if let Some(why) = self.why_not_asked(&line) {
             // As for chronyd it is listed, and is asked once the key file has its key: asked without it, it could be forged.
             let what = format!("Source {} is not asked: {why}", line.name);
@@ -55,6 +61,18 @@ impl Daemon {
             Err(_) => self.wanted.push(wanted),
         }
         self.choose_selection_options();
+    }
+
+    /// Why a line is no source: as for chronyd an address is one source, whatever its port, and the first line has it. Commands name
+    /// sources by their addresses.
+    pub(super) fn why_not_added(&self, line: &SourceConfig) -> Option<&'static str> {
+        let address = line.name.parse().ok()?;
+        self.has_address(address).then_some("Already in use")
+    }
+
+    /// A source has this address, or was found by it.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        self.peers.iter().any(|peer| peer.address.ip() == address || peer.found_at().ip() == address)
     }
 
     /// Reads the source folders again: what is gone goes, what is new comes, the rest stays (`reload sources`).
@@ -172,12 +190,11 @@ impl Daemon {
         let mut added = false;
         for address in usable {
             let Some(wanted) = self.wanted.get(index) else { return };
-            let at = SocketAddr::new(address, wanted.line.port);
             if wanted.missing == 0 {
                 break;
             }
             // The same server twice would vote twice.
-            if self.peers.iter().any(|peer| peer.address == at || peer.found_at() == at) {
+            if self.has_address(address) {
                 continue;
             }
             added |= self.add_server(index, address, now);

@@ -97,9 +97,20 @@ impl Daemon {
                 done.removed.push(line.name.clone());
             }
         }
-        for line in new.sources.iter().filter(|one| missing(&running.sources, one)) {
-            if let Some(line) = crate::config::added(line, &self.config.settings) {
-                match self.why_not_asked(&line) {
+        for one in &new.sources {
+            if let Some(line) = crate::config::added(one, &self.config.settings) {
+                // One that stays and could not be added before can be, where the source is gone that had its address.
+                let waits = || {
+                    self.initial.is_none()
+                        && !self.wanted.iter().any(|wanted| wanted.line == line)
+                        && self.why_not_added(&line).is_none()
+                };
+                if !missing(&running.sources, one) && !waits() {
+                    continue;
+                }
+                let why = self.why_not_added(&line).filter(|_| self.initial.is_none());
+                let why = why.map(|_| "another source has its address".to_owned());
+                match why.or_else(|| self.why_not_asked(&line)) {
                     Some(why) => done.not_asked.push(format!("{} ({why})", line.name)),
                     None => done.added.push(line.name.clone()),
                 }

@@ -87,18 +87,21 @@ fn what_cannot_be_opened_has_its_line() {
     check("refclock PHC {dir}/ptp\nport 0", &["PHC {dir}/ptp (number 0): No such file", "ls /dev/ptp*"]);
     check(
         &format!("ntsservercert {{dir}}/text\nntsserverkey {{dir}}/text\nport {port}\nntsport {port}"),
-        &["cannot use ntsservercert {dir}/text: there is no certificate in it", "grep -lr"],
+        &["ntsservercert {dir}/text holds no certificate", "grep -lr"],
     );
     check(
         &format!("ntsservercert {{dir}}/none\nntsserverkey {{dir}}/text\nport {port}\nntsport {port}"),
-        &["cannot use ntsservercert {dir}/none: No such file or directory (", "help: ls -l {dir}/none"],
+        &[
+            "cannot use ntsservercert {dir}/none: No such file or directory (",
+            "files beside it: ls -l {dir}\n",
+        ],
     );
     let lines = "ntstrustedcerts {dir}/text\nlogdir /proc/none\nserver 127.0.0.1 port 9";
     let daemon = Chronyd::start_in(TempDir::new(), Side::Ours, &format!("{lines}\nport 0\ncmdport 0"));
     let path = daemon.folder().path().display().to_string();
     for part in [
         format!(
-            "Could not read certificates of {path}/text: No such file or directory ({path}/chrony.conf:1)\nhelp: ls -l {path}/text"
+            "Could not read certificates of {path}/text: No such file or directory ({path}/chrony.conf:1)\nhelp: correct the name; the files beside it: ls -l {path}\n"
         ),
         format!(
             "Could not use logdir /proc/none: No such file or directory ({path}/chrony.conf:2)\nhelp: ls -ld"
@@ -320,11 +323,26 @@ fn an_ordinary_user_is_not_given_the_keys() {
     let conf = folder.write("user.conf", lines.replace("{dir}", &folder.path().display().to_string()));
     let mut command = chronyd(under_test(), &run);
     command.args(["-d", "-U", "-t", "1", "-f"]).arg(conf).uid(user.uid).gid(user.gid).current_dir("/");
-    let output = command.stdin(Stdio::null()).output().expect("the daemon can be started");
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let mut other = chronyd(Side::Ours, &run);
+    other.args(["-d", "-t", "1", "-u", "no-such-user", "port 0", "cmdport 0"]);
+    other
+        .arg(format!("pidfile {}/pid", run.display()))
+        .arg(format!("bindcmdaddress {}/cmd/sock", run.display()));
+    other.uid(user.uid).gid(user.gid).current_dir("/");
+    let said_by = |command: &mut Command| {
+        let output = command.stdin(Stdio::null()).output().expect("the daemon can be started");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let said = said_by(&mut command);
     assert!(said.contains(&format!("Could not open keyfile {}", path.display())), "{said}");
     assert!(!said.contains("chown") && !said.contains("atal error"), "{said}");
     if under_test() == Side::Ours {
+        // Nobody but root becomes another user, so the slip would show at root's first start.
+        let wrong = said_by(&mut other);
+        assert!(
+            wrong.contains("There is no user no-such-user\nhelp: adduser --system no-such-user"),
+            "{wrong}"
+        );
         assert!(said.contains("help: start the daemon as root"), "{said}");
         assert!(said.contains(&format!("key 1 is needed and {} may not be read", path.display())), "{said}");
     }

@@ -167,7 +167,10 @@ pub(crate) fn load(options: &Options, layout: &layout::Layout) -> Result<Config,
     if diagnostics.has_errors() {
         return Err(diagnostics.render(&sources, color()));
     }
-    look::look(&settings, &sources, options.print_config, &mut diagnostics);
+    // chronyd's -p is about the text alone.
+    if options.looks || !options.print_config {
+        look::look(&settings, &sources, options.looks, &mut diagnostics);
+    }
     // With `-p` too: standard output has the settings, and whoever checks wants to know.
     if !diagnostics.list.is_empty() && !crate::options::is_in_background() {
         eprint!("{}", diagnostics.render(&sources, color()));

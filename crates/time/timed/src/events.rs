@@ -369,6 +369,16 @@ pub(crate) fn reason(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
+/// What to type to see why a file could not be read: what is beside it, where it is not there itself.
+pub(crate) fn where_to_look(path: &Path, error: &std::io::Error) -> String {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("correct the name; the files beside it: ls -l {}", folder.display())
+        }
+        _ => format!("ls -l {}", path.display()),
+    }
+}
+
 /// Why nothing is followed, in chrony's words.
 fn cause(why: &NoSelection) -> String {
     match why {

@@ -44,6 +44,8 @@ pub(crate) struct Options {
     pub log_level: i32,
     /// `-p`.
     pub print_config: bool,
+    /// `--check`: as `-p`, and looks for what the configuration names too.
+    pub looks: bool,
     /// `-q`, `-Q`.
     pub once: Once,
     /// `-t`: end after this time.
@@ -256,6 +258,16 @@ const FLAGS: &[Flag] = &[
         apply: |o, _| on(&mut o.control_clock),
     },
     Flag {
+        name: "--check",
+        value: "",
+        example: "",
+        help: "As -p, and look for the files, keys and users that the configuration names",
+        apply: |o, _| {
+            (o.print_config, o.looks) = (true, true);
+            Ok(())
+        },
+    },
+    Flag {
         name: "--split",
         value: "",
         example: "",
@@ -393,6 +405,8 @@ mod tests {
         // As Debian's unit starts it.
         check("-F 1", Ok(|o| o.filter_level == 1));
         check("-F-1 -x", Ok(|o| o.leave_clock && o.filter_level == -1));
+        check("--check", Ok(|o| o.print_config && o.looks));
+        check("-p", Ok(|o| o.print_config && !o.looks));
         check("-P 50 -R", Ok(|o| o.restart && o.priority == Some(50)));
         check("-mrs", Ok(|o| o.lock_memory && o.reload && o.set_from_rtc));
         check("-P 101", Err("help: chronyd -P 50"));

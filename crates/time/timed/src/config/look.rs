@@ -95,9 +95,10 @@ fn user(line: &Line, diagnostics: &mut Diagnostics) {
 fn unreadable(line: &Line, label: &str, diagnostics: &mut Diagnostics) {
     let Some(path) = line.words.last().map(Path::new) else { return };
     if let Err(error) = std::fs::File::open(path) {
+        let help = crate::events::where_to_look(path, &error);
         let (name, path) = (&line.name, path.display());
         let why = crate::events::reason(&error);
-        diagnostics.warning(line.span, format!("{name} {path}: {why}"), label, format!("ls -l {path}"));
+        diagnostics.warning(line.span, format!("{name} {path}: {why}"), label, help);
     }
 }
 

@@ -111,7 +111,7 @@ impl Daemon {
                 false => format!("there is no such key {file}"),
             };
             let what = format!(
-                "Requests with key {id} from {client} are not answered: {why}\nhelp: line {id} of both key files must be the same"
+                "Requests with key {id} from {client} are not answered: {why}; help: line {id} of both key files must be the same"
             );
             self.log.say(&Happened::Warning { what });
         }

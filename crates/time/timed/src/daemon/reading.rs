@@ -69,7 +69,8 @@ impl Daemon {
                 let Some(clock) = self.refclocks.get_mut(index) else { return };
                 if !std::mem::replace(&mut clock.complained, true) {
                     let name = clock.label();
-                    self.trouble(format!("Could not read refclock {name}: {error}"));
+                    let why = crate::events::reason(&error);
+                    self.trouble(format!("Could not read refclock {name}: {why}"));
                 }
                 return;
             }

@@ -166,46 +166,42 @@ pub(crate) struct Unusable {
     pub directive: &'static str,
     /// Its file.
     pub path: PathBuf,
-    why: String,
+    /// A sentence about both.
+    what: String,
     help: String,
 }
 
 impl Unusable {
     /// A sentence, with `at` behind it to say where the directive stands, and what to type.
     pub(crate) fn told(&self, at: &str) -> String {
-        format!(
-            "cannot use {} {}: {}{at}\nhelp: {}",
-            self.directive,
-            self.path.display(),
-            self.why,
-            self.help
-        )
+        format!("{}{at}\nhelp: {}", self.what, self.help)
     }
 }
 
 fn load(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, Unusable> {
+    // Both may be one file.
+    let directive = |path: &Path| if std::ptr::eq(path, key) { "ntsserverkey" } else { "ntsservercert" };
     let told = |path: &Path, why: String, help: String| Unusable {
-        // Both may be one file.
-        directive: if std::ptr::eq(path, key) { "ntsserverkey" } else { "ntsservercert" },
+        directive: directive(path),
+        what: format!("cannot use {} {}: {why}", directive(path), path.display()),
         path: path.to_path_buf(),
-        why,
         help,
     };
     let unread = |path: &Path, error: &std::io::Error| {
-        told(path, crate::events::reason(error), format!("ls -l {}", path.display()))
+        told(path, crate::events::reason(error), crate::events::where_to_look(path, error))
     };
     let failed = |path: &Path, why: &dyn std::fmt::Display| {
         let kind = if std::ptr::eq(path, key) { "pkey -noout" } else { "x509 -noout -subject" };
         told(path, why.to_string(), format!("openssl {kind} -in {}", path.display()))
     };
     let without = |path: &Path, what: &str| {
-        let why = format!("there is no {what} in it");
-        told(
-            path,
-            why,
-            "files with one: grep -lr 'BEGIN .*CERTIFICATE\\|BEGIN .*PRIVATE KEY' /etc/chrony /etc/ssl"
-                .to_owned(),
-        )
+        let kind = what.to_ascii_uppercase();
+        Unusable {
+            directive: directive(path),
+            what: format!("{} {} holds no {what}", directive(path), path.display()),
+            path: path.to_path_buf(),
+            help: format!("files with one: grep -lr 'BEGIN .*{kind}' /etc/chrony /etc/ssl"),
+        }
     };
     let text = read_bounded(certificate).map_err(|error| unread(certificate, &error))?;
     let chain = CertificateDer::pem_slice_iter(&text)

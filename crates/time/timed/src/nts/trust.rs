@@ -141,9 +141,9 @@ impl Set {
         let text = match read_bounded(path) {
             Ok(text) => text,
             Err(error) => {
+                let help = crate::events::where_to_look(path, &error);
                 let (path, why) = (path.display(), crate::events::reason(&error));
-                self.troubles
-                    .push(format!("Could not read certificates of {path}: {why}\nhelp: ls -l {path}"));
+                self.troubles.push(format!("Could not read certificates of {path}: {why}\nhelp: {help}"));
                 return Vec::new();
             }
         };

@@ -103,7 +103,12 @@ impl Sources {
                 }
                 report = report.help(match error.kind() {
                     std::io::ErrorKind::NotFound => {
-                        format!("create it, or correct the name: touch {}", path.display())
+                        // An empty file would be taken, and the configuration would be another than was meant.
+                        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                        format!(
+                            "correct the name; the files beside it: ls {}",
+                            folder.unwrap_or(Path::new(".")).display()
+                        )
                     }
                     std::io::ErrorKind::PermissionDenied => {
                         format!("look who may read it: ls -l {}", path.display())

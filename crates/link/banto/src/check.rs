@@ -10,7 +10,7 @@ use crate::texts::fill;
 
 /// Files, and how their daemon is asked about them.
 const CHECKS: &[(&[&str], &[&str])] = &[
-    (&["etc/chrony.conf"], &["chronyd", "-p"]),
+    (&["etc/chrony.conf"], &["chronyd", "--check"]),
     (&["etc/rsyslog.conf", "etc/journald.conf"], &["logd", "-N1"]),
     (&["etc/main.cf", "etc/aliases"], &["maild", "--check"]),
     (&["etc/banto.toml"], &["alertd", "--check"]),

@@ -268,6 +268,7 @@ fn sentences(texts: &TimeTexts, value: &Value, online: &str) -> Vec<String> {
         }
     }
     for source in selected.chain(sources.iter().filter(|source| letter(source) != "*")) {
+        let trust = |name: &str| source["authentication"][name] == Value::Bool(true);
         let text = match letter(source).as_str() {
             "*" if agree > 1 => texts.selected,
             "*" => texts.selected_alone,
@@ -280,6 +281,10 @@ fn sentences(texts: &TimeTexts, value: &Value, online: &str) -> Vec<String> {
             "D" => texts.not_combined,
             "W" => texts.waits,
             _ if source["online"] == Value::Bool(false) => texts.offline,
+            _ if trust("lacks_key") => texts.lacks_key,
+            _ if source["reach"] == 0 && trust("unauthentic") && trust("nts") => texts.wrong_nts,
+            _ if source["reach"] == 0 && trust("unauthentic") => texts.wrong_key,
+            _ if source["reach"] == 0 && !source["authentication"]["key"].is_null() => texts.silent_key,
             _ if source["reach"] == 0 => texts.silent,
             _ => texts.few,
         };
@@ -304,6 +309,7 @@ fn sentences(texts: &TimeTexts, value: &Value, online: &str) -> Vec<String> {
                 ("samples", &source["samples"]),
                 ("limit", &limit),
                 ("online", &online),
+                ("key", &source["authentication"]["key"]),
             ],
         ));
     }
@@ -333,6 +339,18 @@ mod tests {
             .iter()
             .map(|letter| source(letter, 1, true))
             .chain([source("M", 0, true), source("M", 0, false)])
+            .chain(
+                [(false, false, false), (true, false, false), (false, true, false), (false, true, true)].map(
+                    |(lacks, wrong, nts)| {
+                        let mut one = source("M", 0, true);
+                        one["authentication"] = control::json!({
+                            "key": if nts { Value::Null } else { Value::from(7) },
+                            "lacks_key": lacks, "unauthentic": wrong, "nts": nts,
+                        });
+                        one
+                    },
+                ),
+            )
             .collect();
         let value = control::json!({
             "sources": all, "unresolved": ["none.example"], "max_distance_seconds": 3.0, "max_jitter_seconds": 1.0,
@@ -340,7 +358,7 @@ mod tests {
         });
         for texts in crate::texts::every_language().map(|texts| texts.time) {
             let said = sentences(texts, &value, "chronyc online");
-            assert_eq!(said.len(), 13);
+            assert_eq!(said.len(), 17);
             assert!(
                 said[0].contains("12.0 ms") && said[0].contains("ntp.example (192.0.2.1)"),
                 "{}",

@@ -123,6 +123,32 @@ fn check_reads_what_users_and_other_programs_write() {
     assert!(said.contains("間違いなし") && !words_of(&output).contains("is fine"), "{output:?}");
 }
 
+/// Goal: `banto check` names files and keys that the time daemon will not find, with their lines, and `banto reload` says which
+/// source it does not ask.
+#[test]
+fn check_finds_what_the_clock_will_lack() {
+    let house = House::furnished();
+    let chrony = house.text("etc/chrony.conf");
+    let first = chrony.lines().count() + 1;
+    let lines = "keyfile /nonexistent/keys\nntsservercert /nonexistent/crt\nntsserverkey /nonexistent/key\n\
+                 ntstrustedcerts /nonexistent/ca\nsourcedir /nonexistent/s\nconfdir /nonexistent/c\n";
+    house.write("etc/chrony.conf", &format!("{}\n{lines}", chrony.trim_end()));
+    let output = house.call("check", &[]);
+    let said = words_of(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for (number, line) in lines.lines().enumerate() {
+        let place = format!("chrony.conf:{}:1", first + number);
+        let (name, path) = line.split_once(' ').expect("two words");
+        let found = said.split("\n\n").find(|one| one.contains(&format!("{name} {path}")));
+        assert!(found.is_some_and(|one| one.contains(&place) && one.contains("help: ")), "{line}: {said}");
+    }
+    house.write("etc/keys", "1 SHA256 HEX:00112233445566778899AABBCCDDEEFF\n");
+    let keys = house.file("etc/keys").display().to_string();
+    house.write("etc/chrony.conf", &format!("{chrony}\nkeyfile {keys}\nserver 127.0.0.9 key 5\n"));
+    let said = words_of(&house.call("check", &[]));
+    assert!(said.contains(&format!("the key file {keys} has no key 5")), "{said}");
+}
+
 /// Goal: a record cannot command the terminal of who reads it with `-o cat`; a file or a pipe gets every byte.
 #[test]
 fn cat_output_commands_no_terminal() {
@@ -172,6 +198,14 @@ fn wrong_commands_are_explained() {
             "unknown option 'startum' of local",
             "did you mean 'stratum'?",
         ),
+        ("chronyc -p PORT cmdallow fr_og", 1, "Could not read address", "help: cmdallow [<subnet>]"),
+        ("chronyc -p PORT cmddeny fr_og", 1, "Could not read address", "help: cmddeny [<subnet>]"),
+        ("chronyc -p PORT deny fr_og", 1, "Could not read address", "help: deny [<subnet>]"),
+        ("chronyc -p PORT cmdaccheck fr_og", 1, "Could not read address", "help: cmdaccheck <address>"),
+        ("chronyc -p PORT offline 1/2/3", 1, "Invalid syntax for mask/address", "help: offline "),
+        ("chronyc -p PORT add server a minpoll x", 1, "<command>:1:22", "help: add server a minpoll 6"),
+        ("chronyc -p PORT add pool", 1, "lacks a host name", "help: add pool ntp.example.net iburst"),
+        ("chronyd -f /nonexistent/a.conf", 1, "cannot read /nonexistent/a.conf", "ls /nonexistent"),
         ("chronyc -p PORT nosuch", 1, "Unrecognized command", "help"),
         ("chronyc -p PORT waitsync abc", 1, "Invalid syntax for waitsync", "waitsync [<max-tries>"),
         ("rsyslogd --bogus", 1, "--bogus", "rsyslogd -h"),

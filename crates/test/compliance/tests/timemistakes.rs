@@ -1,6 +1,7 @@
 //! What a time daemon says of files that are not there, that it may not use, or that hold something else: each by its path, and
 //! with what to type.
 
+use compliance::time_server::TimeServer;
 use compliance::{Chronyd, Side, TempDir, chronyd, eventually, free_port, under_test};
 
 use std::os::unix::fs::PermissionsExt;
@@ -56,6 +57,114 @@ fn what_cannot_be_started_with_is_named() {
             "help: its folder must be there: mkdir -p {dir}/none",
         ],
     );
+}
+
+/// Goal: what cannot be opened at the start is named once, with the line that names it, and with what can be typed.
+#[test]
+fn what_cannot_be_opened_has_its_line() {
+    if under_test() == Side::Stock {
+        return compliance::skip("the stock daemon names the path alone");
+    }
+    let folder = TempDir::new();
+    folder.write("text", "no certificate\n");
+    let port = free_port();
+    let check = |lines: &str, expected: &[&str]| {
+        let said = refused(&folder, &["-d"], &format!("cmdport 0\n{lines}"));
+        let path = folder.path().display().to_string();
+        for part in expected {
+            let part = part.replace("{dir}", &path);
+            assert_eq!(said.matches(&part).count(), 1, "{lines}: {part} is not once in\n{said}");
+        }
+        assert!(said.contains("chrony.conf:2)\nhelp: "), "{lines}: no place in\n{said}");
+    };
+    check(
+        "refclock PPS {dir}/pps\nport 0",
+        &[
+            "refclock PPS {dir}/pps (number 0): No such file or directory (",
+            "help: those that are there: ls /dev/pps*",
+        ],
+    );
+    check("refclock PHC {dir}/ptp\nport 0", &["PHC {dir}/ptp (number 0): No such file", "ls /dev/ptp*"]);
+    check(
+        &format!("ntsservercert {{dir}}/text\nntsserverkey {{dir}}/text\nport {port}\nntsport {port}"),
+        &["ntsservercert {dir}/text holds no certificate", "grep -lr"],
+    );
+    check(
+        &format!("ntsservercert {{dir}}/none\nntsserverkey {{dir}}/text\nport {port}\nntsport {port}"),
+        &[
+            "cannot use ntsservercert {dir}/none: No such file or directory (",
+            "files beside it: ls -l {dir}\n",
+        ],
+    );
+    let lines = "ntstrustedcerts {dir}/text\nlogdir /proc/none\nserver 127.0.0.1 port 9";
+    let daemon = Chronyd::start_in(TempDir::new(), Side::Ours, &format!("{lines}\nport 0\ncmdport 0"));
+    let path = daemon.folder().path().display().to_string();
+    for part in [
+        format!(
+            "Could not read certificates of {path}/text: No such file or directory ({path}/chrony.conf:1)\nhelp: correct the name; the files beside it: ls -l {path}\n"
+        ),
+        format!(
+            "Could not use logdir /proc/none: No such file or directory ({path}/chrony.conf:2)\nhelp: ls -ld"
+        ),
+    ] {
+        assert!(daemon.log().contains(&part), "{part} is not in\n{}", daemon.log());
+    }
+    drop(daemon);
+    let daemon =
+        Chronyd::client(Side::Ours, "server 127.0.0.1 nts ntsport 9 iburst\nntstrustedcerts {dir}/crt");
+    daemon.wait("the port is told", || {
+        let log = daemon.log();
+        log.contains("no certificate is trusted; it is tried again\nhelp: in chrony.conf: ntstrustedcerts /")
+            || log.contains("TCP port 9 of 127.0.0.1: Connection refused; it is tried again\nhelp: ")
+    });
+}
+
+/// Goal: numbers and words that make no sense and that chrony's chronyc and daemon take are taken here too, with the same effect
+/// (docs/compatibility.md names them).
+#[test]
+fn what_stock_takes_is_taken() {
+    let lines = "server 127.0.0.2 port 9 offline\nport 0\ncmdport 0";
+    let daemon = Chronyd::start(under_test(), lines).read_by(under_test());
+    for (words, told) in [
+        ("reselectdist -1", "New reselect distance -1.000000"),
+        ("maxdelay 127.0.0.2 -5", "Source 127.0.0.2 new maxdelay 0.000000"),
+        ("makestep 0.1 -1 7", "New makestep 0.100000 -1"),
+        ("refresh x", ""),
+        ("online 127.0.0.2/33", ""),
+    ] {
+        let said = daemon.chronyc(&words.split(' ').collect::<Vec<_>>());
+        assert_eq!(said.trim(), "200 OK", "{words}");
+        assert!(daemon.log().contains(told) || under_test() == Side::Stock, "{words}: {}", daemon.log());
+    }
+    assert!(daemon.chronyc(&["activity"]).contains("1 sources online"), "{}", daemon.log());
+    let line = daemon.chronyc(&["keygen", "0"]);
+    assert!(line.starts_with("0 SHA1 HEX:") || line.starts_with("0 MD5 HEX:"), "{line}");
+}
+
+/// Goal: an address is one source, whatever its port: of several lines the first counts, and the others are refused by name.
+#[test]
+fn an_address_is_one_source() {
+    let lines = "server 127.0.0.2 port 9 offline\nserver 127.0.0.2 port 10\nserver 127.0.0.2 port 9\n\
+                 server 127.0.0.3 port 9\nport 0\ncmdport 0";
+    let daemon = Chronyd::start(under_test(), lines).read_by(under_test());
+    let sources = || -> Vec<String> {
+        daemon.rows(&["sources"]).into_iter().filter_map(|row| row.get(2).cloned()).collect()
+    };
+    assert_eq!(sources(), ["127.0.0.2", "127.0.0.3"], "{}", daemon.log());
+    assert!(daemon.chronyc(&["activity"]).contains("1 sources offline"), "{}", daemon.log());
+    let told = daemon.log().matches("Could not add source 127.0.0.2").count();
+    assert_eq!(told, 2, "{}", daemon.log());
+    assert!(daemon.chronyc(&["add", "server", "127.0.0.2", "port", "11"]).contains("Source already present"));
+    if under_test() == Side::Stock {
+        return;
+    }
+    // The first line goes: the second has the address.
+    let conf = daemon.folder().join("chrony.conf");
+    let text = std::fs::read_to_string(&conf).expect("it was written");
+    std::fs::write(&conf, text.replacen("server 127.0.0.2 port 9 offline\n", "", 1)).expect("it is ours");
+    daemon.process().signal(sys::signal::HUP);
+    daemon.wait("another line has it", || daemon.chronyc(&["activity"]).contains("0 sources offline"));
+    assert_eq!(sources().len(), 2, "{}", daemon.log());
 }
 
 /// Goal: places that nothing can be written to are told at the start, each with its path; folders that are missing are made.
@@ -188,6 +297,191 @@ fn a_key_file_of_root_alone_is_told() {
     ] {
         assert!(daemon.log().contains(&part), "{part} is not in\n{}", daemon.log());
     }
+}
+
+/// Goal: an ordinary user who tries the daemon with the system's key file is not told to take the system's keys, and gets a daemon
+/// without them, as chrony's.
+#[test]
+fn an_ordinary_user_is_not_given_the_keys() {
+    use std::os::unix::process::CommandExt;
+    let user = match sys::user::by_name("nobody") {
+        Ok(Some(user)) if sys::process::effective_uid() == 0 => user,
+        _ => return compliance::skip("needs root and a user nobody"),
+    };
+    let folder = TempDir::new();
+    let path = folder.write("root.keys", "1 SHA256 HEX:00112233445566778899AABBCCDDEEFF\n");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let run = folder.join("run");
+    for made in [&run, &run.join("cmd")] {
+        std::fs::create_dir(made).expect("a folder can be made");
+        std::fs::set_permissions(made, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+        std::os::unix::fs::chown(made, Some(user.uid), Some(user.gid)).expect("root may");
+    }
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let lines = "keyfile {dir}/root.keys\nserver 127.0.0.1 port 9 key 1\nport 0\ncmdport 0\npidfile {dir}/run/pid\n\
+                 bindcmdaddress {dir}/run/cmd/sock\n";
+    let conf = folder.write("user.conf", lines.replace("{dir}", &folder.path().display().to_string()));
+    let mut command = chronyd(under_test(), &run);
+    command.args(["-d", "-U", "-t", "1", "-f"]).arg(conf).uid(user.uid).gid(user.gid).current_dir("/");
+    let mut other = chronyd(Side::Ours, &run);
+    other.args(["-d", "-t", "1", "-u", "no-such-user", "port 0", "cmdport 0"]);
+    other
+        .arg(format!("pidfile {}/pid", run.display()))
+        .arg(format!("bindcmdaddress {}/cmd/sock", run.display()));
+    other.uid(user.uid).gid(user.gid).current_dir("/");
+    let said_by = |command: &mut Command| {
+        let output = command.stdin(Stdio::null()).output().expect("the daemon can be started");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let said = said_by(&mut command);
+    assert!(said.contains(&format!("Could not open keyfile {}", path.display())), "{said}");
+    assert!(!said.contains("chown") && !said.contains("atal error"), "{said}");
+    if under_test() == Side::Ours {
+        // Nobody but root becomes another user, so the slip would show at root's first start.
+        let wrong = said_by(&mut other);
+        assert!(
+            wrong.contains("There is no user no-such-user\nhelp: adduser --system no-such-user"),
+            "{wrong}"
+        );
+        assert!(said.contains("help: start the daemon as root"), "{said}");
+        assert!(said.contains(&format!("key 1 is needed and {} may not be read", path.display())), "{said}");
+    }
+}
+
+/// Goal: slips that leave a daemon running are told: what chronyd says in its words, the rest with file and line.
+#[test]
+fn silent_mistakes_are_told() {
+    let folder = TempDir::new();
+    folder.write("drift", "garbage x\n");
+    let lines = "driftfile {dir}/drift\nserver 127.0.0.1 port 9";
+    let daemon = Chronyd::start_in(folder, under_test(), &format!("{lines}\nport 0\ncmdport 0"));
+    let path = daemon.folder().join("drift").display().to_string();
+    let told = format!("Could not read valid frequency and skew from driftfile {path}");
+    assert!(
+        daemon.log().contains(&told) || under_test() == Side::Stock && daemon.log().contains(&path),
+        "{}",
+        daemon.log()
+    );
+    drop(daemon);
+    if under_test() == Side::Stock {
+        return;
+    }
+    let lines = "sourcedir {dir}/none\nconfdir {dir}/none2\nmailonchange no-such-user 1\ninitstepslew 30\n\
+                 ntsservercert {dir}/crt\nntsserverkey {dir}/key\nserver 127.0.0.1 port 9 extfield F324\nport 0\ncmdport 0";
+    let daemon = Chronyd::start(Side::Ours, lines);
+    let (log, path) = (daemon.log(), daemon.folder().path().display().to_string());
+    for (part, line) in [
+        (format!("sourcedir {path}/none does not exist"), 1),
+        (format!("confdir {path}/none2 does not exist"), 2),
+        ("there is no user or alias no-such-user here".to_owned(), 3),
+        ("initstepslew 30 names no server".to_owned(), 4),
+        (format!("ntsservercert {path}/crt: No such file"), 5),
+        (format!("ntsserverkey {path}/key: No such file"), 6),
+        ("extfield 10A has no effect outside of PTP".to_owned(), 7),
+    ] {
+        let place = format!("chrony.conf:{line}:");
+        let found = log.split("\n\n").filter(|one| one.contains(&part)).collect::<Vec<_>>();
+        assert!(
+            matches!(found[..], [one] if one.contains(&place) && one.contains("help: ")),
+            "{part}:\n{log}"
+        );
+    }
+    // At once, not a quarter of a minute later.
+    assert!(log.contains("mailonchange sends no mail: "), "{log}");
+}
+
+/// Goal: a source whose key is in no file is listed as by chronyd, is not asked, and is told; `chronyc add` has it so too, and the
+/// key that comes with `rekey` lets it be asked.
+#[test]
+fn a_source_without_its_key_is_listed_and_told() {
+    let folder = TempDir::new();
+    folder.write("keys", "1 SHA256 HEX:00112233445566778899AABBCCDDEEFF\n");
+    let lines = "keyfile {dir}/keys\nserver 127.0.0.8 port 9 key 98\nport 0\ncmdport 0";
+    let daemon = Chronyd::start_in(folder, under_test(), lines).read_by(under_test());
+    assert!(
+        daemon.chronyc(&["add", "server", "127.0.0.9", "key", "99"]).contains("200 OK"),
+        "{}",
+        daemon.log()
+    );
+    assert_eq!(daemon.rows(&["sources"]).len(), 2, "{}", daemon.log());
+    if under_test() == Side::Stock {
+        return assert!(daemon.log().contains("Key 99 is missing"), "{}", daemon.log());
+    }
+    let path = daemon.folder().join("keys").display().to_string();
+    for (source, id) in [("127.0.0.8", 98), ("127.0.0.9", 99)] {
+        let told = format!("Source {source} is not asked: the key file {path} has no key {id}");
+        assert!(daemon.log().contains(&told), "{told} is not in\n{}", daemon.log());
+    }
+    // A reload that brings one says so too.
+    let conf = daemon.folder().join("chrony.conf");
+    let text = std::fs::read_to_string(&conf).expect("it was written");
+    std::fs::write(&conf, format!("{text}server 127.0.0.7 port 9 key 97\nserver 127.0.0.6 port 9\n"))
+        .expect("ours");
+    let socket = control::socket_path(&layout::Layout::house(daemon.folder().path()), "timed");
+    let answer = control::Client::connect(&socket, Duration::from_secs(5))
+        .and_then(|mut client| client.call("reload", control::Value::Null))
+        .expect("the daemon reloads");
+    let note = answer["note"].as_str().unwrap_or_default();
+    assert!(note.contains("new: 127.0.0.6; not asked: 127.0.0.7 ("), "{note}");
+    assert!(note.contains("has no key 97"), "{note}");
+    assert_eq!(daemon.rows(&["sources"]).len(), 4, "{}", daemon.log());
+    assert!(daemon.chronyc(&["delete", "127.0.0.9"]).contains("200 OK"), "{}", daemon.log());
+}
+
+/// Goal: a key that is not the server's is told at both ends, once each, and `banto time explain` names it as what to compare; where
+/// replies come back without its code, that is told.
+#[test]
+fn a_wrong_key_is_told_at_both_ends() {
+    const KEY: &str = "1 SHA256 HEX:00112233445566778899AABBCCDDEEFF\n";
+    const OTHER: &str =
+        "1 SHA256 HEX:00112233445566778899AABBCCDDEE00\n2 SHA256 HEX:00112233445566778899AABBCCDDEEFF\n";
+    if under_test() == Side::Stock {
+        return compliance::skip("the stock daemon is silent about it");
+    }
+    let folder = TempDir::new();
+    folder.write("keys", KEY);
+    let port = free_port();
+    let lines = format!("keyfile {{dir}}/keys\nport {port}\nlocal stratum 3\nallow 127.0.0.1\ncmdport 0");
+    let server = Chronyd::start_in(folder, Side::Ours, &lines);
+    let bare = TimeServer::ahead("127.0.0.2", 0.0);
+    let folder = TempDir::new();
+    folder.write("keys", OTHER);
+    let often = "minpoll -2 maxpoll -2";
+    let lines = format!(
+        "keyfile {{dir}}/keys\nserver 127.0.0.1 port {port} key 1 {often}\n{}\nport 0\ncmdport 0",
+        bare.line(&format!("key 2 {often}"))
+    );
+    let client = Chronyd::start_in(folder, Side::Ours, &lines).read_by(Side::Ours);
+    let silence = "127.0.0.1 does not answer requests with key 1: a server without that key answers nothing";
+    let codeless = "to key 2 cannot be used: they come back without a code";
+    let refused =
+        "Requests with key 1 from 127.0.0.1 are not answered: its code does not fit the key that is in ";
+    client.wait("both are told", || client.log().contains(silence) && client.log().contains(codeless));
+    let explained = || {
+        let mut command = Command::new(compliance::banto());
+        command.arg("--dir").arg(client.folder().path()).args(["time", "explain"]).env("LC_ALL", "C.UTF-8");
+        let output = command.output().expect("banto starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = explained();
+    assert!(said.contains("compare line 1 of both key files first"), "{said}");
+    assert!(said.contains("replies to key 2 come back with a code that does not fit"), "{said}");
+    // Some more requests make no more lines.
+    let before = bare.requests().len();
+    client.wait("it asks on", || bare.requests().len() >= before + 8);
+    let count = |log: String, what: &str| log.matches(what).count();
+    assert_eq!(count(client.log(), silence), 1, "{}", client.log());
+    assert_eq!(count(client.log(), codeless), 1, "{}", client.log());
+    assert_eq!(count(server.log(), refused), 1, "{}", server.log());
+    // With the right key it is followed, and nothing is left to say.
+    client.folder().write("keys", KEY);
+    assert!(client.chronyc(&["rekey"]).contains("200 OK"), "{}", client.log());
+    client.wait("it is followed", || explained().contains("127.0.0.1 is followed"));
+    let said = explained();
+    assert!(
+        !said.contains("line 1 of both") && said.contains("is not asked: key 2 is in no key file"),
+        "{said}"
+    );
 }
 
 /// Goal: a reload that is refused leaves everything as it was, whichever of its files is the bad one: keys, logs and sources.

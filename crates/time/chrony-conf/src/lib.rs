@@ -13,6 +13,7 @@
 mod changes;
 mod directive;
 mod known;
+mod lines;
 mod read;
 mod settings;
 mod source;
@@ -21,6 +22,7 @@ mod words;
 
 pub use changes::Change;
 pub use directive::{DIRECTIVES, Directive, leading_octets};
+pub use lines::{Line, lines};
 pub use read::{INCLUDE_DEPTH_MAX, LINE_BYTES_MAX, directive_mistakes, load, load_source_dirs, read};
 pub use settings::{
     AEADS_DEFAULT, AccessRule, AccessSubject, AuthSelectMode, Broadcast, CLIENT_LOG_LIMIT_DEFAULT,

@@ -172,19 +172,23 @@ impl Seen {
             without_key_file(span, key, diagnostics);
         }
         let ptp = settings.ptp_port;
-        for (span, port) in self.corrected {
-            if ptp == 0 || port != ptp {
+        // Once: the cause is the same for all of them.
+        let wrong: Vec<(Span, u16)> =
+            self.corrected.into_iter().filter(|(_, port)| ptp == 0 || *port != ptp).collect();
+        if let Some((span, port)) = wrong.first().copied() {
+            {
                 let cause = match ptp {
                     0 => "there is no ptpport".to_owned(),
                     _ => format!("the source is asked at port {port}, not at ptpport {ptp}"),
                 };
                 let help = if ptp == 0 { format!("ptpport {port}") } else { format!("port {ptp}") };
-                diagnostics.warning(
-                    span,
-                    format!("extfield 10A has no effect outside of PTP: {cause}"),
-                    "measured without it",
-                    help,
-                );
+                let mut finding =
+                    Diagnostic::warning(format!("extfield 10A has no effect outside of PTP: {cause}"))
+                        .at(span, "measured without it");
+                if wrong.len() > 1 {
+                    finding = finding.note(format!("other lines of the same kind: {}", wrong.len() - 1));
+                }
+                diagnostics.push(finding.help(help));
             }
         }
     }
@@ -195,7 +199,7 @@ fn without_key_file(span: Span, key: u32, diagnostics: &mut Diagnostics) {
     diagnostics.warning(
         span,
         format!("key {key} is in no file: there is no keyfile directive"),
-        "left out",
+        "not asked",
         "keyfile /etc/chrony/chrony.keys",
     );
 }

@@ -270,7 +270,12 @@ pub const OPTIONS: &[SourceOption] = &[
     flag!(xleave, "interleaved mode"),
     value!(maxsources, "COUNT", "servers of a pool", |w| w
         .integer("a number of servers", 1, i64::from(i32::MAX))
-        .map(|v| v.min(POOL_SOURCES_MAX) as u8)),
+        .map(|v| {
+            if v > POOL_SOURCES_MAX {
+                w.warn(format!("maxsources {v} counts as {POOL_SOURCES_MAX}"), "a pool has no more servers");
+            }
+            v.min(POOL_SOURCES_MAX) as u8
+        })),
     value!(polltarget, "COUNT", "wanted number of samples", |w| count(w, 1)),
     optional!(minsamples, "COUNT", "samples kept at least", |w| count(w, 0)),
     optional!(maxsamples, "COUNT", "samples kept at most", |w| count(w, 0)),
@@ -409,7 +414,10 @@ pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> 
             continue;
         };
         words.syntax = option.syntax;
-        words.example = example(option.syntax);
+        words.example = match ours {
+            true => example(option.syntax),
+            false => format!("add {} {} {}", words.directive.text, name.text, example(option.syntax)),
+        };
         if (option.parse)(words, &mut options).is_none() {
             whole = false;
             continue;
@@ -434,6 +442,25 @@ pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> 
                     .help(format!("remove '{}' if you trust the network to this source", option.name)),
             );
         }
+    }
+    if ours
+        && let quoted = name.text.trim_matches(['"', '\''])
+        && quoted.len() < name.text.len()
+    {
+        words.diagnostics.warning(
+            name.span,
+            format!("the quotes of {} belong to the name", name.text),
+            "no host has such a name",
+            format!("{} {quoted}", words.directive.text),
+        );
+    }
+    if ours && options.nts && options.key.is_some() {
+        words.diagnostics.warning(
+            words.directive.span.to(name.span),
+            "a source with nts uses no key of the key file",
+            "nts alone counts",
+            format!("{} {} nts", words.directive.text, name.text),
+        );
     }
     if options.minpoll > options.maxpoll {
         words.diagnostics.warning(
@@ -467,24 +494,25 @@ pub(crate) fn parse(words: &mut Words<'_, '_>, kind: SourceKind, ours: bool) -> 
     whole.then(|| Source { kind, name: name.text.to_owned(), options })
 }
 
-/// Reads `server|pool|peer NAME [OPTION]...` outside of a file, as `chronyc add` has it. Options without effect here are no
-/// mistake: another daemon may act on them.
+/// Reads `server|pool|peer NAME [OPTION]...` outside of a file, as `chronyc add` has it behind its first word. Options without
+/// effect here are no mistake: another daemon may act on them.
 ///
 /// # Errors
 ///
-/// All mistakes, rendered with carets.
+/// All mistakes, rendered with carets under the whole command, and with whole commands to type.
 pub fn parse_source_words(line: &str) -> Result<Source, String> {
+    const COMMAND: &str = "add ";
     let mut sources = Sources::new();
-    let id = sources.add("<command>", line);
+    let id = sources.add("<command>", format!("{COMMAND}{line}"));
     let mut diagnostics = Diagnostics::new();
-    let span = conf_text::Span { source: id, start: 0, end: line.len() };
+    let span = conf_text::Span { source: id, start: COMMAND.len(), end: COMMAND.len() + line.len() };
     let kinds = [("server", SourceKind::Server), ("pool", SourceKind::Pool), ("peer", SourceKind::Peer)];
     let source = Words::new(split(line, span), &mut diagnostics).and_then(|mut words| {
         let kind = kinds.iter().find(|(name, _)| name.eq_ignore_ascii_case(words.directive.text));
         match kind {
             Some((_, kind)) => {
-                words.syntax = "server NAME [OPTION]...";
-                words.example = "server ntp.example.net iburst".to_owned();
+                words.syntax = "add server|pool|peer NAME [OPTION]...";
+                words.example = format!("{COMMAND}{} ntp.example.net iburst", words.directive.text);
                 parse(&mut words, *kind, false)
             }
             None => {

@@ -239,7 +239,7 @@ fn mistakes_are_told() {
     check("log everything", &["unknown file 'everything' of log", "one of: measurements"]);
     check("local stratum 16", &["'16' is not a stratum (1 to 15)"]);
     check("local startum 8", &["unknown option 'startum' of local", "did you mean 'stratum'?"]);
-    check("include /missing", &["cannot read /missing", "asked for here"]);
+    check("include /missing", &["cannot read /missing", "asked for here", "help: correct the name"]);
     check("include /loop", &["10 deep", "includes itself"]);
     check("maxdistance NaN", &["'NaN' is not seconds (0 or more)"]);
     check(&"x".repeat(3000), &["a line of 3000 bytes"]);
@@ -288,6 +288,9 @@ fn mistakes_are_told() {
         "mailonchange -t 1",
         &["'-t' is not a local user or a mail address", "mailonchange root@localhost 0.5"],
     );
+    for wrong in ["root@", "a@b@c", "a@b/c", "|mail", "/dev/null"] {
+        check(&format!("mailonchange {wrong} 1"), &["is not a local user or a mail address"]);
+    }
     check("mailonchange root@localhost x", &["'x' is not seconds (0 or more)"]);
     check("tempcomp /t 30 1 2 3", &["tempcomp lacks a coefficient"]);
     check("prot 1\n\nserver a foo bar\nmakestep", &["'prot'", "/c:1:1", "'foo'", "'bar'", "/c:4:1"]);
@@ -330,6 +333,12 @@ fn what_has_no_effect_is_said() {
     assert!(!clean("server a extfield F323").sources[0].options.wants_corrections());
     assert_eq!(clean("keyfile /k\npeer a key 1 extfield F323").sources[0].waiting(), [""; 0]);
     assert_eq!(clean("server a extfield F323 xleave").sources[0].waiting(), [""; 0]);
+    check("server a extfield F324\nserver b extfield 10A", "note: other lines of the same kind: 1");
+    check("initstepslew 30", "initstepslew 30 names no server");
+    check("ntsaeads 99 15", "there is no algorithm 99 here");
+    assert_eq!(check("pool a maxsources 99", "maxsources 99 counts as 16").sources[0].options.maxsources, 16);
+    check("server \"127.0.0.1\"", "help: server 127.0.0.1");
+    check("keyfile /k\nserver a nts key 1", "a source with nts uses no key of the key file");
     check("linux_hz 100", "'linux_hz' is obsolete");
     assert_eq!(check("server a minpoll 9 maxpoll 4", "maxpoll is raised").sources[0].options.maxpoll, 9);
     check("peer a", "a peer without a key can be disturbed");
@@ -368,6 +377,12 @@ fn options_of_a_command_are_read() {
     assert!(source.options.nts && source.options.xleave);
     let said = parse_source_words("server a.example one two").expect_err("two mistakes");
     assert!(said.contains("'one'") && said.contains("'two'"), "{said}");
+    // What is shown is the command that was typed, and what is to be typed is one.
+    let said = parse_source_words("server a.example minpoll x").expect_err("a mistake");
+    assert!(said.contains("<command>:1:30") && said.contains("add server a.example minpoll x\n"), "{said}");
+    assert!(said.contains("help: add server a.example minpoll 6"), "{said}");
+    let said = parse_source_words("peer").expect_err("a mistake");
+    assert!(said.contains("help: add peer ntp.example.net iburst"), "{said}");
     assert!(parse_source_words("").is_err());
     assert!(parse_source_words("clock x").is_err());
 }

@@ -113,6 +113,12 @@ impl<'a, 'd> Words<'a, 'd> {
         );
     }
 
+    /// Says what the line does not do, and goes on.
+    pub(crate) fn warn(&mut self, message: String, label: &str) {
+        let span = self.directive.span.to(self.end);
+        self.diagnostics.warning(span, message, label, self.example.clone());
+    }
+
     fn say(&mut self, span: Span, message: String, label: String) {
         let mut finding = Diagnostic::error(message).at(span, label);
         if self.example != self.syntax {

@@ -71,8 +71,8 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     "maxpoll" NTP ["<address> <poll>" "Set the longest poll"] |s, w| source_integer(s, "maxpoll", w, Request::ModifyMaxpoll);
     "minstratum" NTP ["<address> <stratum>" "Set the lowest stratum"]
         |s, w| source_integer(s, "minstratum", w, Request::ModifyMinstratum);
-    "offline" NTP ["[[<mask>/]<address>]" "Take sources offline"] |s, w| connectivity(s, w, Request::Offline);
-    "online" NTP ["[[<mask>/]<address>]" "Bring sources online"] |s, w| connectivity(s, w, Request::Online);
+    "offline" NTP ["[[<mask>/]<address>]" "Take sources offline"] |s, w| connectivity(s, "offline", w, Request::Offline);
+    "online" NTP ["[[<mask>/]<address>]" "Bring sources online"] |s, w| connectivity(s, "online", w, Request::Online);
     "offset" NTP ["<address|refid> <offset>" "Set the correction of a source's offsets"] source::offset;
     "onoffline" NTP ["" "Bring sources online or offline as the network is"] |s, w| bare(s, "onoffline", w, &Request::Onoffline);
     "polltarget" NTP ["<address> <target>" "Set the wanted number of samples"]
@@ -82,21 +82,21 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     "sourcename" NTP ["<address>" "Show the name by which a source was configured"] sourcename;
     "manual" MANUAL ["off|on|reset" "Allow, forbid or reset times given by hand", "list" "Show times given by hand", "delete <index>" "Forget one of them"] manual;
     "settime" MANUAL ["<time>" "Give the time by hand"] settime;
-    "accheck" ACCESS ["<address>" "Show whether an address has access"] |s, w| access_check(s, w, Request::AccessCheck);
+    "accheck" ACCESS ["<address>" "Show whether an address has access"] |s, w| access_check(s, "accheck", w, Request::AccessCheck);
     "clients" ACCESS ["[-p <packets>] [-k] [-r]" "Show who asked us"] clients;
     "serverstats" ACCESS ["" "Show the server's counters"] serverstats;
     "allow" ACCESS ["[<subnet>]" "Allow a subnet", "all [<subnet>]" "Allow a subnet and all within it"]
-        |s, w| access(s, w, Request::Allow, Request::AllowAll);
+        |s, w| access(s, "allow", w, Request::Allow, Request::AllowAll);
     "deny" ACCESS ["[<subnet>]" "Deny a subnet", "all [<subnet>]" "Deny a subnet and all within it"]
-        |s, w| access(s, w, Request::Deny, Request::DenyAll);
+        |s, w| access(s, "deny", w, Request::Deny, Request::DenyAll);
     "local" ACCESS ["[options]" "Serve time even when not synchronised", "off" "Do not"] source::local;
     "smoothtime" ACCESS ["reset|activate" "Reset or activate time smoothing"] smoothtime;
     "smoothing" ACCESS ["" "Show time smoothing"] smoothing;
-    "cmdaccheck" MONITORING ["<address>" "Show whether an address has access"] |s, w| access_check(s, w, Request::CmdAccessCheck);
+    "cmdaccheck" MONITORING ["<address>" "Show whether an address has access"] |s, w| access_check(s, "cmdaccheck", w, Request::CmdAccessCheck);
     "cmdallow" MONITORING ["[<subnet>]" "Allow a subnet", "all [<subnet>]" "Allow a subnet and all within it"]
-        |s, w| access(s, w, Request::CmdAllow, Request::CmdAllowAll);
+        |s, w| access(s, "cmdallow", w, Request::CmdAllow, Request::CmdAllowAll);
     "cmddeny" MONITORING ["[<subnet>]" "Deny a subnet", "all [<subnet>]" "Deny a subnet and all within it"]
-        |s, w| access(s, w, Request::CmdDeny, Request::CmdDenyAll);
+        |s, w| access(s, "cmddeny", w, Request::CmdDeny, Request::CmdDenyAll);
     "rtcdata" RTC ["" "Show the real-time clock"] rtcdata;
     "trimrtc" RTC ["" "Set the real-time clock"] |s, w| bare(s, "trimrtc", w, &Request::TrimRtc);
     "writertc" RTC ["" "Save the real-time clock's parameters"] |s, w| bare(s, "writertc", w, &Request::WriteRtc);
@@ -187,15 +187,21 @@ fn source_float(s: &mut Session<'_>, name: &str, words: &str, request: fn(Source
     s.order(&request(SourceFloat { source, value: Float(value) }))
 }
 
-fn connectivity(s: &mut Session<'_>, words: &str, request: fn(chrony_cmd::Subnet) -> Request) -> bool {
+fn connectivity(
+    s: &mut Session<'_>,
+    name: &str,
+    words: &str,
+    request: fn(chrony_cmd::Subnet) -> Request,
+) -> bool {
     match parse::subnet(words, s.options.family) {
         Ok(subnet) => s.order(&request(subnet)),
-        Err(message) => syntax_error("online", message),
+        Err(message) => syntax_error(name, message),
     }
 }
 
 fn access(
     s: &mut Session<'_>,
+    name: &str,
     words: &str,
     one: fn(chrony_cmd::AccessRule) -> Request,
     all: fn(chrony_cmd::AccessRule) -> Request,
@@ -203,14 +209,14 @@ fn access(
     match parse::access_rule(words, s.options.family) {
         Some((false, rule)) => s.order(&one(rule)),
         Some((true, rule)) => s.order(&all(rule)),
-        None => syntax_error("allow", "Could not read address"),
+        None => syntax_error(name, "Could not read address"),
     }
 }
 
-fn access_check(s: &mut Session<'_>, words: &str, request: fn(Address) -> Request) -> bool {
+fn access_check(s: &mut Session<'_>, name: &str, words: &str, request: fn(Address) -> Request) -> bool {
     match parse::source(words, s.options.family) {
         Some(address) => s.order(&request(address)),
-        None => syntax_error("accheck", "Could not read address"),
+        None => syntax_error(name, "Could not read address"),
     }
 }
 

@@ -1,5 +1,10 @@
 //! The settings of a run, as meant: what the daemon's parts need, and nothing of the syntax.
 
+mod look;
+mod places;
+
+pub(crate) use places::Places;
+
 use crate::options::{Family, Options};
 use crate::records::Kind;
 use chrony_conf::{
@@ -27,6 +32,8 @@ pub(crate) struct Config {
     pub settings: Settings,
     /// The same before `-R`: what a reload compares the file with.
     pub as_written: Settings,
+    /// Where some of them stand.
+    pub places: Places,
     /// What was asked for and is not done, in sentences for the log.
     pub warnings: Vec<String>,
     /// `driftfile`.
@@ -160,6 +167,10 @@ pub(crate) fn load(options: &Options, layout: &layout::Layout) -> Result<Config,
     if diagnostics.has_errors() {
         return Err(diagnostics.render(&sources, color()));
     }
+    // chronyd's -p is about the text alone.
+    if options.looks || !options.print_config {
+        look::look(&settings, &sources, options.looks, &mut diagnostics);
+    }
     // With `-p` too: standard output has the settings, and whoever checks wants to know.
     if !diagnostics.list.is_empty() && !crate::options::is_in_background() {
         eprint!("{}", diagnostics.render(&sources, color()));
@@ -169,7 +180,7 @@ pub(crate) fn load(options: &Options, layout: &layout::Layout) -> Result<Config,
     if options.restart && settings.makestep.is_some_and(|rule| rule.limit.is_some()) {
         settings.makestep = None;
     }
-    Ok(as_meant(settings, as_written, &from_folders))
+    Ok(as_meant(settings, as_written, Places::new(&sources), &from_folders))
 }
 
 /// A configuration that was read again without a mistake.
@@ -237,7 +248,7 @@ fn color() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none()
 }
 
-fn as_meant(settings: Settings, as_written: Settings, from_folders: &[Source]) -> Config {
+fn as_meant(settings: Settings, as_written: Settings, places: Places, from_folders: &[Source]) -> Config {
     let mut warnings = Vec::new();
     let mut sources: Vec<SourceConfig> = settings
         .sources
@@ -260,6 +271,7 @@ fn as_meant(settings: Settings, as_written: Settings, from_folders: &[Source]) -
     warnings.extend(settings.waiting());
     Config {
         sources,
+        places,
         warnings,
         drift_file: settings.drift_file.clone(),
         drift_interval: Duration::from_secs(settings.drift_file_interval.max(1).into()),
@@ -343,7 +355,8 @@ fn source(
             AddressFamily::V4 => Family::V4,
             AddressFamily::V6 => Family::V6,
         }),
-        key: options.key,
+        // As for chronyd, NTS is what counts where a line has both.
+        key: options.key.filter(|_| !options.nts),
         nts: options.nts.then_some(NtsOptions { port: options.ntsport, certset: options.certset }),
         version: options.version,
         initial_burst: options.iburst && !symmetric,

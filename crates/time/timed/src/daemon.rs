@@ -97,10 +97,8 @@ pub(crate) struct Daemon {
     /// Command datagrams of peers that may not send them.
     pub(crate) commands_refused: u64,
     keys: Keys,
-    /// The key file is not there, which was told.
-    key_file_is_missing: bool,
-    /// Lines that were left out because the key file has no such key.
-    without_key: Vec<crate::config::SourceConfig>,
+    /// Why the key file could not be opened, which was told.
+    key_file_unopened: Option<io::ErrorKind>,
     last_number: u32,
     pub(crate) serving: Serving,
     /// Rules or keys have changed since the server last learned of them.
@@ -216,14 +214,14 @@ impl Daemon {
             _ => None,
         };
         if let Some(path) = &config.drift_file {
-            config.discipline.drift = records::read_drift(path);
-            if let Some(drift) = config.discipline.drift {
-                let (ppm, skew_ppm) = (-drift.frequency * 1e6, drift.skew * 1e6);
-                log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
-            } else if path.exists() {
-                let what =
-                    format!("Could not read valid frequency and skew from driftfile {}", path.display());
-                log.say(&Happened::Warning { what });
+            match records::read_drift(path) {
+                Ok(Some(drift)) => {
+                    let (ppm, skew_ppm) = (-drift.frequency * 1e6, drift.skew * 1e6);
+                    log.say(&Happened::DriftRead { ppm, skew_ppm, path: path.clone() });
+                    config.discipline.drift = Some(drift);
+                }
+                Ok(None) => {}
+                Err(what) => log.say(&Happened::Warning { what }),
             }
         }
         let mut clock = process::take_clock(
@@ -253,7 +251,7 @@ impl Daemon {
             config.settings.logs.raw_measurements,
         );
         let serving = answering::serving(&config.settings, &clock);
-        let (securing, troubles) = Securing::new(&config.settings, options.once);
+        let (securing, troubles) = Securing::new(&config.settings, &config.places, options.once);
         let mut daemon = Self {
             clock,
             keeper,
@@ -268,8 +266,7 @@ impl Daemon {
             commands_malformed: 0,
             commands_refused: 0,
             keys: Keys::new(),
-            key_file_is_missing: false,
-            without_key: Vec::new(),
+            key_file_unopened: None,
             last_number: 0,
             serving,
             server_changed: true,
@@ -323,10 +320,11 @@ impl Daemon {
         for what in std::mem::take(&mut daemon.config.warnings) {
             daemon.log.say(&Happened::Warning { what });
         }
+        daemon.look_for_mail();
         for what in troubles {
             daemon.trouble(what);
         }
-        daemon.read_keys()?;
+        daemon.begin_keys()?;
         // Before there is a file or a socket that an end would have to take away.
         daemon.catch_signals();
         // Before the sockets, which ask for the cards' stamps.
@@ -647,6 +645,7 @@ impl Daemon {
         for what in self.serving.said() {
             self.trouble(what);
         }
+        self.tell_refused_keys();
         self.resolve(now);
         self.securing_due(now);
         // One a round, the longest overdue first.

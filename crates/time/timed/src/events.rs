@@ -290,7 +290,10 @@ impl Event for Happened {
                 format!("NTS keys of {source} established, its certificate not judged by this clock")
             }
             Self::KeysNotEstablished { source, why } => {
-                format!("NTS keys of {source} not established: {why}; it is tried again")
+                // What to do stands at the end.
+                let (why, help) = why.split_once("; help: ").unwrap_or((why, ""));
+                let help = if help.is_empty() { String::new() } else { format!("\nhelp: {help}") };
+                format!("NTS keys of {source} not established: {why}; it is tried again{help}")
             }
             Self::NoSuitableSource => "No suitable source for synchronisation".to_owned(),
             Self::NotTaken { why } => {
@@ -364,6 +367,16 @@ impl Event for Happened {
 pub(crate) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// What to type to see why a file could not be read: what is beside it, where it is not there itself.
+pub(crate) fn where_to_look(path: &Path, error: &std::io::Error) -> String {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("correct the name; the files beside it: ls -l {}", folder.display())
+        }
+        _ => format!("ls -l {}", path.display()),
+    }
 }
 
 /// Why nothing is followed, in chrony's words.

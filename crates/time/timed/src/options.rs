@@ -44,6 +44,8 @@ pub(crate) struct Options {
     pub log_level: i32,
     /// `-p`.
     pub print_config: bool,
+    /// `--check`: as `-p`, and looks for what the configuration names too.
+    pub looks: bool,
     /// `-q`, `-Q`.
     pub once: Once,
     /// `-t`: end after this time.
@@ -101,6 +103,8 @@ pub(crate) fn is_in_background() -> bool {
 struct Flag {
     name: &'static str,
     value: &'static str,
+    /// A value that makes sense.
+    example: &'static str,
     help: &'static str,
     apply: fn(&mut Options, String) -> Result<(), String>,
 }
@@ -109,37 +113,49 @@ const FLAGS: &[Flag] = &[
     Flag {
         name: "-4",
         value: "",
+        example: "",
         help: "Use only IPv4 addresses",
         apply: |o, _| set(&mut o.family, Family::V4),
     },
     Flag {
         name: "-6",
         value: "",
+        example: "",
         help: "Use only IPv6 addresses",
         apply: |o, _| set(&mut o.family, Family::V6),
     },
     Flag {
         name: "-f",
         value: "FILE",
+        example: "/etc/chrony/chrony.conf",
         help: "Specify configuration file",
         apply: |o, value| set(&mut o.config_file, value.into()),
     },
-    Flag { name: "-n", value: "", help: "Don't run as daemon", apply: |o, _| on(&mut o.foreground) },
+    Flag {
+        name: "-n",
+        value: "",
+        example: "",
+        help: "Don't run as daemon",
+        apply: |o, _| on(&mut o.foreground),
+    },
     Flag {
         name: "-d",
         value: "",
+        example: "",
         help: "Don't run as daemon and log to stderr",
         apply: |o, _| on(&mut o.debug),
     },
     Flag {
         name: "-l",
         value: "FILE",
+        example: "/var/log/chrony/chronyd.log",
         help: "Log to file",
         apply: |o, value| set(&mut o.log_file, value.into()),
     },
     Flag {
         name: "-L",
         value: "LEVEL",
+        example: "0",
         help: "Set logging threshold (0)",
         apply: |o, value| {
             o.log_level = number(&value, -1, 3)?;
@@ -149,12 +165,14 @@ const FLAGS: &[Flag] = &[
     Flag {
         name: "-p",
         value: "",
+        example: "",
         help: "Print configuration and exit",
         apply: |o, _| on(&mut o.print_config),
     },
     Flag {
         name: "-q",
         value: "",
+        example: "",
         help: "Set clock and exit",
         apply: |o, _| {
             o.once = Once::Set;
@@ -164,6 +182,7 @@ const FLAGS: &[Flag] = &[
     Flag {
         name: "-Q",
         value: "",
+        example: "",
         help: "Log offset and exit",
         apply: |o, _| {
             o.once = Once::Print;
@@ -173,16 +192,42 @@ const FLAGS: &[Flag] = &[
     Flag {
         name: "-t",
         value: "SECONDS",
+        example: "60",
         help: "Exit after elapsed time",
         apply: |o, value| set(&mut o.timeout, Duration::from_secs(number(&value, 1, i32::MAX)? as u64)),
     },
-    Flag { name: "-u", value: "USER", help: "Specify user", apply: |o, value| set(&mut o.user, value) },
-    Flag { name: "-U", value: "", help: "Don't check for root", apply: |o, _| on(&mut o.any_user) },
-    Flag { name: "-x", value: "", help: "Don't control clock", apply: |o, _| on(&mut o.leave_clock) },
-    Flag { name: "-R", value: "", help: "Adapt configuration for restart", apply: |o, _| on(&mut o.restart) },
+    Flag {
+        name: "-u",
+        value: "USER",
+        example: "_chrony",
+        help: "Specify user",
+        apply: |o, value| set(&mut o.user, value),
+    },
+    Flag {
+        name: "-U",
+        value: "",
+        example: "",
+        help: "Don't check for root",
+        apply: |o, _| on(&mut o.any_user),
+    },
+    Flag {
+        name: "-x",
+        value: "",
+        example: "",
+        help: "Don't control clock",
+        apply: |o, _| on(&mut o.leave_clock),
+    },
+    Flag {
+        name: "-R",
+        value: "",
+        example: "",
+        help: "Adapt configuration for restart",
+        apply: |o, _| on(&mut o.restart),
+    },
     Flag {
         name: "-F",
         value: "LEVEL",
+        example: "1",
         help: "Set system call filter level (0)",
         apply: |o, value| {
             o.filter_level = number(&value, -2, 2)?;
@@ -192,21 +237,40 @@ const FLAGS: &[Flag] = &[
     Flag {
         name: "-P",
         value: "PRIORITY",
+        example: "50",
         help: "Set process priority (0)",
         apply: |o, value| set(&mut o.priority, number(&value, 0, 100)?.unsigned_abs() as u8),
     },
-    Flag { name: "-m", value: "", help: "Lock memory", apply: |o, _| on(&mut o.lock_memory) },
-    Flag { name: "-r", value: "", help: "Reload dump files", apply: |o, _| on(&mut o.reload) },
-    Flag { name: "-s", value: "", help: "Set clock from RTC", apply: |o, _| on(&mut o.set_from_rtc) },
+    Flag { name: "-m", value: "", example: "", help: "Lock memory", apply: |o, _| on(&mut o.lock_memory) },
+    Flag { name: "-r", value: "", example: "", help: "Reload dump files", apply: |o, _| on(&mut o.reload) },
+    Flag {
+        name: "-s",
+        value: "",
+        example: "",
+        help: "Set clock from RTC",
+        apply: |o, _| on(&mut o.set_from_rtc),
+    },
     Flag {
         name: "--control-clock",
         value: "",
+        example: "",
         help: "Control the clock also in a house directory",
         apply: |o, _| on(&mut o.control_clock),
     },
     Flag {
+        name: "--check",
+        value: "",
+        example: "",
+        help: "As -p, and look for the files, keys and users that the configuration names",
+        apply: |o, _| {
+            (o.print_config, o.looks) = (true, true);
+            Ok(())
+        },
+    },
+    Flag {
         name: "--split",
         value: "",
+        example: "",
         help: "Hold the clock in a process of its own also with -d (with -x: one that does nothing)",
         apply: |o, _| on(&mut o.split),
     },
@@ -244,10 +308,16 @@ impl Options {
             }
         }
         if !options.directives.is_empty() && options.config_file.is_some() {
-            return Err("-f FILE and configuration directives exclude each other".to_owned());
+            return Err(format!(
+                "-f FILE and configuration directives exclude each other\nhelp: chronyd -f {}",
+                options.config_file.as_ref().map_or(String::new(), |path| path.display().to_string())
+            ));
         }
         if options.control_clock && options.leave_clock {
-            return Err("-x and --control-clock contradict each other".to_owned());
+            return Err(
+                "-x and --control-clock contradict each other\nhelp: chronyd -x (measures), or chronyd --control-clock"
+                    .to_owned(),
+            );
         }
         Ok(Action::Run(Box::new(options)))
     }
@@ -268,8 +338,14 @@ impl Options {
             }
             let attached: String = letters.by_ref().collect();
             let value = if attached.is_empty() { words.next() } else { Some(attached) };
-            let value = value.ok_or_else(|| format!("option {name} needs a value: {name} {}", flag.value))?;
-            (flag.apply)(self, value).map_err(|error| format!("option {name}: {error}"))?;
+            let value = value.ok_or_else(|| {
+                format!(
+                    "option {name} needs a value: {name} {}\nhelp: chronyd {name} {}",
+                    flag.value, flag.example
+                )
+            })?;
+            (flag.apply)(self, value)
+                .map_err(|error| format!("option {name}: {error}\nhelp: chronyd {name} {}", flag.example))?;
         }
         Ok(())
     }
@@ -329,15 +405,17 @@ mod tests {
         // As Debian's unit starts it.
         check("-F 1", Ok(|o| o.filter_level == 1));
         check("-F-1 -x", Ok(|o| o.leave_clock && o.filter_level == -1));
+        check("--check", Ok(|o| o.print_config && o.looks));
+        check("-p", Ok(|o| o.print_config && !o.looks));
         check("-P 50 -R", Ok(|o| o.restart && o.priority == Some(50)));
         check("-mrs", Ok(|o| o.lock_memory && o.reload && o.set_from_rtc));
-        check("-P 101", Err("option -P"));
+        check("-P 101", Err("help: chronyd -P 50"));
         check("-F x", Err("option -F"));
-        check("-F 9", Err("option -F"));
+        check("-F 9", Err("\"9\" is no number from -2 to 2\nhelp: chronyd -F 1"));
         check("-S", Err("unknown option -S"));
         check("-z", Err("unknown option -z"));
-        check("-f", Err("needs a value"));
-        check("-t x", Err("option -t"));
+        check("-f", Err("needs a value: -f FILE\nhelp: chronyd -f /etc/chrony/chrony.conf"));
+        check("-t x", Err("help: chronyd -t 60"));
         check("-x --control-clock", Err("contradict"));
     }
 }

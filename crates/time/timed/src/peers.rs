@@ -4,9 +4,10 @@ use crate::config::SourceConfig;
 use crate::daemon::PeerNts;
 use crate::hardware::StampedBy;
 use crate::options::Family;
+use ntp_proto::nts::NtsError;
 use ntp_proto::{
-    Client, ClientConfig, CorrectionForm, Keys, Measurement, NtpTimestamp, PtpForm, PtpForms, ReferenceId,
-    ReplyError,
+    Client, ClientConfig, CorrectionForm, Keys, MacError, Measurement, NtpTimestamp, PtpForm, PtpForms,
+    ReferenceId, ReplyError,
 };
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -128,6 +129,48 @@ pub(crate) struct Ahead {
     pub until: Duration,
 }
 
+/// Why an answer to a request of ours is not authentic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unauthentic {
+    /// It has no code: the server does not know the key.
+    Missing,
+    /// It has a code of another key.
+    Key { id: u32 },
+    /// Its code does not fit.
+    Code,
+}
+
+impl Unauthentic {
+    /// What an error says of it; none when the packet was no answer, or an authentic one.
+    pub(crate) fn of(error: ReplyError) -> Option<Self> {
+        match error {
+            ReplyError::Mac(MacError::Missing) => Some(Self::Missing),
+            ReplyError::Mac(MacError::Key { id }) => Some(Self::Key { id }),
+            ReplyError::Mac(MacError::Digest) => Some(Self::Code),
+            _ => None,
+        }
+    }
+
+    /// The same for NTS.
+    pub(crate) fn of_nts(error: NtsError) -> Option<Self> {
+        match error {
+            NtsError::Unauthenticated => Some(Self::Missing),
+            NtsError::Authenticator => Some(Self::Code),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Unauthentic {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => write!(formatter, "they come back without a code"),
+            Self::Key { id } => write!(formatter, "they come back with the code of key {id}"),
+            Self::Code => write!(formatter, "they come back with a code that does not fit"),
+        }
+    }
+}
+
 /// A server that we ask.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -169,8 +212,12 @@ pub(crate) struct Peer {
     pub valid: u32,
     /// Sending failed the last time, which was said.
     pub complained: bool,
-    /// The key file no longer has its key: it is not asked until it has.
+    /// The key file has not its key, or no longer: it is not asked until it has.
     pub lacks_key: bool,
+    /// Its last reply was not authentic, and none since was.
+    pub unauthentic: Option<Unauthentic>,
+    /// That, or its silence, was told.
+    pub told_unauthentic: bool,
     /// Which exchanges count.
     pub screening: Screening,
     /// The last request was answered.
@@ -204,6 +251,7 @@ impl Peer {
         // Interleaved mode and extension fields are of version 4.
         let suggests = key.as_ref().filter(|_| !line.options.xleave && line.options.extfields.is_empty());
         let suggested = suggests.map_or(ntp_proto::VERSION, |(_, key)| key.suggested_version());
+        let lacks_key = line.key.is_some() && key.is_none();
         let config = ClientConfig {
             version: line.version.unwrap_or(suggested),
             key,
@@ -244,8 +292,11 @@ impl Peer {
             last: None,
             received: 0,
             valid: 0,
-            complained: false,
-            lacks_key: false,
+            // That was said with the line.
+            complained: lacks_key,
+            lacks_key,
+            unauthentic: None,
+            told_unauthentic: false,
             screening: Screening::new(wanted.line.screening),
             answered: true,
             ahead: None,

@@ -2,6 +2,7 @@
 
 use ntp_proto::{Measurement, ReplyError};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -466,10 +467,35 @@ const DRIFT_MAX_PPM: f64 = 500_000.0;
 /// A frequency that is less certain than a whole second each second is not known at all; parts per million.
 const DRIFT_SKEW_MAX_PPM: f64 = 1e6;
 
-/// Reads a drift file: the rate at which the clock gains, and its error bound, in parts per million. None for what no clock can have,
-/// which would make ours run at half its rate.
-pub(crate) fn read_drift(path: &Path) -> Option<Drift> {
-    let text = sys::file::read_text_bounded(path, crate::FILE_BYTES_MAX).ok()?;
+/// Reads a drift file: the rate at which the clock gains, and its error bound, in parts per million. None where there is no file
+/// yet; an error for what no clock can have, which would make ours run at half its rate.
+pub(crate) fn read_drift(path: &Path) -> Result<Option<Drift>, String> {
+    let text = match sys::file::read_text_bounded(path, crate::FILE_BYTES_MAX) {
+        Ok(text) => text,
+        // Nothing was learnt yet; whether it can be written is tried out later.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => {
+            let path = path.display();
+            return Err(format!(
+                "Could not read driftfile {path}: {}\nhelp: ls -l {path}",
+                crate::events::reason(&error)
+            ));
+        }
+    };
+    let drift = parse_drift(&text);
+    // chronyd's words.
+    let wrong = || {
+        let path = path.display();
+        format!(
+            "Could not read valid frequency and skew from driftfile {path}\nhelp: rm {path} (what it knew is learnt anew)"
+        )
+    };
+    drift.map(Some).ok_or_else(wrong)
+}
+
+fn parse_drift(text: &str) -> Option<Drift> {
     let mut words = text.split_ascii_whitespace().map(|word| word.parse::<f64>().ok());
     let gains = words.next()??;
     let skew = words.next().flatten().unwrap_or(1.0);
@@ -494,7 +520,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("timed-drift-{}", std::process::id()));
         let read = |text: &str| {
             std::fs::write(&path, text).expect("a file can be made");
-            read_drift(&path)
+            read_drift(&path).ok().flatten()
         };
         for text in ["nan 1", "1 nan", "inf 1", "1 inf", "1e400 1", "1000000 1", "-1e9 1", "1 1e300", "", "x"]
         {
@@ -532,10 +558,11 @@ mod tests {
             std::fs::read_to_string(&path).expect("it exists"),
             "          -12.500000             0.250000\n"
         );
-        let drift = read_drift(&path).expect("it is readable");
+        let drift = read_drift(&path).expect("it is readable").expect("it has both numbers");
         assert!((drift.frequency - 12.5e-6).abs() < 1e-12 && (drift.skew - 0.25e-6).abs() < 1e-12);
         std::fs::write(&path, "x").expect("it is writable");
-        assert_eq!(read_drift(&path), None);
+        let said = read_drift(&path).expect_err("no number");
+        assert!(said.starts_with("Could not read valid frequency and skew from driftfile /"), "{said}");
         std::fs::remove_file(&path).expect("it exists");
     }
 }

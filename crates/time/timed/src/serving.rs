@@ -6,11 +6,13 @@
 
 mod cards;
 mod memory;
+mod refused_keys;
 mod signing;
 mod worker;
 
 pub(crate) use cards::{CardLine, CardMap};
 pub(crate) use memory::Memory;
+pub(crate) use refused_keys::RefusedKey;
 pub(crate) use worker::{Port, Worker};
 
 use crate::clocks::ClockMap;
@@ -77,6 +79,8 @@ pub(crate) struct Shared {
     signer: std::sync::OnceLock<signing::Signer>,
     /// Cards that have stamped requests since the daemon has looked: one bit for each.
     cards_seen: AtomicU64,
+    /// Clients whose code does not fit.
+    refused_keys: Mutex<refused_keys::RefusedKeys>,
     /// `clientloglimit`; none with `noclientlog`.
     pub memory: Option<Memory>,
 }
@@ -123,6 +127,7 @@ impl Serving {
             sockets: Mutex::default(),
             signer: std::sync::OnceLock::new(),
             cards_seen: AtomicU64::new(0),
+            refused_keys: Mutex::default(),
             memory,
         });
         Self {
@@ -248,6 +253,11 @@ impl Serving {
         self.shared.signer.get().map(signing::Signer::said).unwrap_or_default()
     }
 
+    /// The clients whose code did not fit, of which the log is to be told.
+    pub(crate) fn refused_keys(&self) -> Vec<RefusedKey> {
+        held(&self.shared.refused_keys).take()
+    }
+
     /// Starts the threads, where some are configured; to be called when privileges are dropped, since a thread keeps those it
     /// starts with.
     pub(crate) fn start_threads(&mut self) -> std::io::Result<()> {
@@ -319,7 +329,8 @@ impl Serving {
         // No reply is longer than its request.
         let mut reply = vec![0; request.len()];
         let length = manner.and_then(|manner| {
-            server.reply(request, received, transmit, manner, &view.snapshot, &mut reply).ok()
+            let made = server.reply(request, received, transmit, manner, &view.snapshot, &mut reply);
+            made.map_err(|refusal| held(&self.shared.refused_keys).refused(request, from, refusal, now)).ok()
         });
         totals.server = totals.server.plus(server.take_counters());
         held(&self.shared.totals).add(&totals);

@@ -76,6 +76,9 @@ pub(super) const NTS: &[Directive] = &[
             while w.peek().is_some() {
                 ids.push(w.integer("the number of an algorithm", 0, i64::from(i32::MAX))?);
             }
+            for id in ids.iter().filter(|id| !AEADS_DEFAULT.iter().any(|known| i64::from(*known) == **id)) {
+                w.warn(format!("ntsaeads: there is no algorithm {id} here"), "it is left out");
+            }
             // A number that fits no 16 bits is no algorithm (RFC 5116 section 6), and unknown ones are left out.
             s.nts.aeads = ids.into_iter().filter_map(|id| u16::try_from(id).ok()).collect();
             Some(())

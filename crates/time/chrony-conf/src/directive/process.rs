@@ -77,11 +77,12 @@ pub(super) const PROCESS: &[Directive] = &[
 
 /// Whether a text can stand bare in the header of a mail, and is no option of a program.
 fn is_address(text: &str) -> bool {
-    let bad = |letter: char| letter.is_control() || "<>()[],;:\\\"".contains(letter);
-    !text.starts_with(['-', '@'])
-        && !text.ends_with('@')
-        && text.matches('@').count() < 2
-        && !text.contains(bad)
+    let bad = |letter: char| letter.is_control() || "<>()[],;:\\\"/|'`".contains(letter);
+    let host = text.split_once('@').map_or("x", |(_, host)| host);
+    let is_host = host.split('.').all(|label| {
+        !label.is_empty() && label.chars().all(|letter| letter.is_alphanumeric() || "-_".contains(letter))
+    });
+    !text.starts_with(['-', '@']) && is_host && text.matches('@').count() < 2 && !text.contains(bad)
 }
 
 type LogField = fn(&mut Logs) -> &mut bool;

@@ -59,6 +59,9 @@ pub(super) const SOURCES: &[Directive] = &[
             while let Some(word) = w.next() {
                 hosts.push(word.text.to_owned());
             }
+            if hosts.is_empty() {
+                w.warn(format!("initstepslew {threshold} names no server"), "nothing is done by it");
+            }
             s.init_step_slew = Some(InitStepSlew { threshold, hosts });
             Some(())
         },

@@ -14,7 +14,7 @@ use time_core::SourceSettings;
 /// Polls that a source can have, log2 s (`chrony.conf(5)`).
 const POLL_RANGE: std::ops::RangeInclusive<i32> = -7..=24;
 /// The longest `maxdelay`, in seconds (`chrony.conf(5)`).
-const DELAY_MAX: f64 = 1000.0;
+pub(super) const DELAY_MAX: f64 = 1000.0;
 
 /// What a source is, as `sources` shows it.
 pub(super) fn mode(symmetric: bool) -> SourceMode {
@@ -208,7 +208,7 @@ pub(super) fn add(daemon: &mut Daemon, new: &NewSource, now: Duration) -> Result
         SourceKind::Other(_) => return Err(Status::Invalid),
     };
     if let Ok(address) = name.parse::<IpAddr>()
-        && daemon.peers.iter().any(|peer| peer.address.ip() == address)
+        && daemon.has_address(address)
     {
         return Err(Status::SourceAlreadyKnown);
     }

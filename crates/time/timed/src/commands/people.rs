@@ -96,18 +96,23 @@ pub(crate) fn reasons(daemon: &Daemon) -> Value {
     let local = daemon.local_now();
     let settings = &daemon.config.settings;
     let report = super::tracking(daemon);
-    let clocks = daemon
-        .refclocks
-        .iter()
-        .map(|one| (one.id, one.label(), "reference clock".to_owned(), one.reach(), true, one.poll));
+    let clocks = daemon.refclocks.iter().map(|one| {
+        (one.id, one.label(), "reference clock".to_owned(), one.reach(), true, one.poll, Value::Null)
+    });
     let peers = daemon.peers.iter().map(|peer| {
         let client = &peer.client;
         let address = peer.address.ip().to_string();
-        (peer.id, peer.name.clone(), address, client.reach(), client.is_online(), client.poll())
+        let trust = json!({
+            "key": peer.line.key,
+            "nts": peer.nts.is_some(),
+            "lacks_key": peer.lacks_key,
+            "unauthentic": peer.unauthentic.is_some(),
+        });
+        (peer.id, peer.name.clone(), address, client.reach(), client.is_online(), client.poll(), trust)
     });
     let sources: Vec<Value> = clocks
         .chain(peers)
-        .map(|(id, name, address, reach, online, poll)| {
+        .map(|(id, name, address, reach, online, poll, trust)| {
             let source = daemon.keeper.source(id);
             let interval = daemon.keeper.interval(id, local);
             let statistics = daemon.keeper.statistics(id, local);
@@ -119,6 +124,7 @@ pub(crate) fn reasons(daemon: &Daemon) -> Value {
                 "letter": char::from(super::selection_letter(daemon, id)).to_string(),
                 "reach": reach,
                 "online": online,
+                "authentication": trust,
                 "samples": source.map_or(0, |source| source.filter().len()),
                 "stratum": last.map(|last| last.stratum),
                 "offset_seconds": interval.map(|one| 0.0 - one.offset),

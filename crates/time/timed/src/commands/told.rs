@@ -19,7 +19,11 @@ pub(super) fn line(daemon: &Daemon, request: &Request) -> Option<String> {
         Request::ModifyMaxpoll(one) => source(one.source, format!("new maxpoll {}", one.value)),
         Request::ModifyMinstratum(one) => source(one.source, format!("new minstratum {}", one.value)),
         Request::ModifyPolltarget(one) => source(one.source, format!("new polltarget {}", one.value)),
-        Request::ModifyMaxdelay(one) => source(one.source, format!("new maxdelay {:.6}", one.value.0)),
+        Request::ModifyMaxdelay(one) => {
+            // As it is taken.
+            let delay = one.value.0.clamp(0.0, super::change::DELAY_MAX);
+            source(one.source, format!("new maxdelay {delay:.6}"))
+        }
         Request::ModifyMaxdelayratio(one) => {
             source(one.source, format!("new maxdelayratio {:.6}", one.value.0))
         }

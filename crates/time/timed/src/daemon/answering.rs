@@ -58,7 +58,12 @@ impl Daemon {
                     self.command_unix = Some(socket);
                 }
                 Err(error) => {
-                    self.trouble(format!("Could not open command socket {}: {error}", path.display()))
+                    let (path, why) = (path.display(), crate::events::reason(&error));
+                    let at = self.config.places.of("bindcmdaddress", &path.to_string());
+                    let other = super::start::own_place("chronyd.sock");
+                    self.trouble(format!(
+                        "Could not open command socket {path}: {why}{at}\nhelp: another place in chrony.conf: bindcmdaddress {other}, and then: chronyc -h {other}"
+                    ));
                 }
             }
         }
@@ -73,7 +78,14 @@ impl Daemon {
         }
         match control::Server::bind(&path) {
             Ok(server) => self.control = Some(server),
-            Err(error) => self.trouble(format!("Could not open control socket {}: {error}", path.display())),
+            Err(error) => {
+                let why = crate::events::reason(&error);
+                let folder = path.parent().unwrap_or(&path).display();
+                self.trouble(format!(
+                    "Could not open control socket {}: {why}\nhelp: ls -ld {folder}",
+                    path.display()
+                ));
+            }
         }
         Ok(())
     }

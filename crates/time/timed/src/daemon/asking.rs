@@ -6,7 +6,7 @@ use crate::config::SourceConfig;
 use crate::events::Happened;
 use crate::hardware::StampedBy;
 use crate::options::Once;
-use crate::peers::{Peer, Wanted};
+use crate::peers::{Peer, Unauthentic, Wanted};
 use crate::resolver::Resolver;
 use ntp_proto::{Arrived, KissCode, Measurement, ReferenceId, ReplyError};
 use std::io;
@@ -33,12 +33,16 @@ impl Daemon {
         if self.options.once != Once::No {
             line.initial_burst = true;
         }
-        if let Some(id) = line.key.filter(|id| self.keys.key(*id).is_none()) {
-            // Asked without its key, the source could be forged.
-            let what = format!("Source {} is left out: {}", line.name, self.lacks_key(id));
+        if let Some(why) = self.why_not_added(&line) {
+            // chronyd's words.
+            let what = format!("Could not add source {} : {why}", line.name);
             self.log.say(&Happened::Trouble { what });
-            self.without_key.push(line);
             return;
+        }
+        if let Some(why) = self.why_not_asked(&line) {
+            // As for chronyd it is listed, and is asked once the key file has its key: asked without it, it could be forged.
+            let what = format!("Source {} is not asked: {why}", line.name);
+            self.log.say(&Happened::Trouble { what });
         }
         self.last_number += 1;
         let number = self.last_number;
@@ -59,6 +63,18 @@ impl Daemon {
         self.choose_selection_options();
     }
 
+    /// Why a line is no source: as for chronyd an address is one source, whatever its port, and the first line has it. Commands name
+    /// sources by their addresses.
+    pub(super) fn why_not_added(&self, line: &SourceConfig) -> Option<&'static str> {
+        let address = line.name.parse().ok()?;
+        self.has_address(address).then_some("Already in use")
+    }
+
+    /// A source has this address, or was found by it.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        self.peers.iter().any(|peer| peer.address.ip() == address || peer.found_at().ip() == address)
+    }
+
     /// Reads the source folders again: what is gone goes, what is new comes, the rest stays (`reload sources`).
     pub(crate) fn reload_sources(&mut self, now: Duration) {
         let (lines, warnings) = crate::config::load_folders(&self.config.settings);
@@ -74,7 +90,6 @@ impl Daemon {
             // They are read when the usual sources begin.
             return;
         }
-        self.without_key.retain(|line| !line.from_folder);
         let (mut gone, mut names): (Vec<u32>, Vec<String>) = (Vec::new(), Vec::new());
         for wanted in &self.wanted {
             if wanted.line.from_folder && !lines.contains(&wanted.line) {
@@ -175,12 +190,11 @@ impl Daemon {
         let mut added = false;
         for address in usable {
             let Some(wanted) = self.wanted.get(index) else { return };
-            let at = SocketAddr::new(address, wanted.line.port);
             if wanted.missing == 0 {
                 break;
             }
             // The same server twice would vote twice.
-            if self.peers.iter().any(|peer| peer.address == at || peer.found_at() == at) {
+            if self.has_address(address) {
                 continue;
             }
             added |= self.add_server(index, address, now);
@@ -315,6 +329,7 @@ impl Daemon {
             }
         };
         let (id, reach) = (peer.id, peer.client.reach());
+        let asked_often = peer.client.counts().0 >= REQUESTS_BEFORE_TOLD;
         // Who is never selected is not waited for.
         let asked_long = peer.client.counts().0 == REQUESTS_BEFORE_TOLD && !peer.line.treatment.noselect;
         if asked_long && self.keeper.tracking(self.local_now()).selected.is_none() && !self.told_unselected {
@@ -324,6 +339,9 @@ impl Daemon {
         }
         if let Some(event) = said {
             self.log.say(&event);
+        }
+        if asked_often {
+            self.tell_silence(index);
         }
         let events = self.keeper.set_reach(id, reach, &mut self.clock);
         self.handle(events);
@@ -356,6 +374,7 @@ impl Daemon {
         let mut kiss: Option<KissCode> = None;
         let mut nothing_new = false;
         let mut failed: Vec<(LocalTime, ReplyError, Vec<u8>)> = Vec::new();
+        let mut unauthentic = None;
         for number in 0..count {
             let Some(datagram) = self.batch.datagram(number) else { continue };
             peer.received = peer.received.wrapping_add(1);
@@ -388,7 +407,10 @@ impl Daemon {
             let bytes = match &mut peer.nts {
                 Some(nts) => match nts.open(data) {
                     Ok(authentic) => authentic,
-                    Err(_) => continue,
+                    Err(error) => {
+                        unauthentic = Unauthentic::of_nts(error).or(unauthentic);
+                        continue;
+                    }
                 },
                 None => data,
             };
@@ -421,10 +443,19 @@ impl Daemon {
                     nothing_new = true;
                     failed.push((at, error, data.to_vec()));
                 }
-                Err(error) => failed.push((at, error, data.to_vec())),
+                Err(error) => {
+                    unauthentic = Unauthentic::of(error).or(unauthentic);
+                    failed.push((at, error, data.to_vec()));
+                }
             }
         }
         let (address, poll) = (peer.address.ip(), peer.client.poll());
+        // Whoever sends something else beside good replies changes nothing.
+        if good.is_some() || nothing_new {
+            (peer.unauthentic, peer.told_unauthentic) = (None, false);
+        } else if let Some(why) = unauthentic {
+            self.tell_unauthentic(index, why);
+        }
         let useless = failed.iter().any(|(_, error, _)| error.uses_up_the_request());
         for (at, error, bytes) in failed.drain(..) {
             let written = self.records.failed_reply(at.0, address, poll, error, &bytes);

@@ -90,17 +90,19 @@ impl Daemon {
         let Some(folder) = self.config.settings.dump_dir.clone() else { return };
         if self.options.reload {
             for index in 0..self.peers.len() {
-                self.load_history(index, &folder);
+                // Without its key a source is not asked, and what it said before is not taken up either.
+                match self.peers.get(index).filter(|peer| peer.lacks_key) {
+                    None => self.load_history(index, &folder),
+                    Some(peer) => {
+                        let source = peer.address.ip().to_string();
+                        if folder.join(format!("{source}.dat")).exists() {
+                            self.log.say(&Happened::Dumped { source, loaded: false });
+                        }
+                    }
+                }
             }
             for index in 0..self.refclocks.len() {
                 self.load_refclock_history(index, &folder);
-            }
-            // Without its key a source is not asked, and what it said before is not taken up either.
-            let left_out: Vec<String> = self.without_key.iter().map(|line| line.name.clone()).collect();
-            for source in left_out {
-                if folder.join(format!("{source}.dat")).exists() {
-                    self.log.say(&Happened::Dumped { source, loaded: false });
-                }
             }
         }
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {

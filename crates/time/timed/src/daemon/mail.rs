@@ -48,6 +48,17 @@ impl Daemon {
         }
     }
 
+    /// Says at the start that nobody will get a mail, where that is known already.
+    pub(super) fn look_for_mail(&mut self) {
+        if self.config.settings.mail_on_change.is_some()
+            && self.options.once == Once::No
+            && let Some(why) = self.never_mails()
+        {
+            self.mail.look_at = None;
+            self.log.say(&Happened::Warning { what: format!("mailonchange sends no mail: {why}") });
+        }
+    }
+
     /// Says once, a while after the start, that nobody will get a mail.
     pub(super) fn look_for_alerts(&mut self, now: Duration) {
         if self.mail.look_at.is_none_or(|at| now < at) {
@@ -61,8 +72,8 @@ impl Daemon {
         }
     }
 
-    /// Why a change would reach nobody; none when it would.
-    fn no_mail(&self) -> Option<String> {
+    /// Why no change of this run reaches anybody; none when one may.
+    fn never_mails(&self) -> Option<String> {
         if !self.log.has_journal() {
             return Some(
                 "the log does not go to the journal (-d), where the alert daemon reads it".to_owned(),
@@ -75,6 +86,14 @@ impl Daemon {
                 "the alert daemon looks for the recipient in {}, which this run does not read",
                 file.display()
             ));
+        }
+        None
+    }
+
+    /// Why a change would reach nobody; none when it would.
+    fn no_mail(&self) -> Option<String> {
+        if let Some(why) = self.never_mails() {
+            return Some(why);
         }
         match sys::socket::connect_unix_stream(&self.mail.alerts) {
             // Whom it does not let in, it is there for.

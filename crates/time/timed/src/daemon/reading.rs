@@ -18,14 +18,13 @@ impl Daemon {
                 Ok(clock) => self.refclocks.push(clock),
                 Err(error) => {
                     let (device, why) = (line.driver.place(), crate::events::reason(&error));
-                    let what = format!("cannot open refclock {name} {device} (number {number}): {why}");
-                    return Err(match &line.driver {
-                        RefClockDriver::Sock { path } if error.kind() == io::ErrorKind::NotFound => {
-                            let folder = path.parent().unwrap_or(path).display();
-                            format!("{what}\nhelp: its folder must be there: mkdir -p {folder}")
-                        }
-                        _ => what,
-                    });
+                    // Some drivers name what they open.
+                    let why = why.strip_prefix(&format!("{device}: ")).unwrap_or(&why);
+                    let at = self.config.places.of("refclock", &device);
+                    let help = how_to_open(&line.driver, error.kind());
+                    return Err(format!(
+                        "cannot open refclock {name} {device} (number {number}): {why}{at}\nhelp: {help}"
+                    ));
                 }
             }
         }
@@ -70,7 +69,8 @@ impl Daemon {
                 let Some(clock) = self.refclocks.get_mut(index) else { return };
                 if !std::mem::replace(&mut clock.complained, true) {
                     let name = clock.label();
-                    self.trouble(format!("Could not read refclock {name}: {error}"));
+                    let why = crate::events::reason(&error);
+                    self.trouble(format!("Could not read refclock {name}: {why}"));
                 }
                 return;
             }
@@ -184,6 +184,30 @@ impl Daemon {
         self.record_failed(written);
         self.handle(events);
         self.record_selection(local);
+    }
+}
+
+/// What to type where a driver cannot be opened.
+fn how_to_open(driver: &RefClockDriver, kind: io::ErrorKind) -> String {
+    let device = driver.place();
+    let missing = kind == io::ErrorKind::NotFound;
+    match driver {
+        RefClockDriver::Sock { path } if missing => {
+            let folder = path.parent().unwrap_or(path).display();
+            format!("its folder must be there: mkdir -p {folder}")
+        }
+        _ if kind == io::ErrorKind::PermissionDenied => {
+            format!("who may: ls -l {device}; or as root: sudo chronyd")
+        }
+        RefClockDriver::Pps { .. } if missing => {
+            "those that are there: ls /dev/pps*; of a serial port: ldattach PPS /dev/ttyS0".to_owned()
+        }
+        RefClockDriver::Phc { .. } if missing => {
+            "those that are there: ls /dev/ptp*; of an interface: ethtool -T eth0".to_owned()
+        }
+        RefClockDriver::Rtc { .. } if missing => "those that are there: ls /dev/rtc*".to_owned(),
+        RefClockDriver::Shm { .. } => "segments and their owners: ipcs -m".to_owned(),
+        _ => format!("ls -l {device}"),
     }
 }
 

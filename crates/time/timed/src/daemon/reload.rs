@@ -12,6 +12,8 @@ pub(super) struct Reloaded {
     /// Sources that came, and that went.
     added: Vec<String>,
     removed: Vec<String>,
+    /// Sources that came and are not asked, with why.
+    not_asked: Vec<String>,
     /// What counts from the next start, with its place.
     later: Vec<String>,
 }
@@ -24,6 +26,9 @@ impl Reloaded {
             if !names.is_empty() {
                 parts.push(format!("{what}: {}", names.join(", ")));
             }
+        }
+        if !self.not_asked.is_empty() {
+            parts.push(format!("not asked: {}", self.not_asked.join(", ")));
         }
         if !self.later.is_empty() {
             parts.push(format!("these count from the next start of the daemon: {}", self.later.join(", ")));
@@ -38,6 +43,7 @@ impl Reloaded {
             "read": ["keys", "sources"],
             "added": self.added,
             "removed": self.removed,
+            "not_asked": self.not_asked,
             "restart": self.later,
             "note": self.note(),
         })
@@ -66,7 +72,7 @@ impl Daemon {
     /// can be refused is read and checked first, and taken up in one step.
     pub(super) fn reload(&mut self) -> Result<Reloaded, String> {
         let anew = crate::config::read_again(&self.options, &self.layout)?;
-        let keys = self.key_file_read()?;
+        let keys = self.key_file_read_again()?;
         self.reopen_logs();
         self.take_keys(keys);
         Ok(self.take_sources(anew))
@@ -91,9 +97,23 @@ impl Daemon {
                 done.removed.push(line.name.clone());
             }
         }
-        for line in new.sources.iter().filter(|one| missing(&running.sources, one)) {
-            if let Some(line) = crate::config::added(line, &self.config.settings) {
-                done.added.push(line.name.clone());
+        for one in &new.sources {
+            if let Some(line) = crate::config::added(one, &self.config.settings) {
+                // One that stays and could not be added before can be, where the source is gone that had its address.
+                let waits = || {
+                    self.initial.is_none()
+                        && !self.wanted.iter().any(|wanted| wanted.line == line)
+                        && self.why_not_added(&line).is_none()
+                };
+                if !missing(&running.sources, one) && !waits() {
+                    continue;
+                }
+                let why = self.why_not_added(&line).filter(|_| self.initial.is_none());
+                let why = why.map(|_| "another source has its address".to_owned());
+                match why.or_else(|| self.why_not_asked(&line)) {
+                    Some(why) => done.not_asked.push(format!("{} ({why})", line.name)),
+                    None => done.added.push(line.name.clone()),
+                }
                 // Before the usual sources begin they wait with the others.
                 match self.initial {
                     Some(_) => self.config.sources.push(line),
@@ -116,7 +136,14 @@ impl Daemon {
             }
             self.take_folders(lines, now);
             let after = names(self);
-            done.added.extend(after.iter().filter(|name| !before.contains(name)).cloned());
+            for wanted in self.wanted.iter().filter(|one| one.line.from_folder) {
+                let name = &wanted.line.name;
+                match self.why_not_asked(&wanted.line) {
+                    _ if before.contains(name) => {}
+                    Some(why) => done.not_asked.push(format!("{name} ({why})")),
+                    None => done.added.push(name.clone()),
+                }
+            }
             done.removed.extend(before.into_iter().filter(|name| !after.contains(name)));
         }
         self.choose_selection_options();
@@ -126,7 +153,6 @@ impl Daemon {
     /// A line of the file is gone; false when its sources were gone already.
     fn remove_line(&mut self, line: &Source) -> bool {
         let Some(config) = crate::config::added(line, &self.config.settings) else { return false };
-        self.without_key.retain(|other| *other != config);
         if self.initial.is_some() {
             let before = self.config.sources.len();
             self.config.sources.retain(|other| *other != config);

@@ -1,6 +1,7 @@
 //! NTS in the loop: keys for sources, keys for clients, and what is kept of both over a restart.
 
 use super::{Daemon, monotonic};
+use crate::config::Places;
 use crate::events::Happened;
 use crate::nts::files::DumpFolder;
 use crate::nts::serving::{self, KeServer, Offer, Shared};
@@ -102,7 +103,7 @@ impl PeerNts {
 
 impl Securing {
     /// As configured. What cannot be used is told by the second value.
-    pub(super) fn new(settings: &Settings, once: Once) -> (Self, Vec<String>) {
+    pub(super) fn new(settings: &Settings, places: &Places, once: Once) -> (Self, Vec<String>) {
         let mut troubles = Vec::new();
         let folder = settings.nts.dump_dir.as_ref().filter(|_| once == Once::No).and_then(|path| {
             DumpFolder::open(path)
@@ -114,7 +115,7 @@ impl Securing {
         let drift = settings.drift_file.as_deref().and_then(modified);
         let passed = folder.as_ref().and_then(DumpFolder::written).max(drift);
         let mut trust = Trust::new(&settings.nts);
-        troubles.extend(trust.check());
+        troubles.extend(trust.check(|path| places.of("ntstrustedcerts", &path.display().to_string())));
         (Self { trust, folder, algorithms, passed, server: None }, troubles)
     }
 }
@@ -450,7 +451,9 @@ impl Daemon {
             answer,
             settings.connections_max.max(1) as usize,
         )
-        .map_err(|error| format!("{error}\nhelp: check ntsservercert and ntsserverkey"))?;
+        .map_err(|error| {
+            error.told(&self.config.places.of(error.directive, &error.path.display().to_string()))
+        })?;
         let now = self.local_now().0.div_euclid(1_000_000_000);
         for what in crate::nts::serving::out_of_date(&settings.server_certificates, now) {
             self.log.say(&Happened::Warning { what });

@@ -19,13 +19,19 @@ impl Daemon {
         if let Some(pid) = daemon_of(path) {
             return Err(already_runs(pid, path));
         }
+        let failed = |error: io::Error| {
+            let (path, why) = (path.display(), crate::events::reason(&error));
+            let at = self.config.places.of("pidfile", &path.to_string());
+            let other = own_place("chronyd.pid");
+            format!(
+                "cannot write the pid file {path}: {why}{at}\nhelp: another place in chrony.conf: pidfile {other} (or none: pidfile /)"
+            )
+        };
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+            std::fs::create_dir_all(folder).map_err(failed)?;
         }
         // Replaced in one step: a symbolic link in its place is not followed (CVE-2020-14367).
-        sys::file::replace(path, format!("{}\n", std::process::id()).as_bytes(), 0o644)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))
+        sys::file::replace(path, format!("{}\n", std::process::id()).as_bytes(), 0o644).map_err(failed)
     }
 
     /// The last step before the loop: what is not needed from here on is given up.
@@ -77,8 +83,9 @@ impl Daemon {
         for (directive, folder, file) in places {
             let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty()) else { continue };
             let named = file.map_or(folder, PathBuf::as_path).display();
+            let at = self.config.places.of(directive, &named.to_string());
             if file.is_some_and(|file| file.is_dir()) {
-                told.push(format!("Could not use {directive} {named}: Is a directory\nhelp: {directive} {named}/chrony.drift"));
+                told.push(format!("Could not use {directive} {named}: Is a directory{at}\nhelp: {directive} {named}/chrony.drift"));
             } else if let Err(error) = can_write_in(folder) {
                 let (why, folder) = (crate::events::reason(&error), folder.display());
                 let help = match error.kind() {
@@ -87,7 +94,7 @@ impl Daemon {
                     }
                     _ => format!("ls -ld {folder}"),
                 };
-                told.push(format!("Could not use {directive} {named}: {why}\nhelp: {help}"));
+                told.push(format!("Could not use {directive} {named}: {why}{at}\nhelp: {help}"));
             }
         }
         for what in told {
@@ -168,11 +175,18 @@ pub(super) fn becomes(
     in_house: bool,
     log: &mut Log,
 ) -> Result<Option<User>, String> {
-    if sys::process::effective_uid() != 0 {
-        return Ok(None);
-    }
     let find =
         |name: &str| sys::user::by_name(name).map_err(|error| format!("cannot become user {name}: {error}"));
+    if sys::process::effective_uid() != 0 {
+        // Nobody but root becomes another; the slip would be found by the first start that is root's.
+        if let Some(name) = options.user.as_ref().or(config.user.as_ref())
+            && find(name).is_ok_and(|user| user.is_none())
+        {
+            let what = format!("There is no user {name}\nhelp: adduser --system {name}");
+            log.say(&Happened::Warning { what });
+        }
+        return Ok(None);
+    }
     match options.user.as_ref().or(config.user.as_ref()) {
         Some(name) if name == "root" => Ok(None),
         Some(name) => match find(name)? {
@@ -213,6 +227,14 @@ pub(super) fn make_folders_of(user: &User, config: &Config) {
         if !folder.exists() && std::fs::create_dir_all(&folder).is_ok() {
             let _ = std::os::unix::fs::lchown(&folder, Some(user.uid), Some(user.gid));
         }
+    }
+}
+
+/// Where this user's files of a run may be: root's own folder, or the one that a session has.
+pub(super) fn own_place(name: &str) -> String {
+    match sys::process::effective_uid() {
+        0 => format!("/run/chrony/{name}"),
+        uid => format!("/run/user/{uid}/chrony/{name}"),
     }
 }
 

@@ -17,12 +17,13 @@ pub(super) fn words(error: &Error, name: &str) -> String {
         }
         CertificateError::NotValidForName => format!("its certificate is for another name, not for {name}"),
         CertificateError::UnknownIssuer => {
-            "its certificate is signed by nobody who is trusted; help: ntstrustedcerts FILE with the certificate of who signed it"
-                .to_owned()
+            format!("its certificate is signed by nobody who is trusted; help: {}", trusting(name))
         }
         CertificateError::BadSignature => {
-            "its certificate is not signed by whom it names (BadSignature): a trusted authority of that name has another key; help: ntstrustedcerts FILE with the certificate of who signed it"
-                .to_owned()
+            format!(
+                "its certificate is not signed by whom it names (BadSignature): a trusted authority of that name has another key; help: {}",
+                trusting(name)
+            )
         }
         CertificateError::ExpiredContext { time, not_after } => format!(
             "its certificate expired on {} and this clock shows {}",
@@ -36,12 +37,16 @@ pub(super) fn words(error: &Error, name: &str) -> String {
         ),
         CertificateError::Expired => "its certificate has expired".to_owned(),
         CertificateError::NotValidYet => "its certificate is not valid yet".to_owned(),
-        CertificateError::BadEncoding => "its certificate is no certificate (X.509) as it should be".to_owned(),
+        CertificateError::BadEncoding => {
+            "its certificate is no certificate (X.509) as it should be".to_owned()
+        }
         // What the verifier of chains says has no variant of its own here, only its name.
         CertificateError::Other(other) => match other.0.to_string().as_str() {
             "CaUsedAsEndEntity" => {
-                "its certificate is its own, signed by nobody who is trusted; help: ntstrustedcerts FILE with that certificate"
-                    .to_owned()
+                format!(
+                    "its certificate is its own, signed by nobody who is trusted; help: {}",
+                    trusting(name)
+                )
             }
             "UnsupportedCertVersion" => format!(
                 "its certificate is of version 1, which names no host; help: make one of version 3 with a subject alternative name: {}",
@@ -51,6 +56,15 @@ pub(super) fn words(error: &Error, name: &str) -> String {
         },
         other => format!("its certificate cannot be used ({other})"),
     }
+}
+
+/// How to trust a server: which of its files is copied, and the line that names the copy. Over another way than the one that is to be
+/// trusted, so not by asking the server for it.
+fn trusting(name: &str) -> String {
+    let host = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+    format!(
+        "copy the file that its ntsservercert names: scp {host}:/etc/chrony/nts.crt /etc/chrony/{name}.pem; in chrony.conf: ntstrustedcerts /etc/chrony/{name}.pem"
+    )
 }
 
 /// As `openssl req -addext` takes it.
@@ -102,9 +116,12 @@ mod tests {
             "its certificate is for other.example, b.example, not for 127.0.0.1",
         );
         check(named(&[]), "subjectAltName=IP:127.0.0.1");
-        check(other("CaUsedAsEndEntity"), "help: ntstrustedcerts FILE with that certificate");
+        check(other("CaUsedAsEndEntity"), "in chrony.conf: ntstrustedcerts /etc/chrony/127.0.0.1.pem");
         check(other("UnsupportedCertVersion"), "version 3 with a subject alternative name");
-        check(CertificateError::UnknownIssuer, "signed by nobody who is trusted");
+        check(
+            CertificateError::UnknownIssuer,
+            "nobody who is trusted; help: copy the file that its ntsservercert names: scp 127.0.0.1:",
+        );
         let expired = CertificateError::ExpiredContext { time: at(86_400), not_after: at(0) };
         check(expired, "expired on 1970-01-01 and this clock shows 1970-01-02");
         let early = CertificateError::NotValidYetContext { time: at(0), not_before: at(86_400) };

@@ -104,7 +104,7 @@ impl Offer {
         algorithms: Vec<AeadAlgorithm>,
         answer: KeAnswer,
         connections_max: usize,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Unusable> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let pairs = certificates
             .iter()
@@ -113,7 +113,7 @@ impl Offer {
             .collect::<Result<Vec<_>, _>>()?;
         let mut tls = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(VERSIONS)
-            .map_err(|error| error.to_string())?
+            .expect("the provider has these versions of TLS")
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(Certificates(pairs)));
         tls.alpn_protocols = vec![ALPN.to_vec()];
@@ -159,25 +159,74 @@ pub(crate) fn out_of_date(certificates: &[PathBuf], now: i64) -> Vec<String> {
     certificates.iter().filter_map(told).collect()
 }
 
-fn load(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
-    let failed = |path: &Path, why: &dyn std::fmt::Display| format!("cannot use {}: {why}", path.display());
-    let text = read_bounded(certificate).map_err(|error| failed(certificate, &error))?;
+/// Why a file cannot be used, and which it is.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    /// `ntsservercert` or `ntsserverkey`.
+    pub directive: &'static str,
+    /// Its file.
+    pub path: PathBuf,
+    /// A sentence about both.
+    what: String,
+    help: String,
+}
+
+impl Unusable {
+    /// A sentence, with `at` behind it to say where the directive stands, and what to type.
+    pub(crate) fn told(&self, at: &str) -> String {
+        format!("{}{at}\nhelp: {}", self.what, self.help)
+    }
+}
+
+fn load(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, Unusable> {
+    // Both may be one file.
+    let directive = |path: &Path| if std::ptr::eq(path, key) { "ntsserverkey" } else { "ntsservercert" };
+    let told = |path: &Path, why: String, help: String| Unusable {
+        directive: directive(path),
+        what: format!("cannot use {} {}: {why}", directive(path), path.display()),
+        path: path.to_path_buf(),
+        help,
+    };
+    let unread = |path: &Path, error: &std::io::Error| {
+        told(path, crate::events::reason(error), crate::events::where_to_look(path, error))
+    };
+    let failed = |path: &Path, why: &dyn std::fmt::Display| {
+        let kind = if std::ptr::eq(path, key) { "pkey -noout" } else { "x509 -noout -subject" };
+        told(path, why.to_string(), format!("openssl {kind} -in {}", path.display()))
+    };
+    let without = |path: &Path, what: &str| {
+        let kind = what.to_ascii_uppercase();
+        Unusable {
+            directive: directive(path),
+            what: format!("{} {} holds no {what}", directive(path), path.display()),
+            path: path.to_path_buf(),
+            help: format!("files with one: grep -lr 'BEGIN .*{kind}' /etc/chrony /etc/ssl"),
+        }
+    };
+    let text = read_bounded(certificate).map_err(|error| unread(certificate, &error))?;
     let chain = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| failed(certificate, &error))?;
     if chain.is_empty() {
-        return Err(failed(certificate, &"there is no certificate in it"));
+        return Err(without(certificate, "certificate"));
     }
-    let text = read_bounded(key).map_err(|error| failed(key, &error))?;
+    let text = read_bounded(key).map_err(|error| unread(key, &error))?;
     let private = PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        pem::Error::NoItemsFound => format!("{} holds no private key", key.display()),
+        pem::Error::NoItemsFound => without(key, "private key"),
         error => failed(key, &error),
     })?;
     let signing = provider.key_provider.load_private_key(private).map_err(|error| failed(key, &error))?;
     let pair = CertifiedKey::new(chain, signing);
     match pair.keys_match() {
         Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
-            Err(failed(key, &format!("it does not belong to {}", certificate.display())))
+            let (one, other) = (certificate.display(), key.display());
+            Err(told(
+                key,
+                format!("it does not belong to {one}"),
+                format!(
+                    "both must show the same: openssl x509 -noout -pubkey -in {one}; openssl pkey -pubout -in {other}"
+                ),
+            ))
         }
         _ => Ok(pair),
     }

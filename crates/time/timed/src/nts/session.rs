@@ -49,6 +49,8 @@ pub(crate) enum Progress {
 /// An establishment on its way.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Where the server is.
+    address: SocketAddr,
     stream: TcpStream,
     tls: ClientConnection,
     verifier: Arc<Verifier>,
@@ -87,7 +89,8 @@ impl Session {
         if terms.set.is_empty() {
             return Err((
                 KeFailureKind::Answer,
-                "no certificate is trusted; help: ntstrustedcerts FILE".to_owned(),
+                "no certificate is trusted; help: in chrony.conf: ntstrustedcerts /etc/ssl/certs/ca-certificates.crt"
+                    .to_owned(),
             ));
         }
         let name = ServerName::try_from(terms.name.to_owned()).map_err(|error| answer(&error))?;
@@ -105,8 +108,9 @@ impl Session {
         let mut tls = ClientConnection::new(Arc::new(config), name).map_err(|error| answer(&error))?;
         tls.writer().write_all(&KeRequest::bytes(terms.algorithms)).map_err(|error| answer(&error))?;
         let stream = sys::socket::connect_tcp(terms.address, terms.local, terms.device)
-            .map_err(|error| (KeFailureKind::Connect, error.to_string()))?;
+            .map_err(|error| (KeFailureKind::Connect, unconnected(terms.address, &error)))?;
         Ok(Self {
+            address: terms.address,
             stream,
             tls,
             verifier,
@@ -152,7 +156,7 @@ impl Session {
     fn step(&mut self, ready: Readiness) -> Result<Option<Established>, (KeFailureKind, String)> {
         if !self.connected {
             if let Some(error) = self.stream.take_error().ok().flatten() {
-                return Err((KeFailureKind::Connect, error.to_string()));
+                return Err((KeFailureKind::Connect, unconnected(self.address, &error)));
             }
             if !ready.writable {
                 return Ok(None);
@@ -250,6 +254,18 @@ impl Session {
             accepted,
         }))
     }
+}
+
+/// Why nobody is there, and where.
+fn unconnected(address: SocketAddr, error: &io::Error) -> String {
+    let why = crate::events::reason(error);
+    let help = match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "; help: the server must have ntsservercert and ntsserverkey; with another port there: ntsport PORT on the source's line here"
+        }
+        _ => "",
+    };
+    format!("TCP port {} of {}: {why}{help}", address.port(), address.ip())
 }
 
 /// Nothing is wrong, only nothing can be moved now.

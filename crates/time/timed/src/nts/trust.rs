@@ -61,13 +61,19 @@ impl Trust {
     }
 
     /// What is wrong with the files of `ntstrustedcerts`, at the start: the first source that needs them may be asked much later.
-    pub(crate) fn check(&mut self) -> Vec<String> {
-        let mut set = Set::new();
+    /// `at`: where a file is named, to stand behind what is wrong with it.
+    pub(crate) fn check(&mut self, at: impl Fn(&Path) -> String) -> Vec<String> {
+        let (mut set, mut placed) = (Set::new(), Vec::new());
         for (_, path) in &self.files {
+            let before = set.troubles.len();
             set.read(path);
+            placed.extend(set.troubles.iter().skip(before).map(|what| match what.split_once('\n') {
+                Some((what, help)) => format!("{what}{}\n{help}", at(path)),
+                None => format!("{what}{}", at(path)),
+            }));
         }
-        self.told.clone_from(&set.troubles);
-        set.troubles
+        self.told = set.troubles;
+        placed
     }
 
     /// The certificates of a set, read again when what is known is old, which the second value says.
@@ -124,8 +130,7 @@ impl Set {
         };
         if found.is_empty() && self.troubles.len() == before {
             self.troubles.push(format!(
-                "ntstrustedcerts {}: there is no certificate in it\nhelp: openssl x509 -in {} -text",
-                path.display(),
+                "ntstrustedcerts {}: there is no certificate in it (no line BEGIN CERTIFICATE)\nhelp: files with one: grep -lr 'BEGIN CERTIFICATE' /etc/chrony /etc/ssl/certs",
                 path.display()
             ));
         }
@@ -136,7 +141,9 @@ impl Set {
         let text = match read_bounded(path) {
             Ok(text) => text,
             Err(error) => {
-                self.troubles.push(format!("Could not read certificates of {}: {error}", path.display()));
+                let help = crate::events::where_to_look(path, &error);
+                let (path, why) = (path.display(), crate::events::reason(&error));
+                self.troubles.push(format!("Could not read certificates of {path}: {why}\nhelp: {help}"));
                 return Vec::new();
             }
         };

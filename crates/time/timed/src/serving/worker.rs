@@ -5,8 +5,8 @@ use super::signing::Unsigned;
 use super::{Memory, Shared, Totals, View, held};
 use crate::hardware::StampedBy;
 use ntp_proto::{
-    Arrived, HEADER_BYTES, KissCode, Manner, Moment, NtpTimestamp, PACKET_BYTES_MAX, PtpForm, Server,
-    Service, Treatment, interleaved_origin, signing_account,
+    Arrived, HEADER_BYTES, KissCode, Manner, Moment, NtpTimestamp, PACKET_BYTES_MAX, PtpForm, Refusal,
+    Server, Service, Treatment, interleaved_origin, signing_account,
 };
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -336,7 +336,17 @@ impl Worker {
                 }
                 Some(Err(refusal)) => Err(refusal),
             };
-            let Ok(length) = length else { continue };
+            let length = match length {
+                Ok(length) => length,
+                Err(refusal) => {
+                    if matches!(refusal, Refusal::Mac(_)) {
+                        let now =
+                            Duration::from_nanos(u64::try_from(sys::clock::monotonic_ns()).unwrap_or(0));
+                        held(&self.shared.refused_keys).refused(data, from.ip(), refusal, now);
+                    }
+                    continue;
+                }
+            };
             if length == 0 || length > data.len() {
                 continue;
             }

@@ -6,7 +6,7 @@ use crate::hardware::StampedBy;
 use crate::options::Family;
 use ntp_proto::nts::NtsError;
 use ntp_proto::{
-    Client, ClientConfig, CorrectionForm, Keys, MacError, Measurement, NtpTimestamp, PtpForm, PtpForms,
+    Client, ClientConfig, CorrectionForm, Key, Keys, MacError, Measurement, NtpTimestamp, PtpForm, PtpForms,
     ReferenceId, ReplyError,
 };
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -236,6 +236,13 @@ pub(crate) struct Peer {
     ptp: PtpForms,
 }
 
+/// The version that a source is asked in, where its line does not say it: the one that its key suggests.
+fn version(line: &SourceConfig, key: Option<&Key>) -> u8 {
+    // Interleaved mode and extension fields are of version 4.
+    let suggests = key.filter(|_| !line.options.xleave && line.options.extfields.is_empty());
+    line.version.unwrap_or(suggests.map_or(ntp_proto::VERSION, Key::suggested_version))
+}
+
 impl Peer {
     /// An association that begins at `first`.
     pub(crate) fn new(
@@ -248,12 +255,9 @@ impl Peer {
     ) -> Self {
         let line = wanted.line.clone();
         let key = line.key.and_then(|id| Some((id, keys.key(id)?.clone())));
-        // Interleaved mode and extension fields are of version 4.
-        let suggests = key.as_ref().filter(|_| !line.options.xleave && line.options.extfields.is_empty());
-        let suggested = suggests.map_or(ntp_proto::VERSION, |(_, key)| key.suggested_version());
         let lacks_key = line.key.is_some() && key.is_none();
         let config = ClientConfig {
-            version: line.version.unwrap_or(suggested),
+            version: version(&line, key.as_ref().map(|(_, key)| key)),
             key,
             poll_min: line.treatment.poll_min,
             poll_max: line.treatment.poll_max,
@@ -355,8 +359,11 @@ impl Peer {
     /// unauthenticated it could be forged, and the old key may be the one that was lost.
     pub(crate) fn rekey(&mut self, keys: &Keys, now: Duration) {
         let Some(id) = self.line.key else { return };
-        self.lacks_key = keys.key(id).is_none();
+        let began_without = std::mem::replace(&mut self.lacks_key, keys.key(id).is_none());
         if let Some(key) = keys.key(id) {
+            if began_without {
+                self.client.config_mut().version = version(&self.line, Some(key));
+            }
             self.client.set_key(Some((id, key.clone())));
             self.client.hurry(now);
         }

@@ -28,8 +28,10 @@ const PORT: u16 = 11123;
 const KE_PORT: u16 = 11460;
 /// Requests in a row from one client, where two threads are measured.
 const TRAIN: u32 = 16;
-/// Requests on their way, for each socket of the server: as many as the least of the buffers holds. chronyd has one socket.
+/// Requests on their way, for each socket of the server (chronyd has one): as many as the least of the buffers holds.
 const WINDOW: u32 = 192;
+/// The same where two threads are measured: what either side does best with, though chronyd loses some at first.
+const WINDOW_TWO_THREADS: u32 = 256;
 /// The key of keyed load: what `chrony.keys` says, and the same for the generator.
 const KEY_LINE: &str = "1 SHA1 ASCII:a-secret-of-twenty-b";
 const KEY_WORD: &str = "1:SHA1:a-secret-of-twenty-b";
@@ -253,7 +255,7 @@ impl Server {
             "port {PORT}\ncmdport 0\nlocal stratum 1\nallow\npidfile {0}/pid\nkeyfile {0}/keys\nbindcmdaddress {0}/sock\n",
             folder.path().display()
         );
-        if load.kind == "interleaved" {
+        if load.kind == "interleaved" && load.clients > 1 {
             // Room for all clients: by default both hold the state of 4096.
             lines.push_str("clientloglimit 16777216\n");
         }
@@ -313,7 +315,12 @@ impl Server {
         // Several sockets, so that the kernel has something to spread over threads.
         let sockets = if load.threads > 1 { "16" } else { "1" };
         let train = load.train.to_string();
-        let window = (WINDOW * if self.side == Side::Ours { load.threads } else { 1 }).to_string();
+        let window = match (load.threads, self.side) {
+            (1, _) => WINDOW,
+            (threads, Side::Ours) => WINDOW_TWO_THREADS * threads,
+            _ => WINDOW_TWO_THREADS,
+        }
+        .to_string();
         let mut words =
             vec!["--clients", &clients, "--kind", load.kind, "--seconds", seconds, "--sockets", sockets];
         words.extend(["--train", &train, "--window", &window]);

@@ -100,9 +100,9 @@ pub(crate) fn beside(any: &UdpSocket, most: usize, marks: Marks<'_>) -> Vec<UdpS
     sockets
 }
 
-/// Receive buffer of a server's socket, in bytes as `setsockopt(2)` takes them: twice a common system's default, for some 600 requests
-/// that come at once. Where less is allowed, it is less.
-const SERVER_RECEIVE_BUFFER: u32 = 256 << 10;
+/// Receive buffer of a server's socket, in bytes as `setsockopt(2)` takes them: for some thousand requests that come at once, where a
+/// common system's default holds two hundred. Where less is allowed, it is less.
+const SERVER_RECEIVE_BUFFER: u32 = 512 << 10;
 
 /// What is set on a socket beyond its address.
 #[derive(Debug, Clone, Copy, Default)]

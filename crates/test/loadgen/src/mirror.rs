@@ -50,8 +50,7 @@ pub fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
             out[24..32].copy_from_slice(&request.data[40..48]);
             out[32..40].copy_from_slice(&now);
             out[40..48].copy_from_slice(&now);
-            replies
-                .push(PACKET_BYTES, &Departure { destination: request.source, source: None, stamped: false });
+            replies.push(PACKET_BYTES, &Departure { destination: request.source, source: None });
         }
         replies.send(&socket);
     }

@@ -273,7 +273,7 @@ impl<'a> Generator<'a> {
             buffer[40..48].copy_from_slice(&state.nonce.to_be_bytes());
             HEADER_BYTES
         };
-        batch.push(length, &Departure { destination: Some(self.options.to), source, stamped: false });
+        batch.push(length, &Departure { destination: Some(self.options.to), source });
         self.count.sent += 1;
     }
 

@@ -65,7 +65,7 @@ impl StampTable {
         true
     }
 
-    /// The kernel said when the reply with this receive timestamp left.
+    /// The kernel said when the reply with this receive timestamp left; unknown: nobody can say.
     pub fn correct(&mut self, received: NtpTimestamp, transmit: NtpTimestamp) {
         for entry in self.entries_mut(received.0).chunks_exact_mut(2) {
             if let [at, left] = entry
@@ -76,7 +76,7 @@ impl StampTable {
         }
     }
 
-    /// When the reply with this receive timestamp left.
+    /// When the reply with this receive timestamp left; none when it is not remembered, unknown when nobody can say.
     pub fn left(&self, received: NtpTimestamp) -> Option<NtpTimestamp> {
         if received.is_unknown() {
             return None;
@@ -130,6 +130,8 @@ mod tests {
         for (received, expected) in [(1001, Some(2005)), (1000, Some(2000)), (0, None), (77, None)] {
             assert_eq!(table.left(NtpTimestamp(received)), expected.map(NtpTimestamp));
         }
+        table.correct(NtpTimestamp(1001), NtpTimestamp::UNKNOWN);
+        assert_eq!(table.left(NtpTimestamp(1001)), Some(NtpTimestamp::UNKNOWN), "nobody can say");
     }
 
     /// Goal: the table does not grow, and the youngest are those that stay.

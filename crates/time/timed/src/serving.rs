@@ -6,6 +6,8 @@
 
 mod cards;
 mod memory;
+mod owed;
+mod port;
 mod refused_keys;
 mod signing;
 mod worker;
@@ -13,7 +15,9 @@ mod worker;
 pub(crate) use cards::{CardLine, CardMap};
 pub(crate) use memory::Memory;
 pub(crate) use refused_keys::RefusedKey;
-pub(crate) use worker::{Port, Worker};
+
+use port::Port;
+use worker::Worker;
 
 use crate::clocks::ClockMap;
 use ntp_proto::{
@@ -73,8 +77,11 @@ pub(crate) struct Shared {
     view: Mutex<Arc<View>>,
     version: AtomicU64,
     totals: Mutex<Totals>,
-    /// Sockets opened later, for threads that run: each takes those with its number.
-    sockets: Mutex<Vec<(usize, Port)>>,
+    /// The sockets of each worker, by its number. A new list for each that is opened, so that nobody holds the lock for longer than it takes to
+    /// have the list.
+    ports: Mutex<Arc<[Vec<Arc<Port>>]>>,
+    /// Of that list.
+    ports_version: AtomicU64,
     /// `ntpsigndsocket`.
     signer: std::sync::OnceLock<signing::Signer>,
     /// Cards that have stamped requests since the daemon has looked: one bit for each.
@@ -99,8 +106,8 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The server as the daemon's loop sees it.
 pub(crate) struct Serving {
     shared: Arc<Shared>,
-    /// The worker of the daemon's own loop, or those whose threads have not started.
-    workers: Vec<Worker>,
+    /// The worker of the daemon's own loop, where there is one and a socket.
+    worker: Option<Worker>,
     threads: usize,
     running: bool,
     /// Where the server listens, by address family: IPv4, IPv6.
@@ -124,7 +131,8 @@ impl Serving {
             view: Mutex::new(Arc::new(view)),
             version: AtomicU64::new(1),
             totals: Mutex::default(),
-            sockets: Mutex::default(),
+            ports: Mutex::default(),
+            ports_version: AtomicU64::new(0),
             signer: std::sync::OnceLock::new(),
             cards_seen: AtomicU64::new(0),
             refused_keys: Mutex::default(),
@@ -132,7 +140,7 @@ impl Serving {
         });
         Self {
             shared,
-            workers: Vec::new(),
+            worker: None,
             threads,
             running: false,
             open: [None; 2],
@@ -204,15 +212,18 @@ impl Serving {
         if self.cards_stamp {
             port.stamp_by_cards();
         }
-        if self.running {
-            held(&self.shared.sockets).push((worker, port));
-            return;
+        let mut ports = held(&self.shared.ports);
+        let mut all = ports.to_vec();
+        all.resize_with(all.len().max(worker + 1), Vec::new);
+        if let Some(of) = all.get_mut(worker) {
+            of.push(Arc::new(port));
         }
-        while self.workers.len() <= worker {
-            self.workers.push(Worker::new(Arc::clone(&self.shared)));
-        }
-        if let Some(one) = self.workers.get_mut(worker) {
-            one.add(port);
+        *ports = all.into();
+        drop(ports);
+        self.shared.ports_version.fetch_add(1, Ordering::Release);
+        if self.threads == 1 {
+            let shared = || Worker::new(Arc::clone(&self.shared), 0);
+            self.worker.get_or_insert_with(shared).look_for_sockets();
         }
     }
 
@@ -243,7 +254,8 @@ impl Serving {
         packet: &[u8],
         to: std::net::SocketAddr,
     ) -> Option<std::io::Result<usize>> {
-        let mut ports = self.workers.iter().flat_map(Worker::ports);
+        let ports = Arc::clone(&held(&self.shared.ports));
+        let mut ports = ports.iter().filter(|_| self.worker.is_some()).flatten();
         let port = ports.find(|port| port.local().is_some_and(|local| local.is_ipv4() == to.is_ipv4()))?;
         Some(port.send_unasked(packet, to))
     }
@@ -264,13 +276,11 @@ impl Serving {
         if self.threads < 2 || self.running {
             return Ok(());
         }
-        while self.workers.len() < self.threads {
-            self.workers.push(Worker::new(Arc::clone(&self.shared)));
-        }
-        for (number, worker) in std::mem::take(&mut self.workers).into_iter().enumerate() {
+        for number in 0..self.threads {
+            let worker = Worker::new(Arc::clone(&self.shared), number);
             let thread = std::thread::Builder::new().name(format!("ntp server {number}"));
             // It ends with the process: it holds nothing that must be put away.
-            thread.spawn(move || run(worker, number))?;
+            thread.spawn(move || run(worker))?;
         }
         self.running = true;
         Ok(())
@@ -278,13 +288,13 @@ impl Serving {
 
     /// The sockets that the daemon's loop waits for, and the number of each; none where threads do.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
-        self.workers.first().into_iter().flat_map(Worker::descriptors).enumerate()
+        self.worker.iter().flat_map(Worker::descriptors).enumerate()
     }
 
     /// Serves what waits at one of them; `told`: its error queue has something to tell.
     pub(crate) fn serve(&mut self, index: usize, told: bool) {
-        if let Some(worker) = self.workers.first_mut() {
-            worker.turns(index, told);
+        if let Some(worker) = &mut self.worker {
+            worker.serve(index, told);
         }
     }
 
@@ -367,29 +377,13 @@ impl Serving {
 }
 
 /// A thread's life.
-fn run(mut worker: Worker, number: usize) {
+fn run(mut worker: Worker) {
     // Signals are the daemon's loop's.
     sys::signal::block_in_this_thread();
     let mut ready = Vec::new();
     loop {
-        {
-            let mut sockets = held(&worker.shared().sockets);
-            let own: Vec<Port> =
-                sockets.extract_if(.., |(of, _)| *of == number).map(|(_, port)| port).collect();
-            drop(sockets);
-            own.into_iter().for_each(|port| worker.add(port));
-        }
-        let wanted: Vec<_> = worker.descriptors().map(|fd| (fd, sys::poll::Interest::READ)).collect();
-        let polled = sys::poll::poll(&wanted, &mut ready, Some(THREAD_WAIT_MAX));
-        drop(wanted);
-        if polled.is_err() {
+        if worker.wait(THREAD_WAIT_MAX, &mut ready).is_err() {
             std::thread::sleep(THREAD_WAIT_MAX);
-            continue;
-        }
-        for index in 0..ready.len() {
-            if let Some(one) = ready.get(index).filter(|one| one.any()) {
-                worker.turns(index, one.priority);
-            }
         }
     }
 }
@@ -403,15 +397,8 @@ mod tests {
     /// list of clients, and no reply longer than its request.
     #[test]
     fn requests_at_a_sources_socket_are_limited_too() {
-        let mut access = AccessList::new();
-        access.set(Subnet::new([127, 0, 0, 1].into(), 32).expect("32 bits fit"), true, false);
-        let view = View {
-            clock: crate::clocks::DaemonClock::beside(None).expect("a clock").map(),
-            snapshot: ServerSnapshot::unsynchronised(-20),
-            server: Arc::new(Server::new(access, Keys::new())),
-            rate_limit: Some(RateLimit { interval: 10, burst: 4, leak: 6, kod: 0 }),
-            cards: None,
-        };
+        let limit = RateLimit { interval: 10, burst: 4, leak: 6, kod: 0 };
+        let view = View { rate_limit: Some(limit), ..open_view([127, 0, 0, 1].into(), 32) };
         let mut serving = Serving::new(1, Some(Memory::new(1 << 16, 1)), view);
         let mut request = [0; 48];
         request[0] = 0x23;
@@ -436,13 +423,7 @@ mod tests {
     fn nobody_else_binds_our_port() {
         let any = (std::net::Ipv4Addr::UNSPECIFIED, std::net::Ipv6Addr::UNSPECIFIED);
         let ipv4 = |address: std::net::IpAddr| address.is_ipv4();
-        let view = View {
-            clock: crate::clocks::DaemonClock::beside(None).expect("a clock").map(),
-            snapshot: ServerSnapshot::unsynchronised(-20),
-            server: Arc::default(),
-            rate_limit: None,
-            cards: None,
-        };
+        let view = open_view([127, 0, 0, 1].into(), 32);
         for shared in [false, true] {
             let marks = crate::sockets::Marks { server: true, shared, ..Default::default() };
             let (mut sockets, _) = crate::sockets::listen(0, &[], any, ipv4, marks).expect("a free port");
@@ -488,15 +469,7 @@ mod tests {
                 .any(|one| one.local_addr().is_ok_and(|at| at.ip() == std::net::IpAddr::from(address)))
         };
         assert!(own([127, 0, 0, 1]) && !own([127, 5, 5, 5]), "{beside:?}");
-        let mut access = AccessList::new();
-        access.set(Subnet::new([127, 0, 0, 0].into(), 8).expect("32 bits fit"), true, false);
-        let view = View {
-            clock: crate::clocks::DaemonClock::beside(None).expect("a clock").map(),
-            snapshot: ServerSnapshot::unsynchronised(-20),
-            server: Arc::new(Server::new(access, Keys::new())),
-            rate_limit: None,
-            cards: None,
-        };
+        let view = open_view([127, 0, 0, 0].into(), 8);
         let mut serving = Serving::new(1, None, view);
         serving.add(0, socket, None);
         for socket in beside {
@@ -517,5 +490,109 @@ mod tests {
             let mut reply = [0; 64];
             assert_eq!(client.recv_from(&mut reply).expect("an answer"), (48, to));
         }
+    }
+
+    /// Clients of this net are answered.
+    fn open_view(net: std::net::IpAddr, bits: u8) -> View {
+        let mut access = AccessList::new();
+        access.set(Subnet::new(net, bits).expect("the bits fit"), true, false);
+        View {
+            clock: crate::clocks::DaemonClock::beside(None).expect("a clock").map(),
+            snapshot: ServerSnapshot::unsynchronised(-20),
+            server: Arc::new(Server::new(access, Keys::new())),
+            rate_limit: None,
+            cards: None,
+        }
+    }
+
+    /// A server's socket and where it is.
+    fn server_socket() -> (UdpSocket, std::net::SocketAddr) {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket.set_nonblocking(true).expect("a live socket");
+        sys::socket::receive_timestamps(&socket).expect("Linux has them");
+        let at = socket.local_addr().expect("bound");
+        (socket, at)
+    }
+
+    /// Goal: a worker that has had much to do also serves what waits at another's socket, which that one does not come to, and does
+    /// not look there when it has little to do. Method: the other worker has no thread.
+    #[test]
+    fn a_worker_helps_another() {
+        for (own_requests, others_requests, expected) in [(20, 200, 220), (1, 5, 1), (64, 0, 64)] {
+            let mut serving = Serving::new(2, None, open_view([127, 0, 0, 1].into(), 32));
+            let (first, first_at) = server_socket();
+            let (second, second_at) = server_socket();
+            serving.add(0, first, None);
+            serving.add(1, second, None);
+            let client = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+            client.set_nonblocking(true).expect("a live socket");
+            let mut request = [0; 48];
+            request[0] = 0x23;
+            for (to, count) in [(second_at, own_requests), (first_at, others_requests)] {
+                for _ in 0..count {
+                    client.send_to(&request, to).expect("loopback");
+                }
+            }
+            let mut worker = Worker::new(serving.shared(), 1);
+            worker.wait(Duration::from_secs(10), &mut Vec::new()).expect("its sockets are good");
+            let replies = std::iter::from_fn(|| client.recv_from(&mut [0; 64]).ok());
+            let from: Vec<std::net::SocketAddr> = replies.map(|(_, from)| from).collect();
+            assert_eq!(from.len(), expected);
+            assert_eq!(from.iter().filter(|from| **from == second_at).count(), own_requests);
+        }
+    }
+
+    /// Goal: clients in interleaved mode learn when the reply before left, whether the kernel told of it or of its neighbours only: after
+    /// the batch was begun, before its sending ended, and in the order of sending. Method: fifty requests are answered in one batch; the
+    /// third round's replies are the first with a time that the kernel tells.
+    #[test]
+    fn interleaved_replies_say_when_the_last_ones_left() {
+        const CLIENTS: usize = 50;
+        let view = open_view([127, 0, 0, 1].into(), 32);
+        let mut serving = Serving::new(1, Some(Memory::new(1 << 20, 1)), view.clone());
+        let (socket, at) = server_socket();
+        serving.add(0, socket, None);
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        client.set_read_timeout(Some(Duration::from_secs(10))).expect("a live socket");
+        let field = |packet: &[u8; 48], at: usize| {
+            NtpTimestamp(u64::from_be_bytes(*packet[at..].first_chunk().expect("eight bytes")))
+        };
+        let now = || NtpTimestamp::from_unix_nanos(view.clock.at(sys::clock::realtime_ns()));
+        let mut origins = [NtpTimestamp::UNKNOWN; CLIENTS];
+        let mut spans = Vec::new();
+        // A time that an interruption has made unknown is no mistake, and neither is a basic reply then: so it is tried a few times.
+        for round in 0..20 {
+            for (number, origin) in origins.iter().enumerate() {
+                let mut request = [0; 48];
+                request[0] = 0x23;
+                request[24..32].copy_from_slice(&origin.0.to_be_bytes());
+                request[32..40].copy_from_slice(&(1000 + number as u64).to_be_bytes());
+                request[40..48].copy_from_slice(&(2000 + number as u64).to_be_bytes());
+                client.send_to(&request, at).expect("loopback");
+            }
+            let before = now();
+            serving.serve(0, false);
+            spans.push((before, now()));
+            let mut left = Vec::new();
+            for origin in &mut origins {
+                let mut reply = [0; 48];
+                client.recv_from(&mut reply).expect("an answer");
+                // In interleaved mode what comes back is the receive timestamp (RFC 9769 section 2).
+                if (1000..1000 + CLIENTS as u64).contains(&field(&reply, 24).0) {
+                    left.push(field(&reply, 40));
+                }
+                *origin = field(&reply, 32);
+            }
+            if round < 3 || left.len() < CLIENTS {
+                continue;
+            }
+            let (began, ended) = spans[round - 1];
+            assert!(left.is_sorted_by(|a, b| b.since(*a) > 0.0), "in order: {left:?}");
+            assert!(left[0].since(began) > 0.0 && ended.since(left[CLIENTS - 1]) > 0.0);
+            let totals = serving.totals();
+            assert!(totals.kernel_sent >= CLIENTS as u64, "{totals:?}");
+            return;
+        }
+        panic!("no round in which every time was known");
     }
 }

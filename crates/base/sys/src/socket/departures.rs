@@ -14,7 +14,7 @@ const FRAME_BYTES: usize = 2048;
 const ENTRIES: usize = 16;
 
 /// Every datagram that comes is stamped by the kernel and, where it can, by the card ([`super::Datagram::card`]); one that is sent with
-/// a request for it ([`super::Departure`], [`super::SendBatch::stamped_by_cards`]) likewise, and [`DepartureBatch`] fetches those
+/// a request for it ([`super::SendBatch::stamp`], [`super::SendBatch::stamped_by_cards`]) likewise, and [`DepartureBatch`] fetches those
 /// stamps. `ipv4`: the socket's family.
 pub fn card_stamps_on_request(socket: impl AsFd, ipv4: bool) -> io::Result<()> {
     let flags = libc::SOF_TIMESTAMPING_RX_SOFTWARE
@@ -132,7 +132,8 @@ mod tests {
             let before = crate::clock::realtime_ns();
             for number in 0..40_u8 {
                 replies.buffer()[..4].fill(number);
-                replies.push(4, &Departure { destination: to, source: None, stamped: number % 2 == 0 });
+                replies.push(4, &Departure { destination: to, source: None });
+                assert!(number % 2 != 0 || replies.stamp(usize::from(number)));
             }
             assert_eq!(replies.send(&server), 40);
             let mut batch = DepartureBatch::new();

@@ -48,8 +48,6 @@ pub struct Departure {
     pub destination: Option<SocketAddr>,
     /// The local address that it leaves from; none leaves the choice to the kernel. Of the destination's family.
     pub source: Option<IpAddr>,
-    /// The kernel tells when it left, through the error queue, where [`super::transmit_stamps_on_request`] is on.
-    pub stamped: bool,
 }
 
 /// Datagrams that are written into buffers of ours and sent together. With [`SendBatch::join_runs`] those that follow each other to
@@ -66,6 +64,8 @@ pub struct SendBatch {
     runs: Vec<Run>,
     /// Of the last run.
     departure: Departure,
+    /// The last run takes no more datagrams.
+    closed: bool,
     datagrams: usize,
     /// `sendmmsg(2)` does not work here: a simulator of the C library does not know it.
     one_by_one: bool,
@@ -106,7 +106,8 @@ impl SendBatch {
             vectors: vec![vector; count],
             headers: vec![header; count],
             runs: Vec::with_capacity(count),
-            departure: Departure { destination: None, source: None, stamped: false },
+            departure: Departure { destination: None, source: None },
+            closed: false,
             datagrams: 0,
             one_by_one: false,
             unsegmented: true,
@@ -161,8 +162,7 @@ impl SendBatch {
             && run.length as usize == length
             && (self.departure.destination, self.departure.source)
                 == (departure.destination, departure.source)
-            && !self.departure.stamped
-            && !departure.stamped
+            && !self.closed
             && length > 0
             && (run.datagrams as usize) < SEGMENTS_MAX
             && (run.datagrams as usize + 1) * length <= RUN_BYTES_MAX
@@ -178,6 +178,7 @@ impl SendBatch {
         }
         let index = self.runs.len();
         self.departure = *departure;
+        self.closed = false;
         self.runs.push(Run { length: length as u32, datagrams: 1 });
         self.vectors[index] =
             libc::iovec { iov_base: self.data[start..].as_mut_ptr().cast(), iov_len: length };
@@ -194,11 +195,48 @@ impl SendBatch {
         }
         header.msg_control = self.control[index].0.as_mut_ptr().cast();
         header.msg_controllen = CONTROL_BYTES as _;
-        let used = fill_control(header, departure, self.stampers);
+        let used = fill_control(header, departure);
         header.msg_controllen = used as _;
         if used == 0 {
             header.msg_control = std::ptr::null_mut();
         }
+    }
+
+    /// The kernel tells when the datagram with this number among those that wait left, through the error queue, where
+    /// [`super::transmit_stamps_on_request`] is on; it is not joined to others behind it. Once for each. False where it is joined
+    /// already, or there is none.
+    pub fn stamp(&mut self, number: usize) -> bool {
+        // Where nothing is joined, each has a header of its own.
+        let joined = self.runs.len() != self.datagrams;
+        let index = if joined {
+            let mut before = 0;
+            let found = self.runs.iter().position(|run| {
+                before += run.datagrams as usize;
+                before > number
+            });
+            let Some(index) = found else { return false };
+            index
+        } else {
+            number
+        };
+        let Some(1) = self.runs.get(index).map(|run| run.datagrams) else { return false };
+        let header = &mut self.headers[index].msg_hdr;
+        let used = if header.msg_control.is_null() { 0 } else { header.msg_controllen };
+        let value = self.stampers.to_ne_bytes();
+        // SAFETY: the buffer of CONTROL_BYTES is live and aligned, `used` is a sum of CMSG_SPACEs of at most 40 (an address; a run of one
+        // has no length), and CMSG_SPACE(4) is 24, so the message fits, also when it is asked for twice.
+        unsafe {
+            let space = libc::CMSG_SPACE(value.len() as u32) as usize;
+            if used + space > CONTROL_BYTES {
+                return false;
+            }
+            let place: *mut libc::cmsghdr = self.control[index].0.as_mut_ptr().add(used).cast();
+            put_control(place, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &value);
+            header.msg_control = self.control[index].0.as_mut_ptr().cast();
+            header.msg_controllen = (used + space) as _;
+        }
+        self.closed |= index + 1 == self.runs.len();
+        true
     }
 
     /// Puts the length of a run's datagrams behind the control messages that stand there.
@@ -320,17 +358,14 @@ unsafe fn put_control(place: *mut libc::cmsghdr, level: libc::c_int, kind: libc:
 }
 
 /// Writes the control messages into the header's buffer of [`CONTROL_BYTES`]; returns their length.
-fn fill_control(header: &libc::msghdr, departure: &Departure, stampers: u32) -> usize {
+fn fill_control(header: &libc::msghdr, departure: &Departure) -> usize {
     let mut used = 0;
-    // SAFETY: the header's control buffer is live, aligned, and large enough for one address of either family and one integer
-    // (CMSG_SPACE(20) + CMSG_SPACE(4) = 64); CMSG_FIRSTHDR and the step by CMSG_SPACE stay within it.
+    // SAFETY: the header's control buffer is live, aligned, and large enough for one address of either family (CMSG_SPACE(20) = 40).
     unsafe {
-        let mut place = libc::CMSG_FIRSTHDR(header);
+        let place = libc::CMSG_FIRSTHDR(header);
         let mut put = |level: libc::c_int, kind: libc::c_int, bytes: &[u8]| {
             put_control(place, level, kind, bytes);
-            let space = libc::CMSG_SPACE(bytes.len() as u32) as usize;
-            used += space;
-            place = place.cast::<u8>().add(space).cast();
+            used = libc::CMSG_SPACE(bytes.len() as u32) as usize;
         };
         match departure.source {
             Some(IpAddr::V4(address)) => {
@@ -346,9 +381,6 @@ fn fill_control(header: &libc::msghdr, departure: &Departure, stampers: u32) -> 
                 put(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
             }
             None => {}
-        }
-        if departure.stamped {
-            put(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &stampers.to_ne_bytes());
         }
     }
     used
@@ -383,8 +415,7 @@ mod tests {
             for (index, address) in asked.iter().enumerate() {
                 let request = requests.datagram(index).unwrap();
                 assert_eq!(request.local.map(|local| local.to_string()).as_deref(), Some(*address));
-                let departure =
-                    Departure { destination: request.source, source: request.local, stamped: false };
+                let departure = Departure { destination: request.source, source: request.local };
                 replies.buffer()[..request.data.len()].copy_from_slice(request.data);
                 replies.push(request.data.len(), &departure);
             }
@@ -406,8 +437,7 @@ mod tests {
         let to = socket.local_addr().unwrap();
         let mut batch = SendBatch::new(4, 8);
         for source in ["127.0.0.1", "192.0.2.77", "127.0.0.1"] {
-            let departure =
-                Departure { destination: Some(to), source: Some(source.parse().unwrap()), stamped: false };
+            let departure = Departure { destination: Some(to), source: Some(source.parse().unwrap()) };
             batch.buffer()[0] = b'x';
             batch.push(1, &departure);
         }
@@ -415,7 +445,7 @@ mod tests {
         assert_eq!(batch.send(&socket), 2);
         let file = std::fs::File::open("/dev/null").unwrap();
         for _ in 0..2 {
-            batch.push(1, &Departure { destination: Some(to), source: None, stamped: false });
+            batch.push(1, &Departure { destination: Some(to), source: None });
         }
         assert_eq!(batch.send(&file), 0);
         assert!(batch.one_by_one);
@@ -439,7 +469,7 @@ mod tests {
                 let to = if number == 50 { &other } else { &receiver };
                 batch.buffer()[..length].fill(number);
                 let source = Some("127.0.0.1".parse().unwrap());
-                let departure = Departure { destination: to.local_addr().ok(), source, stamped: false };
+                let departure = Departure { destination: to.local_addr().ok(), source };
                 batch.push(length, &departure);
                 if number != 50 {
                     expected.push(vec![number; length]);
@@ -468,10 +498,7 @@ mod tests {
         batch.join_runs(&sender);
         for number in 0..3_u8 {
             batch.buffer()[..48].fill(number);
-            batch.push(
-                48,
-                &Departure { destination: receiver.local_addr().ok(), source: None, stamped: false },
-            );
+            batch.push(48, &Departure { destination: receiver.local_addr().ok(), source: None });
         }
         assert_eq!((batch.send(&sender), batch.unsegmented), (3, true));
         for number in 0..3_u8 {

@@ -59,7 +59,7 @@ pub fn take_departure(socket: impl AsFd) -> Option<Left> {
     Some(Left { kernel_ns: entry.sent_ns, card })
 }
 
-/// The kernel tells when a datagram left for those that are sent with a request for it ([`super::Departure`]); they are counted from
+/// The kernel tells when a datagram left for those that are sent with a request for it ([`super::SendBatch::stamp`]); they are counted from
 /// 0, and [`take_transmit_stamps`] fetches what it told. Other datagrams cost nothing.
 pub fn transmit_stamps_on_request(socket: impl AsFd) -> io::Result<()> {
     let flags = libc::SOF_TIMESTAMPING_SOFTWARE
@@ -325,11 +325,10 @@ mod tests {
         for (one_by_one, first) in [(false, 0), (true, count as u32)] {
             let mut batch = SendBatch::new(count, 8);
             for _ in 0..count {
-                batch.push(
-                    8,
-                    &Departure { destination: server.local_addr().ok(), source: None, stamped: true },
-                );
+                batch.push(8, &Departure { destination: server.local_addr().ok(), source: None });
             }
+            assert!((0..count).all(|number| batch.stamp(number)));
+            assert!(!batch.stamp(count), "there is none");
             assert_eq!(batch.send(&client), count);
             let mut stamps = StampBatch { one_by_one, ..StampBatch::new() };
             let mut numbers = Vec::new();
@@ -348,7 +347,8 @@ mod tests {
         let mut batch = SendBatch::new(4, 8);
         for stamped in [true, false, true, false] {
             let source = Some("127.0.0.1".parse().unwrap());
-            batch.push(8, &Departure { destination: server.local_addr().ok(), source, stamped });
+            batch.push(8, &Departure { destination: server.local_addr().ok(), source });
+            assert!(!stamped || batch.stamp(batch.len() - 1));
         }
         let before = crate::clock::realtime_ns();
         assert_eq!(batch.send(&client), 4);

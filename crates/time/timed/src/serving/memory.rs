@@ -70,12 +70,12 @@ impl Memory {
         }
     }
 
-    /// When the reply with this receive timestamp left.
+    /// When the reply with this receive timestamp left; none when it is not remembered, unknown when nobody can say.
     pub(crate) fn left(&self, received: NtpTimestamp) -> Option<NtpTimestamp> {
         held(self.part(received)?).left(received)
     }
 
-    /// The kernel said when the reply with this receive timestamp left.
+    /// The kernel said when the reply with this receive timestamp left; unknown: nobody can say.
     pub(crate) fn correct(&self, received: NtpTimestamp, transmit: NtpTimestamp) {
         if let Some(table) = self.part(received) {
             held(table).correct(received, transmit);

@@ -88,7 +88,7 @@ impl Thread {
                     let place = replies.buffer().get_mut(..packet.len());
                     if let Some(place) = place {
                         place.copy_from_slice(&packet);
-                        let to = Departure { destination: Some(one.to), source: one.source, stamped: false };
+                        let to = Departure { destination: Some(one.to), source: one.source };
                         replies.push(packet.len(), &to);
                         // What the network does not take is lost as every datagram.
                         replies.send(&*one.socket);

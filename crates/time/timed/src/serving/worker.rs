@@ -1,6 +1,8 @@
 //! A worker: takes what waits at a socket in one system call, answers it over the view in force, and sends the answers in another.
 
-use super::cards::{self, Awaited};
+use super::cards;
+use super::owed::Waiting;
+use super::port::{Ears, Hearing, Port};
 use super::signing::Unsigned;
 use super::{Memory, Shared, Totals, View, held};
 use crate::hardware::StampedBy;
@@ -8,17 +10,19 @@ use ntp_proto::{
     Arrived, HEADER_BYTES, KissCode, Manner, Moment, NtpTimestamp, PACKET_BYTES_MAX, PtpForm, Refusal,
     Server, Service, Treatment, interleaved_origin, signing_account,
 };
-use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use sys::socket::{Departure, DepartureBatch, ReceiveBatch, SendBatch, StampBatch};
+use sys::poll::{Interest, Readiness};
+use sys::socket::{Departure, ReceiveBatch, SendBatch};
 
 /// Datagrams in one system call.
 const BATCH: usize = 64;
 /// Turns after each other at one socket before the others are looked at.
 const TURNS_MAX: usize = 16;
+/// After so many datagrams a worker looks whether another has more than it can do.
+const BUSY_MIN: usize = 8;
 /// From so many datagrams on their replies' times are foretold: reading the clock for each would tell when it was written, not when it
 /// leaves.
 const FORETOLD_MIN: usize = 3;
@@ -27,98 +31,6 @@ const COST_GAIN: f32 = 0.1;
 const COST_MAX_NS: f32 = 20_000.0;
 /// Random bytes that are taken from the kernel at once.
 const RANDOM_BYTES: usize = 1024;
-/// Replies whose transmit time the kernel still owes us, at most.
-const OWED_MAX: usize = 256;
-
-/// A socket and what is owed to it.
-#[derive(Debug)]
-pub(crate) struct Port {
-    /// Replies that are signed elsewhere leave by it too.
-    socket: Arc<UdpSocket>,
-    local: Option<SocketAddr>,
-    /// NTP is inside PTP here, in this domain.
-    ptp: Option<u8>,
-    /// The socket is bound to one address, so replies leave from there anyway.
-    fixed: bool,
-    /// The kernel tells when replies leave; since the first client in interleaved mode.
-    stamping: bool,
-    /// The next reply with a request for its time has this number.
-    next_number: u32,
-    /// The receive timestamps of the last replies with a request for their time, by number.
-    owed: Vec<NtpTimestamp>,
-    /// How many of them the kernel has not told: nobody looks into its queue for nothing.
-    untold: usize,
-    /// Cards stamp here, and so are the replies' times told.
-    awaited: Option<Awaited>,
-}
-
-impl Port {
-    /// A bound socket that does not block.
-    pub(crate) fn new(socket: Arc<UdpSocket>, ptp: Option<u8>) -> Self {
-        let local = socket.local_addr().ok();
-        let fixed = local.is_some_and(|local| !local.ip().is_unspecified());
-        if local.is_some_and(|local| local.is_ipv4()) {
-            // Where it is refused, replies may be cut like those of other servers.
-            let _ = sys::socket::never_fragment(&socket);
-        }
-        if let Some(local) = local.filter(|_| !fixed) {
-            // Without it replies leave from the address that the route gives: right on most hosts.
-            let _ = sys::socket::local_addresses(&socket, local.is_ipv4());
-        }
-        Self {
-            socket,
-            local,
-            ptp,
-            fixed,
-            stamping: false,
-            next_number: 0,
-            owed: Vec::new(),
-            untold: 0,
-            awaited: None,
-        }
-    }
-
-    /// Cards stamp what comes and leaves from now on. Where the kernel refuses that, its own stamps stay.
-    pub(super) fn stamp_by_cards(&mut self) {
-        let ipv4 = self.local.is_some_and(|local| local.is_ipv4());
-        self.awaited = Awaited::begin(&self.socket, ipv4);
-        if self.awaited.is_none() {
-            // Where that is refused too, requests are stamped by the daemon.
-            let _ = sys::socket::receive_timestamps(&self.socket);
-        }
-    }
-
-    /// Sends a packet that nobody asked for.
-    pub(super) fn send_unasked(&self, packet: &[u8], to: SocketAddr) -> std::io::Result<usize> {
-        self.socket.send_to(packet, to)
-    }
-
-    /// Where it is bound.
-    pub(crate) fn local(&self) -> Option<SocketAddr> {
-        self.local
-    }
-
-    /// The kernel tells from now on; false when it does not.
-    fn start_stamping(&mut self) -> bool {
-        if !self.stamping && self.owed.is_empty() {
-            self.stamping = sys::socket::transmit_stamps_on_request(&self.socket).is_ok();
-            // Also marks that it was tried.
-            self.owed = vec![NtpTimestamp::UNKNOWN; OWED_MAX];
-        }
-        self.stamping
-    }
-
-    /// After a datagram that was not sent the kernel's numbers and ours are no longer the same.
-    fn recount(&mut self) {
-        if self.stamping {
-            self.stamping = sys::socket::restart_transmit_stamps(&self.socket).is_ok();
-            self.owed.fill(NtpTimestamp::UNKNOWN);
-            self.next_number = 0;
-            self.untold = 0;
-        }
-    }
-}
-
 /// What becomes of a request, as far as its address says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -130,37 +42,53 @@ enum Verdict {
 /// A worker.
 pub(crate) struct Worker {
     shared: Arc<Shared>,
+    /// Those sockets are its own that have this number.
+    number: usize,
     version: u64,
     view: Arc<View>,
     /// The view's rules and keys, with counters of its own.
     server: Server,
-    ports: Vec<Port>,
+    /// The sockets of all workers, by worker, and the version of that list.
+    ports: Arc<[Vec<Arc<Port>>]>,
+    ports_version: u64,
     requests: ReceiveBatch,
     verdicts: [Verdict; BATCH],
     replies: SendBatch,
-    stamps: StampBatch,
-    /// Where cards stamp.
-    departures: Option<DepartureBatch>,
+    /// Those of them whose transmit time comes later.
+    waiting: Vec<Waiting>,
+    ears: Ears,
     random: Random,
     /// What writing and sending one reply take, nanoseconds.
     write_ns: f32,
     send_ns: f32,
 }
 
+/// What is taken from a socket in one system call.
+struct Batch {
+    count: usize,
+    /// The kernel's clock when it was there.
+    began: i64,
+    /// Cards that stamped, one bit for each.
+    cards_seen: u64,
+    totals: Totals,
+}
+
 impl Worker {
-    /// A worker without sockets.
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    /// The worker with this number.
+    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Self {
         let view = shared.view();
         Self {
+            number,
             version: 0,
             server: Server::clone(&view.server),
             view,
-            ports: Vec::new(),
+            ports: Arc::default(),
+            ports_version: 0,
             requests: ReceiveBatch::new(BATCH, PACKET_BYTES_MAX + 4).for_internet(),
             verdicts: [Verdict::Silence; BATCH],
             replies: SendBatch::new(BATCH, PACKET_BYTES_MAX),
-            stamps: StampBatch::new(),
-            departures: None,
+            waiting: Vec::with_capacity(BATCH),
+            ears: Ears::new(),
             random: Random { bytes: [0; RANDOM_BYTES], used: RANDOM_BYTES },
             write_ns: 0.0,
             send_ns: 0.0,
@@ -168,61 +96,107 @@ impl Worker {
         }
     }
 
-    /// What it shares with others.
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
-    /// Takes a socket.
-    pub(crate) fn add(&mut self, port: Port) {
-        if port.awaited.is_some() {
-            self.replies.stamped_by_cards();
-            self.departures.get_or_insert_default();
+    /// Looks whether there are new sockets.
+    pub(crate) fn look_for_sockets(&mut self) {
+        let version = self.shared.ports_version.load(Ordering::Acquire);
+        if version != self.ports_version {
+            (self.ports, self.ports_version) = (Arc::clone(&held(&self.shared.ports)), version);
         }
-        self.ports.push(port);
     }
 
-    /// Its sockets and what is owed to them.
-    pub(super) fn ports(&self) -> impl Iterator<Item = &Port> {
-        self.ports.iter()
+    /// The sockets of the worker with this number.
+    fn of(&self, number: usize) -> &[Arc<Port>] {
+        self.ports.get(number).map_or(&[], Vec::as_slice)
     }
 
     /// Its sockets, in the order of their numbers.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.ports.iter().map(|port| port.socket.as_fd())
+        self.of(self.number).iter().map(|port| port.socket.as_fd())
     }
 
-    /// Serves what waits at a socket; `told`: its error queue has something to tell. While batches are full there is no need to ask
-    /// poll(2), up to a limit.
-    pub(crate) fn turns(&mut self, index: usize, told: bool) {
+    /// Serves what waits at a socket of its own; `told`: its error queue has something to tell. Returns how many datagrams it took.
+    pub(crate) fn serve(&mut self, index: usize, told: bool) -> usize {
+        self.of(self.number).get(index).cloned().map_or(0, |port| self.turns(&port, told))
+    }
+
+    /// While batches are full there is no need to ask poll(2), up to a limit.
+    fn turns(&mut self, port: &Port, told: bool) -> usize {
         if told {
-            self.take_departures(index);
+            self.take_told(port);
         }
-        let mut turns = 0;
-        while self.turn(index) && turns < TURNS_MAX {
-            turns += 1;
+        let mut served = 0;
+        for _ in 0..TURNS_MAX {
+            let count = self.turn(port);
+            served += count;
+            if count < BATCH {
+                break;
+            }
         }
+        served
     }
 
-    /// Takes the stamps of replies that cards have told.
-    fn take_departures(&mut self, index: usize) {
-        let (Some(port), Some(departures)) = (self.ports.get_mut(index), &mut self.departures) else {
-            return;
-        };
-        let Some(awaited) = &mut port.awaited else { return };
-        let ipv4 = port.local.is_some_and(|local| local.is_ipv4());
+    /// Takes what a socket says that it has to tell of replies.
+    fn take_told(&mut self, port: &Port) {
         let mut totals = Totals::default();
-        let memory = self.shared.memory.as_ref();
-        awaited.take(departures, &port.socket, ipv4, memory, &self.view, &mut totals);
+        let mut hearing = Hearing {
+            ears: &mut self.ears,
+            memory: self.shared.memory.as_ref(),
+            view: &self.view,
+            totals: &mut totals,
+            each_ns: self.send_ns,
+        };
+        port.take(true, &mut hearing);
         held(&self.shared.totals).add(&totals);
     }
 
-    /// Serves one batch; true when more may wait.
-    fn turn(&mut self, index: usize) -> bool {
-        let Some(port) = self.ports.get_mut(index) else { return false };
+    /// Waits until something comes to one of its own sockets, at most so long, and serves it. After a wait that brought much it also looks
+    /// at the sockets of another worker, and serves one batch there whenever its own have nothing: which clients come to whose socket
+    /// their addresses decide (`SO_REUSEPORT`), and who gets a processor the scheduler, so one may have much to do and another nothing.
+    pub(crate) fn wait(&mut self, most: Duration, ready: &mut Vec<Readiness>) -> std::io::Result<()> {
+        self.look_for_sockets();
+        let wanted: Vec<_> = self.descriptors().map(|fd| (fd, Interest::READ)).collect();
+        let own = wanted.len();
+        sys::poll::poll(&wanted, ready, Some(most))?;
+        drop(wanted);
+        let mut served = self.serve_ready(ready, own);
+        let mut other = self.number;
+        while served >= BUSY_MIN {
+            other = (other + 1) % self.ports.len().max(1);
+            if other == self.number {
+                // Alone, or once round.
+                other = (other + 1) % self.ports.len().max(1);
+            }
+            let mut wanted: Vec<_> = self.descriptors().map(|fd| (fd, Interest::READ)).collect();
+            if other != self.number {
+                wanted.extend(self.of(other).iter().map(|port| (port.socket.as_fd(), Interest::READ)));
+            }
+            sys::poll::poll(&wanted, ready, Some(Duration::ZERO))?;
+            drop(wanted);
+            served = self.serve_ready(ready, own);
+            if served == 0
+                && let Some(at) = ready.iter().skip(own).position(|one| one.readable)
+                && let Some(port) = self.of(other).get(at).cloned()
+            {
+                served = self.turn(&port);
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves those of its own sockets that are ready; how many datagrams it took.
+    fn serve_ready(&mut self, ready: &[Readiness], own: usize) -> usize {
+        let mut served = 0;
+        for (index, one) in ready.iter().enumerate().take(own).filter(|(_, one)| one.any()) {
+            served += self.serve(index, one.priority);
+        }
+        served
+    }
+
+    /// Serves one batch; how many datagrams it took.
+    fn turn(&mut self, port: &Port) -> usize {
         let mut totals = Totals::default();
-        take_owed(&mut self.stamps, port, &self.shared, &self.view, &mut totals);
-        let Ok(count) = self.requests.receive(&port.socket) else { return false };
+        self.take(port, &mut totals);
+        let Ok(count) = self.requests.receive(&port.socket) else { return 0 };
         let version = self.shared.version.load(Ordering::Acquire);
         if version != self.version {
             let view = self.shared.view();
@@ -231,164 +205,175 @@ impl Worker {
             }
             (self.view, self.version) = (view, version);
         }
-        let began = sys::clock::realtime_ns();
-        let mut cards_seen = 0;
-        let ptp = port.ptp;
-        self.judge(count, ptp, &mut totals);
-        let port = match self.ports.get_mut(index) {
-            Some(port) => port,
-            None => return false,
-        };
+        let mut batch = Batch { count, began: sys::clock::realtime_ns(), cards_seen: 0, totals };
+        self.judge(count, port.ptp, &mut batch.totals);
         for number in 0..count {
-            let verdict = self.verdicts.get(number).copied().unwrap_or(Verdict::Silence);
-            if verdict == Verdict::Silence {
-                continue;
-            }
-            let Some(request) = self.requests.datagram(number) else { continue };
-            let Some(from) = request.source.filter(|_| !request.truncated) else {
-                totals.server.received += 1;
-                totals.server.malformed += 1;
-                continue;
-            };
-            let message = port.ptp.and_then(|domain| ntp_proto::ptp_unwrap(request.data, domain));
-            let data = match (port.ptp, &message) {
-                (None, _) => request.data,
-                (Some(_), message) => message.map_or(&[][..], |message| message.packet),
-            };
-            let mut manner = Manner::Basic;
-            // Whether the client brings back a receive timestamp of ours, or of another server: only for those it is worth to
-            // remember when the reply left.
-            let mut speaks_interleaved = false;
-            if verdict == Verdict::Kiss {
-                manner = Manner::Kiss(KissCode::Rate);
-            } else if let Some(memory) = &self.shared.memory
-                && let Some(origin) = interleaved_origin(data)
-            {
-                speaks_interleaved = true;
-                if let Some(previous) = memory.left(origin) {
+            self.answer(port, number, &mut batch);
+        }
+        self.send(port, &mut batch);
+        self.take(port, &mut batch.totals);
+        if batch.cards_seen != 0 {
+            self.shared.cards_seen.fetch_or(batch.cards_seen, Ordering::Relaxed);
+        }
+        batch.totals.server = batch.totals.server.plus(self.server.take_counters());
+        held(&self.shared.totals).add(&batch.totals);
+        count
+    }
+
+    /// Takes the transmit times that the kernel has told meanwhile.
+    fn take(&mut self, port: &Port, totals: &mut Totals) {
+        let mut hearing = Hearing {
+            ears: &mut self.ears,
+            memory: self.shared.memory.as_ref(),
+            view: &self.view,
+            totals,
+            each_ns: self.send_ns,
+        };
+        port.take(false, &mut hearing);
+    }
+
+    /// Writes the reply to one request of a batch, if it gets one.
+    fn answer(&mut self, port: &Port, number: usize, batch: &mut Batch) {
+        let verdict = self.verdicts.get(number).copied().unwrap_or(Verdict::Silence);
+        if verdict == Verdict::Silence {
+            return;
+        }
+        let Some(request) = self.requests.datagram(number) else { return };
+        let Some(from) = request.source.filter(|_| !request.truncated) else {
+            batch.totals.server.received += 1;
+            batch.totals.server.malformed += 1;
+            return;
+        };
+        let message = port.ptp.and_then(|domain| ntp_proto::ptp_unwrap(request.data, domain));
+        let data = match (port.ptp, &message) {
+            (None, _) => request.data,
+            (Some(_), message) => message.map_or(&[][..], |message| message.packet),
+        };
+        let mut manner = Manner::Basic;
+        // Whether the client brings back a receive timestamp of ours, or of another server: only for those it is worth to
+        // remember when the reply left.
+        let mut speaks_interleaved = false;
+        // Whether it is one of ours, so that the client will ask when this reply left.
+        let mut waits = false;
+        if verdict == Verdict::Kiss {
+            manner = Manner::Kiss(KissCode::Rate);
+        } else if let Some(memory) = &self.shared.memory
+            && let Some(origin) = interleaved_origin(data)
+        {
+            speaks_interleaved = true;
+            if let Some(previous) = memory.left(origin) {
+                waits = true;
+                if !previous.is_unknown() {
                     manner = Manner::Interleaved { previous };
                 }
             }
-            let came = cards::arrival(&self.view, &request, began, &mut cards_seen);
-            match came.by {
-                StampedBy::Card => totals.card_received += 1,
-                StampedBy::Kernel => totals.kernel_received += 1,
-                StampedBy::Daemon => totals.daemon_received += 1,
+        }
+        let came = cards::arrival(&self.view, &request, batch.began, &mut batch.cards_seen);
+        match came.by {
+            StampedBy::Card => batch.totals.card_received += 1,
+            StampedBy::Kernel => batch.totals.kernel_received += 1,
+            StampedBy::Daemon => batch.totals.daemon_received += 1,
+        }
+        let arrived = self.view.clock.at(came.kernel_ns);
+        let mut received = NtpTimestamp::from_unix_nanos(arrived);
+        let written = if batch.count < FORETOLD_MIN {
+            sys::clock::realtime_ns()
+        } else {
+            batch.began + (self.write_ns * batch.count as f32) as i64
+        };
+        let leaves = written + (self.send_ns * self.replies.len() as f32) as i64;
+        let mut transmit = NtpTimestamp::from_unix_nanos(self.view.clock.at(leaves).max(arrived));
+        if let Some(memory) = self.shared.memory.as_ref().filter(|_| speaks_interleaved) {
+            received = memory.remember(received, transmit);
+            // Made different from all others, it may have become later than the departure, which no client believes.
+            if transmit.since(received) < 0.0 {
+                transmit = received;
             }
-            let arrived = self.view.clock.at(came.kernel_ns);
-            let mut received = NtpTimestamp::from_unix_nanos(arrived);
-            let written = if count < FORETOLD_MIN {
-                sys::clock::realtime_ns()
-            } else {
-                began + (self.write_ns * count as f32) as i64
-            };
-            let leaves = written + (self.send_ns * self.replies.len() as f32) as i64;
-            let mut transmit = NtpTimestamp::from_unix_nanos(self.view.clock.at(leaves).max(arrived));
-            let out = self.replies.buffer();
-            let interleaved = matches!(manner, Manner::Interleaved { .. });
-            if let Some(memory) = self.shared.memory.as_ref().filter(|_| speaks_interleaved) {
-                received = memory.remember(received, transmit);
-                // Made different from all others, it may have become later than the departure, which no client believes.
-                if transmit.since(received) < 0.0 {
-                    transmit = received;
-                }
+        }
+        let transit = came.transit(message.map_or(0.0, |message| message.correction));
+        let arrival = Arrived { at: received, transit };
+        let source = request.local.filter(|_| !port.fixed);
+        if port.ptp.is_none()
+            && let Some(signer) = self.shared.signer.get()
+            && let Some(account) = signing_account(request.data)
+        {
+            // The signature covers the header alone, and comes from elsewhere.
+            let head = request.data.get(..HEADER_BYTES).unwrap_or_default();
+            let mut reply = [0; HEADER_BYTES];
+            let made = self.server.reply(head, arrival, transmit, manner, &self.view.snapshot, &mut reply);
+            if made == Ok(HEADER_BYTES) {
+                batch.totals.daemon_sent += 1;
+                signer.sign(Unsigned {
+                    account,
+                    reply,
+                    length_max: request.data.len(),
+                    to: from,
+                    source,
+                    socket: Arc::clone(&port.socket),
+                    made: Instant::now(),
+                });
             }
-            let transit = came.transit(message.map_or(0.0, |message| message.correction));
-            let arrival = Arrived { at: received, transit };
-            if port.ptp.is_none()
-                && let Some(signer) = self.shared.signer.get()
-                && let Some(account) = signing_account(request.data)
-            {
-                // The signature covers the header alone, and comes from elsewhere.
-                let head = request.data.get(..HEADER_BYTES).unwrap_or_default();
-                let mut reply = [0; HEADER_BYTES];
-                let made =
-                    self.server.reply(head, arrival, transmit, manner, &self.view.snapshot, &mut reply);
-                if made == Ok(HEADER_BYTES) {
-                    totals.daemon_sent += 1;
-                    signer.sign(Unsigned {
-                        account,
-                        reply,
-                        length_max: request.data.len(),
-                        to: from,
-                        source: request.local.filter(|_| !port.fixed),
-                        socket: Arc::clone(&port.socket),
-                        made: Instant::now(),
-                    });
-                }
-                continue;
+            return;
+        }
+        let out = self.replies.buffer();
+        let nts = self.server.respond_nts(
+            data,
+            from.ip(),
+            arrival,
+            transmit,
+            manner,
+            &self.view.snapshot,
+            &mut |bytes| self.random.fill(bytes),
+        );
+        let length = match nts {
+            None => self.server.reply(data, arrival, transmit, manner, &self.view.snapshot, out),
+            Some(Ok(bytes)) => {
+                // What is longer than the buffer is longer than any request.
+                let fits = out.get_mut(..bytes.len()).map(|out| out.copy_from_slice(&bytes));
+                Ok(fits.map_or(0, |()| bytes.len()))
             }
-            let nts = self.server.respond_nts(
-                data,
-                from.ip(),
-                arrival,
-                transmit,
-                manner,
-                &self.view.snapshot,
-                &mut |bytes| self.random.fill(bytes),
-            );
-            let length = match nts {
-                None => self.server.reply(data, arrival, transmit, manner, &self.view.snapshot, out),
-                Some(Ok(bytes)) => {
-                    // What is longer than the buffer is longer than any request.
-                    let fits = out.get_mut(..bytes.len()).map(|out| out.copy_from_slice(&bytes));
-                    Ok(fits.map_or(0, |()| bytes.len()))
+            Some(Err(refusal)) => Err(refusal),
+        };
+        let packet_bytes = match length {
+            Ok(length) => length,
+            Err(refusal) => {
+                if matches!(refusal, Refusal::Mac(_)) {
+                    let now = Duration::from_nanos(u64::try_from(sys::clock::monotonic_ns()).unwrap_or(0));
+                    held(&self.shared.refused_keys).refused(data, from.ip(), refusal, now);
                 }
-                Some(Err(refusal)) => Err(refusal),
-            };
-            let length = match length {
-                Ok(length) => length,
-                Err(refusal) => {
-                    if matches!(refusal, Refusal::Mac(_)) {
-                        let now =
-                            Duration::from_nanos(u64::try_from(sys::clock::monotonic_ns()).unwrap_or(0));
-                        held(&self.shared.refused_keys).refused(data, from.ip(), refusal, now);
-                    }
-                    continue;
-                }
-            };
-            if length == 0 || length > data.len() {
-                continue;
+                return;
             }
-            let packet_bytes = length;
-            let length = match port.ptp.zip(message) {
-                None => length,
-                Some((domain, message)) => wrap(out, length, domain, request.data, message.form),
-            };
-            let stamping = interleaved && (port.awaited.is_some() || port.start_stamping());
-            if let Some(awaited) = port.awaited.as_mut().filter(|_| stamping) {
-                awaited.push(received, packet_bytes);
-            } else if stamping {
-                if let Some(place) = port.owed.get_mut(port.next_number as usize % OWED_MAX) {
-                    *place = received;
-                }
-                port.next_number = port.next_number.wrapping_add(1);
-                port.untold = (port.untold + 1).min(OWED_MAX);
-            } else {
-                totals.daemon_sent += 1;
-            }
-            let source = request.local.filter(|_| !port.fixed);
-            self.replies.push(length, &Departure { destination: Some(from), source, stamped: stamping });
+        };
+        if packet_bytes == 0 || packet_bytes > data.len() {
+            return;
+        }
+        let length = match port.ptp.zip(message) {
+            None => packet_bytes,
+            Some((domain, message)) => wrap(out, packet_bytes, domain, request.data, message.form),
+        };
+        if waits {
+            let place = self.replies.len() as u32;
+            self.waiting.push(Waiting { received, place, bytes: packet_bytes as u32 });
+        } else {
+            batch.totals.daemon_sent += 1;
+        }
+        self.replies.push(length, &Departure { destination: Some(from), source });
+    }
+
+    /// Sends the replies of a batch.
+    fn send(&mut self, port: &Port, batch: &mut Batch) {
+        let replies = self.replies.len();
+        if replies == 0 {
+            return;
         }
         let written = sys::clock::realtime_ns();
-        let replies = self.replies.len();
-        if replies > 0 {
-            if self.replies.send(&port.socket) < replies {
-                port.recount();
-            }
-            if replies >= FORETOLD_MIN {
-                let sent = sys::clock::realtime_ns();
-                learn(&mut self.write_ns, written - began, count);
-                learn(&mut self.send_ns, sent - written, replies);
-            }
+        port.send(&mut self.replies, &self.waiting, &mut batch.totals);
+        self.waiting.clear();
+        if replies >= FORETOLD_MIN {
+            let sent = sys::clock::realtime_ns();
+            learn(&mut self.write_ns, written - batch.began, batch.count);
+            learn(&mut self.send_ns, sent - written, replies);
         }
-        take_owed(&mut self.stamps, port, &self.shared, &self.view, &mut totals);
-        if cards_seen != 0 {
-            self.shared.cards_seen.fetch_or(cards_seen, Ordering::Relaxed);
-        }
-        totals.server = totals.server.plus(self.server.take_counters());
-        held(&self.shared.totals).add(&totals);
-        count == BATCH
     }
 
     /// What becomes of the requests of a batch by their addresses. By itself, so that the places of all clients are on their way from
@@ -465,21 +450,6 @@ fn wrap(out: &mut [u8], length: usize, domain: u8, request: &[u8], form: PtpForm
         }
     }
     whole.min(out.len())
-}
-
-/// Takes the transmit times that the kernel has to tell.
-fn take_owed(stamps: &mut StampBatch, port: &mut Port, shared: &Shared, view: &View, totals: &mut Totals) {
-    let Some(memory) = shared.memory.as_ref().filter(|_| port.untold > 0) else { return };
-    let (owed, untold) = (&mut port.owed, &mut port.untold);
-    stamps.take(&port.socket, *untold, |stamp| {
-        *untold = untold.saturating_sub(1);
-        let Some(place) = owed.get_mut(stamp.number as usize % OWED_MAX) else { return };
-        let received = std::mem::take(place);
-        if !received.is_unknown() {
-            totals.kernel_sent += 1;
-            memory.correct(received, NtpTimestamp::from_unix_nanos(view.clock.at(stamp.sent_ns)));
-        }
-    });
 }
 
 /// Draws the mean of what one of `count` costs to a new measurement.

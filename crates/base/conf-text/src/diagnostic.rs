@@ -2,7 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Renderer, Snippet};
 
-use crate::{Sources, Span};
+use crate::{SourceId, Sources, Span};
 
 /// How bad a diagnostic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,9 +117,10 @@ impl Diagnostics {
     /// `styled` (a terminal, and no `NO_COLOR`).
     pub fn render(&self, sources: &Sources, styled: bool) -> String {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
+        let mut lines = LineCount::default();
         self.list
             .iter()
-            .map(|diagnostic| format!("{}\n\n", renderer.render(&[group(diagnostic, sources)])))
+            .map(|diagnostic| format!("{}\n\n", renderer.render(&[group(diagnostic, sources, &mut lines)])))
             .collect()
     }
 
@@ -131,7 +132,29 @@ impl Diagnostics {
     }
 }
 
-fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
+/// Counts lines from where it was asked last: thousands of findings in one text are told in one pass over it.
+#[derive(Default)]
+struct LineCount {
+    source: Option<SourceId>,
+    /// The start of a line, and how many are before it.
+    start: usize,
+    before: usize,
+}
+
+impl LineCount {
+    /// How many lines are before the one that begins at `start`.
+    fn before(&mut self, source: SourceId, text: &str, start: usize) -> usize {
+        if self.source != Some(source) || start < self.start {
+            *self = Self { source: Some(source), start: 0, before: 0 };
+        }
+        let between = text.get(self.start..start).unwrap_or_default();
+        self.before += between.bytes().filter(|byte| *byte == b'\n').count();
+        self.start = start;
+        self.before
+    }
+}
+
+fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources, lines: &mut LineCount) -> Group<'a> {
     let level = match diagnostic.level {
         Level::Error => annotate_snippets::Level::ERROR,
         Level::Warning => annotate_snippets::Level::WARNING,
@@ -151,12 +174,17 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
         if start == end {
             end = text[start..].chars().next().map_or(end, |letter| start + letter.len_utf8());
         }
-        let mut annotation = AnnotationKind::Primary.span(start..end);
+        // Only the lines that it is about: whoever draws them looks through all that it is given.
+        let first = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let last = text[end..].find('\n').map_or(text.len(), |at| end + at);
+        let before = lines.before(span.source, text, first);
+        let mut annotation = AnnotationKind::Primary.span(start - first..end - first);
         if !label.is_empty() {
             annotation = annotation.label(label.as_str());
         }
         let path = sources.path(span.source).to_string_lossy();
-        group = group.element(Snippet::source(text).line_start(1).path(path).annotation(annotation));
+        let snippet = Snippet::source(&text[first..last]).line_start(before + 1).path(path);
+        group = group.element(snippet.annotation(annotation));
     }
     for note in &diagnostic.notes {
         group = group.element(annotate_snippets::Level::NOTE.message(note.as_str()));
@@ -194,6 +222,23 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
+    }
+
+    /// Goal: each finding names its own line, in whatever order they come and however many texts there are.
+    #[test]
+    fn lines_are_counted_in_any_order() {
+        let mut sources = Sources::new();
+        let ids = [sources.add("a", "one\ntwo\nthree\n"), sources.add("b", "four\nfive")];
+        let mut diagnostics = Diagnostics::new();
+        let order = [(0, 2), (0, 0), (1, 1), (0, 1), (1, 0), (1, 1)];
+        for (source, number) in order {
+            let (line, _) = sources.lines(ids[source]).nth(number).unwrap();
+            diagnostics.error(line.part(0, 3), "m", "l", "h");
+        }
+        let text = diagnostics.render(&sources, false);
+        let told: Vec<&str> = text.lines().filter_map(|line| line.split("--> ").nth(1)).collect();
+        assert_eq!(told, ["a:3:1", "a:1:1", "b:2:1", "a:2:1", "b:1:1", "b:2:1"], "{text}");
+        assert!(text.contains("3 | three\n"), "{text}");
     }
 
     /// Goal: no span makes rendering panic. Method: spans in the middle of letters, past the end, and backwards.

@@ -184,6 +184,26 @@ impl Fields {
     }
 }
 
+/// What the clock lacks, and the help that fits.
+fn why_not_synchronised(texts: &'static Texts, clock: &house_status::Clock) -> (String, &'static str) {
+    let sources = clock.sources.len();
+    let answering = clock.sources.iter().filter(|source| source.reachability != 0).count();
+    let unreachable = texts.doctor_unreachable_help;
+    if clock.own_clock_only {
+        return (fill(texts.doctor_own_clock, &[("stratum", &clock.stratum)]), unreachable);
+    }
+    match (sources, answering) {
+        (0, _) if clock.unresolved.is_empty() => (texts.doctor_no_source.to_owned(), unreachable),
+        (0, _) => (fill(texts.doctor_unresolved, &[("names", &clock.unresolved.join(", "))]), unreachable),
+        (_, 0) => (fill(texts.doctor_unreachable, &[("sources", &sources)]), unreachable),
+        _ => {
+            let values: [(&str, &dyn std::fmt::Display); 2] =
+                [("answering", &answering), ("sources", &sources)];
+            (fill(texts.doctor_unselected, &values), texts.doctor_unselected_help)
+        }
+    }
+}
+
 impl Chain<'_> {
     fn texts(&self) -> &'static Texts {
         self.given.texts
@@ -204,7 +224,7 @@ impl Chain<'_> {
             let help = fill(texts.doctor_clock_down_help, &[("command", &self.given.own_command())]);
             return Err(Broken { detail: fill(texts.doctor_clock_down, &[("error", &error)]), help });
         }
-        match (clock.reference, clock.error_bound_seconds) {
+        match (&clock.reference, clock.error_bound_seconds) {
             (Some(reference), Some(bound)) => {
                 let values: [(&str, &dyn std::fmt::Display); 2] =
                     [("reference", &reference), ("bound", &bound_text(bound))];
@@ -223,17 +243,8 @@ impl Chain<'_> {
                 let file = self.given.dir.join("etc/chrony.conf");
                 let values: [(&str, &dyn std::fmt::Display); 2] =
                     [("command", &self.given.command()), ("file", &self.given.shown(&file))];
-                let detail = match clock.own_clock_only {
-                    true => fill(texts.doctor_own_clock, &[("stratum", &clock.stratum)]),
-                    false if clock.sources.is_empty() && clock.unresolved.is_empty() => {
-                        texts.doctor_no_source.to_owned()
-                    }
-                    false if clock.sources.is_empty() => {
-                        fill(texts.doctor_unresolved, &[("names", &clock.unresolved.join(", "))])
-                    }
-                    false => fill(texts.doctor_unreachable, &[("sources", &clock.sources.len())]),
-                };
-                Ok(Held { detail, warning: Some(fill(texts.doctor_unreachable_help, &values)) })
+                let (detail, help) = why_not_synchronised(texts, &clock);
+                Ok(Held { detail, warning: Some(fill(help, &values)) })
             }
         }
     }
@@ -492,5 +503,44 @@ pub fn verdict(texts: &Texts, findings: &Findings) -> String {
             fill(texts.doctor_warned, &[("ms", &ms)])
         }
         _ => fill(texts.doctor_all_hold, &[("ms", &ms)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use house_status::{Clock, Source};
+
+    /// Goal: a clock that does not run right says what it lacks: a source, its address, its answer, or only our trust; in the last case
+    /// nobody is sent to look for other servers.
+    #[test]
+    fn a_clock_says_what_it_lacks() {
+        let texts = crate::texts::every_language()[0];
+        let source = |reachability: u16| Source {
+            address: "192.0.2.1".to_owned(),
+            name: String::new(),
+            mode: "server",
+            state: "unusable",
+            stratum: 2,
+            reachability,
+            offset_seconds: 0.0,
+            error_seconds: 0.1,
+        };
+        let names = vec!["ntp.example".to_owned()];
+        for (clock, said, explains) in [
+            (Clock { own_clock_only: true, stratum: 5, ..Clock::default() }, "stratum 5", false),
+            (Clock::default(), "there is no source", false),
+            (Clock { unresolved: names, ..Clock::default() }, "ntp.example", false),
+            (Clock { sources: vec![source(0); 3], ..Clock::default() }, "none of 3 sources", false),
+            (
+                Clock { sources: vec![source(0), source(8), source(1)], ..Clock::default() },
+                "of 3 sources 2 answer",
+                true,
+            ),
+        ] {
+            let (detail, help) = why_not_synchronised(texts, &clock);
+            assert!(detail.contains(said), "{detail}");
+            assert_eq!(help.contains("time explain"), explains, "{help}");
+        }
     }
 }

@@ -193,6 +193,8 @@ exit code: 0
     doctor_unresolved: "not synchronised: no address yet of {names}; records say so truthfully",
     doctor_no_source: "not synchronised: there is no source; records say so truthfully",
     doctor_unreachable: "not synchronised: none of {sources} sources can be reached; records say so truthfully",
+    doctor_unselected: "not synchronised: of {sources} sources {answering} answer, and none is selected; records say so truthfully",
+    doctor_unselected_help: "right after a start: wait a minute; else see why: {command} time explain",
     doctor_own_clock: "follows its own clock only (local stratum {stratum}): no source; the error is unknown",
     doctor_unsent: "; not sent: waiting {waiting}, refused {failed}: {reason}",
     doctor_not_told: "; but the kernel says: not synchronised, and so do the records",

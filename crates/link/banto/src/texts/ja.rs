@@ -200,6 +200,8 @@ DIR で家を動かします。省くと BANTO_DIR、それもなければ ./ban
     doctor_unresolved: "同期していません: {names} のアドレスがまだ分かりません (記録には正直にそう書かれます)",
     doctor_no_source: "同期していません: 時刻源がありません (記録には正直にそう書かれます)",
     doctor_unreachable: "同期していません: {sources} 個の時刻源のどれにも届きません (記録には正直にそう書かれます)",
+    doctor_unselected: "同期していません: 時刻源 {sources} 個のうち {answering} 個が応答していますが、どれも選ばれていません (記録には正直にそう書かれます)",
+    doctor_unselected_help: "起動直後なら 1 分待ってください。そうでなければ理由を見てください: {command} time explain",
     doctor_own_clock: "自分の時計だけに従っています (local stratum {stratum}): 時刻源はなく、誤差はわかりません",
     doctor_unsent: "。送れていない通知: 待ち {waiting} 件、拒否 {failed} 件: {reason}",
     doctor_not_told: "。ただしカーネルは同期していないと言い、記録にもそう書かれます",

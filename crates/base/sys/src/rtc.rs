@@ -55,6 +55,12 @@ pub fn read_open(file: &File) -> io::Result<RtcTime> {
     Ok(moment([second, minute, hour, day, month, year]))
 }
 
+/// Whether an error of [`read_open`] says that the file is no real-time clock at all: `ENOTTY`, "Inappropriate ioctl for device",
+/// tells people little.
+pub fn is_none(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOTTY)
+}
+
 /// Sets the clock. Needs `CAP_SYS_TIME`.
 pub fn set(device: impl AsFd, time: RtcTime) -> io::Result<()> {
     crate::clock::refuse_when_read_only()?;

@@ -22,9 +22,16 @@ pub(super) struct Rtc {
 }
 
 impl Rtc {
-    /// `on_utc`: it keeps UTC, not the local time.
+    /// `on_utc`: it keeps UTC, not the local time. An error also where the device is none; one that cannot tell the time now may later.
     pub(super) fn open(path: &Path, on_utc: bool) -> io::Result<Self> {
-        Ok(Self::new(Box::new(KernelRtc::open_any(path)?), on_utc))
+        let mut rtc = Self::new(Box::new(KernelRtc::open_any(path)?), on_utc);
+        match rtc.read() {
+            Err(error) if sys::rtc::is_none(&error) => {
+                let named = format!("{}: it is no real-time clock", path.display());
+                Err(io::Error::new(io::ErrorKind::InvalidInput, named))
+            }
+            _ => Ok(rtc),
+        }
     }
 
     fn new(mut device: Box<dyn RtcDevice>, on_utc: bool) -> Self {
@@ -107,5 +114,7 @@ mod tests {
         assert!(!state.lock().expect("whole").on);
         let error = Rtc::open(Path::new("/nonexistent/rtc"), true).expect_err("no clock");
         assert!(error.to_string().contains("/nonexistent/rtc"), "{error}");
+        let error = Rtc::open(Path::new("/dev/null"), true).expect_err("no clock");
+        assert_eq!(error.to_string(), "/dev/null: it is no real-time clock");
     }
 }

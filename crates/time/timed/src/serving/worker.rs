@@ -153,34 +153,39 @@ impl Worker {
     /// at the sockets of another worker, and serves one batch there whenever its own have nothing: which clients come to whose socket
     /// their addresses decide (`SO_REUSEPORT`), and who gets a processor the scheduler, so one may have much to do and another nothing.
     pub(crate) fn wait(&mut self, most: Duration, ready: &mut Vec<Readiness>) -> std::io::Result<()> {
-        self.look_for_sockets();
-        let wanted: Vec<_> = self.descriptors().map(|fd| (fd, Interest::READ)).collect();
-        let own = wanted.len();
-        sys::poll::poll(&wanted, ready, Some(most))?;
-        drop(wanted);
-        let mut served = self.serve_ready(ready, own);
-        let mut other = self.number;
-        while served >= BUSY_MIN {
-            other = (other + 1) % self.ports.len().max(1);
-            if other == self.number {
-                // Alone, or once round.
-                other = (other + 1) % self.ports.len().max(1);
-            }
-            let mut wanted: Vec<_> = self.descriptors().map(|fd| (fd, Interest::READ)).collect();
-            if other != self.number {
-                wanted.extend(self.of(other).iter().map(|port| (port.socket.as_fd(), Interest::READ)));
-            }
-            sys::poll::poll(&wanted, ready, Some(Duration::ZERO))?;
+        let mut other = None;
+        let mut most = most;
+        loop {
+            self.look_for_sockets();
+            let of_other = other.map_or(&[][..], |other| self.of(other));
+            let wanted: Vec<_> = self
+                .descriptors()
+                .chain(of_other.iter().map(|port| port.socket.as_fd()))
+                .map(|fd| (fd, Interest::READ))
+                .collect();
+            let own = wanted.len() - of_other.len();
+            sys::poll::poll(&wanted, ready, Some(most))?;
             drop(wanted);
-            served = self.serve_ready(ready, own);
+            let mut served = self.serve_ready(ready, own);
             if served == 0
                 && let Some(at) = ready.iter().skip(own).position(|one| one.readable)
-                && let Some(port) = self.of(other).get(at).cloned()
+                && let Some(port) = other.and_then(|other| self.of(other).get(at)).cloned()
             {
                 served = self.turn(&port);
             }
+            if served < BUSY_MIN {
+                break;
+            }
+            other = self.next_after(other.unwrap_or(self.number));
+            most = Duration::ZERO;
         }
         Ok(())
+    }
+
+    /// The number of the worker that comes after this one, other than its own; none where it is alone.
+    fn next_after(&self, number: usize) -> Option<usize> {
+        let workers = self.ports.len();
+        (1..=workers).map(|step| (number + step) % workers).find(|other| *other != self.number)
     }
 
     /// Serves those of its own sockets that are ready; how many datagrams it took.

@@ -44,6 +44,8 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     /// Those sockets are its own that have this number.
     number: usize,
+    /// The worker at whose sockets it has looked last.
+    helped: usize,
     version: u64,
     view: Arc<View>,
     /// The view's rules and keys, with counters of its own.
@@ -79,6 +81,7 @@ impl Worker {
         let view = shared.view();
         Self {
             number,
+            helped: number,
             version: 0,
             server: Server::clone(&view.server),
             view,
@@ -176,7 +179,9 @@ impl Worker {
             if served < BUSY_MIN {
                 break;
             }
-            other = self.next_after(other.unwrap_or(self.number));
+            // Each in turn, also from one wait to the next: it may be any of them that is behind.
+            other = self.next_after(self.helped);
+            self.helped = other.unwrap_or(self.number);
             most = Duration::ZERO;
         }
         Ok(())

@@ -141,7 +141,8 @@ impl DisciplineSettings {
 /// What an update did.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Applied {
-    /// The offset found, true minus local, in seconds.
+    /// By how much what was left to correct turned out to be more, in seconds, true minus local: what a slew was to remove anyway is
+    /// no part of it.
     pub offset: f64,
     /// The step made, in nanoseconds.
     pub stepped: Option<i64>,
@@ -179,7 +180,10 @@ pub struct Discipline {
     /// often that began anew.
     moves: Moves,
     last_offset: f64,
+    /// Of what was left to correct at the updates,
     mean_square: Option<f64>,
+    /// and of what they found beyond what a slew was to remove anyway.
+    found_mean_square: Option<f64>,
     /// An offset was larger than the one before it: the average of their squares goes on from there.
     offsets_settled: bool,
     /// When, by the clock and by uncorrected time.
@@ -231,6 +235,7 @@ impl Discipline {
             moves: Moves::default(),
             last_offset: 0.0,
             mean_square: None,
+            found_mean_square: None,
             offsets_settled: false,
             last_update: None,
             update_interval: 0.0,
@@ -265,14 +270,15 @@ impl Discipline {
         let known = self.offset(now);
         let before = self.target.replace(target);
         let offset = self.offset(now);
-        let change = self.changes.judge(offset);
+        let found = offset - known;
+        let change = self.changes.judge(found);
         if change != Change::Allowed {
             self.target = before;
             let refused = Refused { limit: self.changes.limit(), ends: change == Change::Refused };
-            return Ok(Applied { offset, refused: Some(refused), ..Applied::default() });
+            return Ok(Applied { offset: found, refused: Some(refused), ..Applied::default() });
         }
-        self.moves.seconds += offset - known;
-        self.note(offset, now);
+        self.moves.seconds += found;
+        self.note(offset, found, now);
         let skew = target.estimate.frequency_variance.sqrt();
         if skew <= self.settings.update_skew_max {
             let frequency =
@@ -281,7 +287,7 @@ impl Discipline {
             self.base = frequency;
         }
         self.fallback.learn(self.base, self.update_interval);
-        let mut applied = Applied { offset, ..Applied::default() };
+        let mut applied = Applied { offset: found, ..Applied::default() };
         if self.may_step(offset) {
             applied.stepped = Some(self.step(offset, clock)?);
         }
@@ -303,17 +309,20 @@ impl Discipline {
         Ok(applied)
     }
 
-    fn note(&mut self, offset: f64, now: LocalTime) {
-        self.last_offset = offset;
+    /// `offset` is left to correct, and `found` of it is new.
+    fn note(&mut self, offset: f64, found: f64, now: LocalTime) {
+        self.last_offset = found;
         let square = offset * offset;
         // While the offsets only fall, the clock is still being set right, which is no part of how well it is kept.
-        self.mean_square = Some(match self.mean_square {
-            Some(mean) if self.offsets_settled || square > mean => {
-                self.offsets_settled = true;
-                mean + RMS_WEIGHT * (square - mean)
-            }
+        let rising = self.mean_square.is_some_and(|mean| square > mean);
+        self.offsets_settled |= rising;
+        let settled = self.offsets_settled;
+        let averaged = |mean: Option<f64>, square: f64| match mean {
+            Some(mean) if settled => mean + RMS_WEIGHT * (square - mean),
             _ => square,
-        });
+        };
+        self.mean_square = Some(averaged(self.mean_square, square));
+        self.found_mean_square = Some(averaged(self.found_mean_square, found * found));
         let counted = self.timeline.uncorrected(now);
         // A clock that is slewed in between would show another interval.
         if let Some((_, last)) = self.last_update.replace((now, counted)) {
@@ -332,8 +341,12 @@ impl Discipline {
         clock.step(nanos)?;
         self.moved(nanos);
         // What was stepped away says nothing of the offsets to come.
-        (self.mean_square, self.offsets_settled) = (None, false);
+        self.forget_offsets();
         Ok(nanos)
+    }
+
+    fn forget_offsets(&mut self) {
+        (self.mean_square, self.found_mean_square, self.offsets_settled) = (None, None, false);
     }
 
     /// Somebody else moved the clock by `nanos`: what was known of it still holds, by so much later.
@@ -366,7 +379,7 @@ impl Discipline {
             self.settings.drift = Some(Drift { frequency: target.estimate.frequency, skew });
         }
         self.moves = Moves { seconds: 0.0, beginnings: self.moves.beginnings.wrapping_add(1) };
-        (self.mean_square, self.offsets_settled) = (None, false);
+        self.forget_offsets();
     }
 
     /// Ends a slew and leaves the clock with the frequency that its oscillator needs.
@@ -593,9 +606,10 @@ impl Discipline {
         self.residual_frequency
     }
 
-    /// Offset at the last update, and the root mean square over the last updates, in seconds.
+    /// What the last update found beyond what a slew was to remove anyway, and the root mean square of that over the last updates, in
+    /// seconds.
     pub fn offsets(&self) -> (f64, f64) {
-        (self.last_offset, self.mean_square.unwrap_or(0.0).sqrt())
+        (self.last_offset, self.found_mean_square.unwrap_or(0.0).sqrt())
     }
 
     /// When the last update was made, and how long after the one before it, in seconds.

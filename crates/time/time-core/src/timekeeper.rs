@@ -62,9 +62,9 @@ pub enum Event {
     TooDistant(SourceId),
     /// A source's jitter is more than `maxjitter`, and stays so.
     TooJittery(SourceId),
-    /// The clock was found this far off, in seconds (true minus local), and corrected.
+    /// The clock was corrected.
     Updated {
-        /// The offset found.
+        /// By how much it was found to be off, in seconds (true minus local), beyond what a slew was to remove anyway.
         offset: f64,
     },
     /// The source that is followed says that the clock is this far off (in seconds, true minus local) against all that was

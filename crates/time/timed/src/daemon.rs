@@ -46,7 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use sys::poll::{Interest, Readiness};
 use sys::socket::ReceiveBatch;
-use time_core::{Event, LocalTime, SourceId, Timekeeper, TimekeeperSettings};
+use time_core::{Clock as _, Event, LocalTime, SourceId, Timekeeper, TimekeeperSettings};
 
 /// Precision that the server states, log2 s: reading the kernel's clock takes about 50 ns.
 pub(crate) const SERVER_PRECISION: i8 = -24;
@@ -233,6 +233,9 @@ impl Daemon {
             &mut log,
         )?;
         clock.begin_at_rest(&config.discipline).map_err(|error| error.to_string())?;
+        if config.discipline.drift.is_none() && clock.frequency() != 0.0 {
+            log.say(&Happened::DriftFound { ppm: -clock.frequency() * 1e6 });
+        }
         if let Some(local) = config.local.filter(|local| local.wait_unsynced > 0.0) {
             log.say(&Happened::LocalWaits { seconds: local.wait_unsynced });
         }

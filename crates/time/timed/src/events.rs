@@ -53,6 +53,10 @@ pub(crate) enum Happened {
     Jumped {
         seconds: f64,
     },
+    /// The clock has this correction already, with chrony's sign, and no drift file says better.
+    DriftFound {
+        ppm: f64,
+    },
     DriftRead {
         ppm: f64,
         skew_ppm: f64,
@@ -177,6 +181,7 @@ impl Event for Happened {
             Self::NoInitial => "source.lost",
             Self::Changed { .. } => "clock.changed",
             Self::Jumped { .. } => "clock.jump",
+            Self::DriftFound { .. } => "drift.found",
             Self::DriftRead { .. } => "drift.read",
             Self::Kiss { .. } => "source.kiss",
             Self::Resolved { .. } => "source.resolved",
@@ -269,6 +274,7 @@ impl Event for Happened {
                 let way = if *seconds > 0.0 { "Forward" } else { "Backward" };
                 format!("{way} time jump detected! ({seconds:.6} seconds)")
             }
+            Self::DriftFound { ppm } => format!("Initial frequency {ppm:.3} ppm"),
             Self::DriftRead { ppm, skew_ppm, path } => {
                 format!("Frequency {ppm:.3} +/- {skew_ppm:.3} ppm read from {}", path.display())
             }

@@ -19,9 +19,9 @@ pub struct Tracking {
     pub reference: Option<LocalTime>,
     /// What is left to correct: true minus local, in seconds.
     pub offset: f64,
-    /// Offset at the last update, in seconds, true minus local.
+    /// What the last update found beyond what a slew was to remove anyway, in seconds, true minus local.
     pub last_offset: f64,
-    /// Root mean square over the last updates, in seconds.
+    /// Root mean square of that over the last updates, in seconds.
     pub rms_offset: f64,
     /// The correction that the oscillator needs, s/s.
     pub frequency: f64,

@@ -247,6 +247,27 @@ fn a_released_clock_runs_at_its_own_rate() {
     assert!(world.clock.rate_error().abs() < 1e-4, "{}", world.clock.rate_error());
 }
 
+/// Goal: what a slew is to remove anyway is found once, and not by each update until it is gone: neither the log, a mail and
+/// `tracking` nor `maxchange` take it for an error of the clock.
+#[test]
+fn what_is_being_slewed_is_found_once() {
+    let mut world = World::new(5, 60.0, 1e-5, None, &[0.0], 1e-4);
+    let limit = crate::MaxChange { offset: 1.0, start: 1, ignore: Some(0) };
+    world.keeper.discipline_mut().set_max_change(Some(limit));
+    world.run(600.0, |_, _| ());
+    let left = world.keeper.tracking(world.clock.now());
+    assert!(left.offset.abs() > 5.0, "60 s take more than 12 minutes: {left:?}");
+    assert!(left.last_offset.abs() < 0.01 && left.updates > 5, "{left:?}");
+    let found = |event: &Event| match event {
+        Event::Updated { offset } => Some(*offset),
+        Event::Refused { offset, .. } => panic!("{offset} was refused"),
+        _ => None,
+    };
+    let large: Vec<f64> =
+        world.events.iter().filter_map(found).filter(|offset| offset.abs() > 0.05).collect();
+    assert!(large.len() == 1 && (large[0] + 60.0).abs() < 0.1, "{large:?}");
+}
+
 /// Goal: `chronyc makestep` removes what is left at once, and the record of corrections stays right.
 #[test]
 fn a_commanded_step_corrects_the_rest() {

@@ -91,17 +91,19 @@ impl Daemon {
         if !self.clock.is_kernel() || self.leap.mode != LeapSecondMode::System {
             return;
         }
-        let told = (status, info.tai_offset);
+        let tai_offset =
+            self.leap.table.as_ref().and_then(|table| kernels_tai_offset(table, seconds, self.leap.done));
+        let told = (status, tai_offset);
         if told != self.leap.told {
             let direction = match status {
                 LeapStatus::Normal => 0,
                 LeapStatus::Insert => 1,
                 LeapStatus::Delete => -1,
             };
-            match self.clock.tell_leap(direction, info.tai_offset) {
+            match self.clock.tell_leap(direction, tai_offset) {
                 Ok(()) => {
                     let before = std::mem::replace(&mut self.leap.told, told).1;
-                    if let Some(seconds) = info.tai_offset.filter(|tai| before != Some(*tai)) {
+                    if let Some(seconds) = tai_offset.filter(|tai| before != Some(*tai)) {
                         self.log.say(&Happened::TaiSet { seconds });
                     }
                 }
@@ -344,6 +346,12 @@ impl Daemon {
     }
 }
 
+/// TAI minus UTC as the kernel counts it at `now`, in seconds since the Unix epoch, when the leap second of the midnight `done` is over.
+/// In an inserted second the clock shows the one before it again, but TAI goes on.
+fn kernels_tai_offset(table: &LeapTable, now: i64, done: Option<i64>) -> Option<i32> {
+    table.at(done.filter(|midnight| (0..=DAY).contains(&(midnight - now))).unwrap_or(now)).tai_offset
+}
+
 /// By how many nanoseconds the kernel's leap second moved the clock, if `jump` is that; `now` is in seconds since the Unix epoch.
 fn kernels_leap(status: LeapStatus, jump: i64, now: i64) -> Option<i64> {
     let expected = match status {
@@ -364,6 +372,22 @@ fn zone_path(zone: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: TAI does not jump while the last second of a day with a leap second is shown again.
+    #[test]
+    fn tai_goes_on_in_a_leap_second() {
+        const MIDNIGHT: i64 = 1_483_228_800;
+        let table = LeapTable::from_list("3644697600 36\n3692217600 37\n").expect("a list");
+        for (now, done, expected) in [
+            (MIDNIGHT - 1, None, 36),
+            (MIDNIGHT - 1, Some(MIDNIGHT), 37),
+            (MIDNIGHT, Some(MIDNIGHT), 37),
+            (MIDNIGHT + DAY, Some(MIDNIGHT), 37),
+            (MIDNIGHT - 2 * DAY, Some(MIDNIGHT), 36),
+        ] {
+            assert_eq!(kernels_tai_offset(&table, now, done), Some(expected), "{now} {done:?}");
+        }
+    }
 
     /// Goal: a jump is the kernel's leap second when one was announced, the clock moved by it, and it is midnight; any other jump
     /// is somebody's step.

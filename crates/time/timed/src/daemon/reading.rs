@@ -205,6 +205,10 @@ fn how_to_open(driver: &RefClockDriver, kind: io::ErrorKind) -> String {
         RefClockDriver::Phc { .. } if missing => {
             "those that are there: ls /dev/ptp*; of an interface: ethtool -T eth0".to_owned()
         }
+        RefClockDriver::Phc { device, extpps: true, .. } if kind == io::ErrorKind::InvalidInput => {
+            let name = device.file_name().unwrap_or(device.as_os_str()).display();
+            format!("how many channels it has: cat /sys/class/ptp/{name}/n_external_timestamps")
+        }
         RefClockDriver::Rtc { .. } if missing => "those that are there: ls /dev/rtc*".to_owned(),
         RefClockDriver::Shm { .. } => "segments and their owners: ipcs -m".to_owned(),
         _ => format!("ls -l {device}"),
@@ -214,4 +218,30 @@ fn how_to_open(driver: &RefClockDriver, kind: io::ErrorKind) -> String {
 /// What a clock that keeps TAI showed, in nanoseconds since the Unix epoch.
 fn tai_told(reading: &Reading) -> i64 {
     reading.at.saturating_add((reading.offset * 1e9) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a card without channels for pulses is told from one that is not there.
+    #[test]
+    fn what_a_card_lacks_is_said() {
+        let driver = RefClockDriver::Phc {
+            device: "/dev/ptp1".into(),
+            nocrossts: false,
+            extpps: true,
+            pin: -1,
+            channel: 0,
+            clear: false,
+        };
+        for (kind, expected) in [
+            (io::ErrorKind::InvalidInput, "/sys/class/ptp/ptp1/n_external_timestamps"),
+            (io::ErrorKind::NotFound, "ls /dev/ptp*"),
+            (io::ErrorKind::PermissionDenied, "ls -l /dev/ptp1"),
+        ] {
+            let help = how_to_open(&driver, kind);
+            assert!(help.contains(expected), "{kind:?}: {help}");
+        }
+    }
 }

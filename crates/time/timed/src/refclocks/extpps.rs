@@ -38,7 +38,12 @@ struct Map {
 impl ExtPps {
     /// `interval`: seconds between two readings of the card's clock; `nocrossts` as for the clock itself.
     pub(super) fn open(path: &Path, nocrossts: bool, input: Input, interval: f64) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let channel = input.channel;
+        // A card that has no such channel, or none, says that the argument is invalid.
+        let named = |error: io::Error| {
+            let why = format!("{}: it does not stamp pulses of channel {channel}: {error}", path.display());
+            io::Error::new(error.kind(), why)
+        };
         let (device, _) = PhcDevice::open(path, nocrossts, true)?;
         sys::ptp::stamp_pulses(device.file(), input.pin, input.channel, input.clear).map_err(named)?;
         Ok(Self { device, input, map: Map::new(interval) })

@@ -73,6 +73,8 @@ pub struct SendBatch {
     unsegmented: bool,
     /// Who stamps those that are to be stamped (`SOF_TIMESTAMPING_TX_...`).
     stampers: u32,
+    /// Of those that were to be stamped, how many the kernel refused when the batch was last sent.
+    stamps_refused: usize,
 }
 
 /// What is sent with one header.
@@ -81,6 +83,7 @@ struct Run {
     /// Bytes of each datagram.
     length: u32,
     datagrams: u32,
+    stamped: bool,
 }
 
 /// Aligned as `struct cmsghdr` must be, and so that an address stands in one line of the processor's cache.
@@ -112,6 +115,7 @@ impl SendBatch {
             one_by_one: false,
             unsegmented: true,
             stampers: libc::SOF_TIMESTAMPING_TX_SOFTWARE,
+            stamps_refused: 0,
         }
     }
 
@@ -179,7 +183,7 @@ impl SendBatch {
         let index = self.runs.len();
         self.departure = *departure;
         self.closed = false;
-        self.runs.push(Run { length: length as u32, datagrams: 1 });
+        self.runs.push(Run { length: length as u32, datagrams: 1, stamped: false });
         self.vectors[index] =
             libc::iovec { iov_base: self.data[start..].as_mut_ptr().cast(), iov_len: length };
         let header = &mut self.headers[index].msg_hdr;
@@ -219,7 +223,7 @@ impl SendBatch {
         } else {
             number
         };
-        let Some(1) = self.runs.get(index).map(|run| run.datagrams) else { return false };
+        let Some(run) = self.runs.get_mut(index).filter(|run| run.datagrams == 1) else { return false };
         let header = &mut self.headers[index].msg_hdr;
         let used = if header.msg_control.is_null() { 0 } else { header.msg_controllen };
         let value = self.stampers.to_ne_bytes();
@@ -235,6 +239,7 @@ impl SendBatch {
             header.msg_control = self.control[index].0.as_mut_ptr().cast();
             header.msg_controllen = (used + space) as _;
         }
+        run.stamped = true;
         self.closed |= index + 1 == self.runs.len();
         true
     }
@@ -259,6 +264,7 @@ impl SendBatch {
     pub fn send(&mut self, socket: impl AsFd) -> usize {
         let socket = socket.as_fd().as_raw_fd();
         let (mut at, mut went) = (0, 0);
+        self.stamps_refused = 0;
         let runs = self.runs.len();
         while at < runs {
             if self.one_by_one || runs - at == 1 {
@@ -298,6 +304,12 @@ impl SendBatch {
         went
     }
 
+    /// How many of those that were to be stamped the kernel refused when the batch was last sent. Whether it has counted them depends on
+    /// where it refused them.
+    pub fn stamps_refused(&self) -> usize {
+        self.stamps_refused
+    }
+
     /// Sends one run, as one if the kernel takes it so; returns how many datagrams went.
     fn send_run(&mut self, socket: RawFd, index: usize) -> usize {
         let run = self.runs[index];
@@ -305,6 +317,7 @@ impl SendBatch {
             return run.datagrams as usize;
         }
         if run.datagrams == 1 {
+            self.stamps_refused += usize::from(run.stamped);
             return 0;
         }
         // Not as one, then: an old kernel, or a device that computes no checksums.
@@ -442,7 +455,15 @@ mod tests {
             batch.push(1, &departure);
         }
         // 192.0.2.77 is no address of this host.
-        assert_eq!(batch.send(&socket), 2);
+        assert_eq!((batch.send(&socket), batch.stamps_refused()), (2, 0));
+        for (stamped, refused) in [(0, 0), (1, 1)] {
+            for source in ["127.0.0.1", "192.0.2.77"] {
+                let departure = Departure { destination: Some(to), source: Some(source.parse().unwrap()) };
+                batch.push(1, &departure);
+            }
+            assert!(batch.stamp(stamped));
+            assert_eq!((batch.send(&socket), batch.stamps_refused()), (1, refused));
+        }
         let file = std::fs::File::open("/dev/null").unwrap();
         for _ in 0..2 {
             batch.push(1, &Departure { destination: Some(to), source: None });

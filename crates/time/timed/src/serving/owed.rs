@@ -9,6 +9,7 @@
 //! by place was 50 ns from the kernel's in the median and 2 us in the worst of a hundred, and one of a hundred had none.
 
 use ntp_proto::NtpTimestamp;
+use std::time::{Duration, Instant};
 
 /// Up to so many in a batch the kernel tells of each.
 const EACH_MAX: usize = 8;
@@ -16,6 +17,8 @@ const EACH_MAX: usize = 8;
 const STEP: usize = 8;
 /// Those of which it is asked and has not told, at most; the oldest gives way.
 const ASKED_MAX: usize = 256;
+/// Longer than a queue keeps what is to leave. What was not told until then was dropped there.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// A reply that has a time to come.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,6 +49,9 @@ pub(super) struct Owed {
     next_number: u32,
     /// How many have not been told: nobody looks into the socket's queue for nothing.
     untold: usize,
+    /// The numbers of the kernel and ours are no longer the same; none are asked for until the kernel has told the `untold` rest, but not
+    /// after this moment. What still waits in a device's queue would be told under the numbers of others.
+    settles_by: Option<Instant>,
 }
 
 /// One reply that the kernel was asked for.
@@ -91,7 +97,24 @@ impl Owed {
             asked.between.extend_from_slice(between);
         }
         self.next_number = number.wrapping_add(1);
-        self.untold = (self.untold + 1).min(ASKED_MAX);
+        self.untold += 1;
+    }
+
+    /// The kernel refused to send `refused` of those that it was asked for, and counted them or not.
+    pub(super) fn lose_count(&mut self, refused: usize, now: Instant) {
+        self.asked.clear();
+        self.untold = self.untold.saturating_sub(refused);
+        self.settles_by = Some(now + SETTLED_AFTER);
+    }
+
+    /// The numbers are no longer known, and none may be asked for.
+    pub(super) fn is_settling(&self) -> bool {
+        self.settles_by.is_some()
+    }
+
+    /// The numbers are no longer known, and the kernel has told all that it will: it can count from 0 again.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        self.settles_by.is_some_and(|by| self.untold == 0 || now >= by)
     }
 
     /// The kernel tells that the one with this number left at `sent_ns`; a reply takes about `each_ns` to send. `give` gets what is
@@ -103,6 +126,10 @@ impl Owed {
         each_ns: f32,
         mut give: impl FnMut(NtpTimestamp, Left),
     ) {
+        if self.is_settling() {
+            self.untold = self.untold.saturating_sub(1);
+            return;
+        }
         // The kernel tells in the order of sending, so that those before will not be told; where several queues of a card send, they
         // may be, and are taken when the socket says so.
         let behind = self.next_number.wrapping_sub(number).wrapping_sub(1) as usize;
@@ -133,7 +160,7 @@ impl Owed {
     /// The kernel counts from 0 again, and what it has not told is not told any more.
     pub(super) fn restart(&mut self) {
         self.asked.clear();
-        (self.next_number, self.untold) = (0, 0);
+        (self.next_number, self.untold, self.settles_by) = (0, 0, None);
     }
 }
 
@@ -225,5 +252,26 @@ mod tests {
         let mut known = 0;
         owed.told(299, 1, 1_000.0, |_, left| known += usize::from(left == Left::At(1)));
         assert_eq!(known, 1);
+    }
+
+    /// Goal: when the kernel refused one that it was asked for, nobody gets a time until all that still wait in a device's queue are told
+    /// or long past, since they carry numbers that others would get.
+    #[test]
+    fn a_lost_count_settles_before_it_begins_again() {
+        let now = Instant::now();
+        let mut owed = Owed::default();
+        owed.ask(&batch(4), |_| {});
+        owed.lose_count(1, now);
+        for number in 0..3 {
+            assert!(owed.is_settling() && !owed.is_settled(now), "{number} still waits to leave");
+            owed.told(number, 1, 1_000.0, |_, _| panic!("whose it is nobody knows"));
+        }
+        assert!(owed.is_settled(now));
+        owed.restart();
+        assert!(!owed.is_settling() && !owed.is_settled(now));
+        // What a queue dropped is never told.
+        owed.ask(&batch(4), |_| {});
+        owed.lose_count(1, now);
+        assert!(!owed.is_settled(now) && owed.is_settled(now + SETTLED_AFTER));
     }
 }

@@ -7,6 +7,7 @@ use ntp_proto::NtpTimestamp;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use sys::socket::{DepartureBatch, SendBatch, StampBatch};
 
 /// A socket.
@@ -23,6 +24,8 @@ pub(crate) struct Port {
     told: Mutex<Told>,
     /// There may be something to take: nobody waits for the lock for nothing.
     owes: AtomicBool,
+    /// The kernel has told of replies, so it will of others: what is not told yet is not known.
+    tells: AtomicBool,
 }
 
 /// Who tells when replies leave.
@@ -79,7 +82,15 @@ impl Port {
             // Without it replies leave from the address that the route gives: right on most hosts.
             let _ = sys::socket::local_addresses(&socket, local.is_ipv4());
         }
-        Self { socket, local, ptp, fixed, told: Mutex::default(), owes: AtomicBool::new(false) }
+        Self {
+            socket,
+            local,
+            ptp,
+            fixed,
+            told: Mutex::default(),
+            owes: AtomicBool::new(false),
+            tells: AtomicBool::new(false),
+        }
     }
 
     /// Cards stamp what comes and leaves from now on. Where the kernel refuses that, its own stamps stay.
@@ -122,6 +133,7 @@ impl Port {
         }
         match &mut told.by {
             By::Untried | By::Nobody => totals.daemon_sent += waiting.len() as u64,
+            By::Kernel if told.owed.is_settling() => {}
             By::Kernel => {
                 told.owed.ask(waiting, |place| {
                     replies.stamp(place as usize);
@@ -136,14 +148,16 @@ impl Port {
                 }
             }
         }
-        let all = replies.len();
-        if replies.send(&self.socket) < all && matches!(told.by, By::Kernel) {
-            // The kernel has not counted what it did not send, or has: its numbers and ours may no longer be the same.
-            if sys::socket::restart_transmit_stamps(&self.socket).is_err() {
-                told.by = By::Nobody;
-            }
-            told.owed.restart();
+        replies.send(&self.socket);
+        let refused = replies.stamps_refused();
+        if refused > 0 && matches!(told.by, By::Kernel) {
+            told.owed.lose_count(refused, Instant::now());
         }
+    }
+
+    /// The kernel tells when replies leave, and of one that it has not told of yet nobody knows.
+    pub(super) fn tells(&self) -> bool {
+        self.tells.load(Ordering::Relaxed)
     }
 
     /// Takes the transmit times that the kernel has to tell. `signalled`: the socket says that there are some; without it those of cards
@@ -166,12 +180,20 @@ impl Port {
                             Left::At(sent_ns) => NtpTimestamp::from_unix_nanos(view.clock.at(sent_ns)),
                             Left::Unknown => NtpTimestamp::UNKNOWN,
                         };
+                        self.tells.store(true, Ordering::Relaxed);
                         totals.kernel_sent += u64::from(left != Left::Unknown);
                         if let Some(memory) = memory {
                             memory.correct(received, transmit);
                         }
                     });
                 });
+                if owed.is_settled(Instant::now()) {
+                    if sys::socket::restart_transmit_stamps(&self.socket).is_err() {
+                        *by = By::Nobody;
+                        self.tells.store(false, Ordering::Relaxed);
+                    }
+                    owed.restart();
+                }
                 self.owes.store(owed.untold() > 0, Ordering::Release);
             }
             By::Cards(awaited) if signalled => {

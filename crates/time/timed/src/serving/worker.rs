@@ -26,8 +26,8 @@ const BUSY_MIN: usize = 8;
 /// From so many datagrams on their replies' times are foretold: reading the clock for each would tell when it was written, not when it
 /// leaves.
 const FORETOLD_MIN: usize = 3;
-/// The part of a new measurement in what a datagram costs, and the most that counts, nanoseconds: more is an interruption.
-const COST_GAIN: f32 = 0.1;
+/// The most by which one measurement changes what a datagram costs, as a part of it, and the most that it may be, nanoseconds.
+const COST_STEP: f32 = 0.03;
 const COST_MAX_NS: f32 = 20_000.0;
 /// Random bytes that are taken from the kernel at once.
 const RANDOM_BYTES: usize = 1024;
@@ -206,7 +206,10 @@ impl Worker {
     fn turn(&mut self, port: &Port) -> usize {
         let mut totals = Totals::default();
         self.take(port, &mut totals);
-        let Ok(count) = self.requests.receive(&port.socket) else { return 0 };
+        let Ok(count) = self.requests.receive(&port.socket) else {
+            held(&self.shared.totals).add(&totals);
+            return 0;
+        };
         let version = self.shared.version.load(Ordering::Acquire);
         if version != self.version {
             let view = self.shared.view();
@@ -249,7 +252,9 @@ impl Worker {
             return;
         }
         let Some(request) = self.requests.datagram(number) else { return };
-        let Some(from) = request.source.filter(|_| !request.truncated) else {
+        // Port 0 says that no reply is wanted, and the kernel would refuse to send one there.
+        let from = request.source.filter(|from| !request.truncated && from.port() != 0);
+        let Some(from) = from else {
             batch.totals.server.received += 1;
             batch.totals.server.malformed += 1;
             return;
@@ -294,7 +299,9 @@ impl Worker {
         let leaves = written + (self.send_ns * self.replies.len() as f32) as i64;
         let mut transmit = NtpTimestamp::from_unix_nanos(self.view.clock.at(leaves).max(arrived));
         if let Some(memory) = self.shared.memory.as_ref().filter(|_| speaks_interleaved) {
-            received = memory.remember(received, transmit);
+            // What the kernel is to tell is not guessed: the next request may be here before it has.
+            let left = if waits && port.tells() { NtpTimestamp::UNKNOWN } else { transmit };
+            received = memory.remember(received, left);
             // Made different from all others, it may have become later than the departure, which no client believes.
             if transmit.since(received) < 0.0 {
                 transmit = received;
@@ -462,12 +469,13 @@ fn wrap(out: &mut [u8], length: usize, domain: u8, request: &[u8], form: PtpForm
     whole.min(out.len())
 }
 
-/// Draws the mean of what one of `count` costs to a new measurement.
-fn learn(mean: &mut f32, nanos: i64, count: usize) {
-    let each = nanos as f32 / count as f32;
-    if (0.0..COST_MAX_NS).contains(&each) {
-        *mean = if *mean == 0.0 { each } else { *mean + (each - *mean) * COST_GAIN };
-    }
+/// Draws what one of `count` usually costs to a new measurement, by at most a step: one that was interrupted draws no more than others.
+fn learn(usual: &mut f32, nanos: i64, count: usize) {
+    let each = (nanos as f32 / count as f32).clamp(1.0, COST_MAX_NS);
+    *usual = match *usual {
+        0.0 => each,
+        known => each.clamp(known * (1.0 - COST_STEP), known * (1.0 + COST_STEP)),
+    };
 }
 
 impl Totals {
@@ -481,5 +489,24 @@ impl Totals {
         self.card_sent += more.card_sent;
         self.card_sent_late += more.card_sent_late;
         self.daemon_sent += more.daemon_sent;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: what is usual follows a lasting change, and a few interruptions among many measurements hardly move it.
+    #[test]
+    fn interruptions_are_not_usual() {
+        let mut usual = 0.0;
+        for at in 0..1_000 {
+            learn(&mut usual, if at % 10 == 9 { 19_000 * 64 } else { 2_000 * 64 }, 64);
+            assert!((1_900.0..2_200.0).contains(&usual), "{usual} after {at}");
+        }
+        for _ in 0..200 {
+            learn(&mut usual, 6_000 * 64, 64);
+        }
+        assert!((5_900.0..6_100.0).contains(&usual), "{usual}");
     }
 }

@@ -4,8 +4,9 @@
 //! where one system call sends many replies, the kernel is asked for the first, the last and every [`STEP`]th of them. Those
 //! between two are sent one directly after the other, so they left between the two moments, and each gets the moment that its place
 //! says. Where the two are further apart than so many replies take, something else came between (an interruption, another
-//! process, a queue of the card), and where it came nobody knows: then those replies have no time, and their clients' next ones are
-//! in basic mode, which RFC 9769 section 2 leaves to the server. On loopback, with a process for each processor beside them, a time
+//! process), and where it came nobody knows: then those replies have no time, and their clients' next ones are
+//! in basic mode, which RFC 9769 section 2 leaves to the server. Neither have they where they left after the call that sent them: a
+//! queue of the device held them, which lets them go by rules of its own, and for a while the kernel is asked for each. On loopback, with a process for each processor beside them, a time
 //! by place was 50 ns from the kernel's in the median and 2 us in the worst of a hundred, and one of a hundred had none.
 
 use ntp_proto::NtpTimestamp;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 const EACH_MAX: usize = 8;
 /// Of more it tells of every one of so many.
 const STEP: usize = 8;
+/// After a batch that left late the kernel is asked for each in so many of the next ones.
+const EACH_BATCHES: u32 = 256;
 /// Those of which it is asked and has not told, at most; the oldest gives way.
 const ASKED_MAX: usize = 256;
 /// Longer than a queue keeps what is to leave. What was not told until then was dropped there.
@@ -47,6 +50,10 @@ pub(super) struct Owed {
     asked: Vec<Asked>,
     /// The next one that is asked for has this number.
     next_number: u32,
+    /// The first of the last batch has this one.
+    batch: u32,
+    /// In so many batches it is asked for each.
+    each: u32,
     /// How many have not been told: nobody looks into the socket's queue for nothing.
     untold: usize,
     /// The numbers of the kernel and ours are no longer the same; none are asked for until the kernel has told the `untold` rest, but not
@@ -59,6 +66,8 @@ pub(super) struct Owed {
 struct Asked {
     number: u32,
     reply: Waiting,
+    /// When the call that sent it was over.
+    over_ns: i64,
     sent_ns: Option<i64>,
     /// Those between the one before in the same batch and this one.
     between: Vec<Waiting>,
@@ -72,7 +81,9 @@ impl Owed {
 
     /// Replies are about to be sent together: `stamp` is called with the place of each that the kernel has to be asked for, in order.
     pub(super) fn ask(&mut self, batch: &[Waiting], mut stamp: impl FnMut(u32)) {
-        let step = if batch.len() <= EACH_MAX { 1 } else { STEP };
+        let step = if batch.len() <= EACH_MAX || self.each > 0 { 1 } else { STEP };
+        self.each = self.each.saturating_sub(1);
+        self.batch = self.next_number;
         let mut rest = batch;
         let mut before = 0;
         while let Some((reply, more)) = rest.get(before..).and_then(<[Waiting]>::split_first) {
@@ -91,13 +102,23 @@ impl Owed {
             self.asked.resize_with(index + 1, Asked::default);
         }
         if let Some(asked) = self.asked.get_mut(index) {
-            (asked.number, asked.reply, asked.sent_ns) = (number, reply, None);
+            (asked.number, asked.reply, asked.sent_ns, asked.over_ns) = (number, reply, None, 0);
             // What it has room for is used again.
             asked.between.clear();
             asked.between.extend_from_slice(between);
         }
         self.next_number = number.wrapping_add(1);
         self.untold += 1;
+    }
+
+    /// The call that sent the last batch was over at `now_ns`, by the kernel's clock.
+    pub(super) fn sent(&mut self, now_ns: i64) {
+        let count = self.next_number.wrapping_sub(self.batch);
+        for number in (0..count).map(|more| self.batch.wrapping_add(more)) {
+            if let Some(asked) = self.asked.get_mut(number as usize % ASKED_MAX) {
+                asked.over_ns = now_ns;
+            }
+        }
     }
 
     /// The kernel refused to send `refused` of those that it was asked for, and counted them or not.
@@ -144,8 +165,12 @@ impl Owed {
         }
         asked.sent_ns = Some(sent_ns);
         give(asked.reply.received, Left::At(sent_ns));
+        let is_late = sent_ns > asked.over_ns;
+        if is_late {
+            self.each = EACH_BATCHES;
+        }
         for one in asked.between.drain(..) {
-            let left = before.and_then(|(first_ns, first)| {
+            let left = before.filter(|_| !is_late).and_then(|(first_ns, first)| {
                 let (span, places) = (sent_ns.checked_sub(first_ns)?, asked.reply.place.checked_sub(first)?);
                 let part = one.place.checked_sub(first)?;
                 // Twice as long as usual is nothing special; more is an interruption.
@@ -160,7 +185,7 @@ impl Owed {
     /// The kernel counts from 0 again, and what it has not told is not told any more.
     pub(super) fn restart(&mut self) {
         self.asked.clear();
-        (self.next_number, self.untold, self.settles_by) = (0, 0, None);
+        (self.next_number, self.batch, self.untold, self.settles_by) = (0, 0, 0, None);
     }
 }
 
@@ -183,6 +208,7 @@ mod tests {
             let mut owed = Owed::default();
             let mut places = Vec::new();
             owed.ask(&batch(count), |place| places.push(place));
+            owed.sent(i64::MAX);
             let expected: Vec<u32> = match count {
                 0..=8 => (0..count).map(|at| 2 * at).collect(),
                 _ => (0..count).filter(|at| at % 8 == 0 || at + 1 == count).map(|at| 2 * at).collect(),
@@ -211,6 +237,7 @@ mod tests {
             let mut owed = Owed::default();
             let mut places = Vec::new();
             owed.ask(&batch(33), |place| places.push(place));
+            owed.sent(i64::MAX);
             let mut unknown = Vec::new();
             for (at, place) in places.iter().enumerate() {
                 let more = if at as u32 >= number { late } else { 0 };
@@ -231,6 +258,7 @@ mod tests {
         let mut owed = Owed::default();
         owed.told(3, 1, 1_000.0, |_, _| panic!("nothing was asked for"));
         owed.ask(&batch(17), |_| {});
+        owed.sent(i64::MAX);
         // The one in the middle is lost: those on both sides of it have no neighbour.
         let mut known = Vec::new();
         owed.told(0, 0, 1_000.0, |received, left| known.push((received.0, left)));
@@ -252,6 +280,32 @@ mod tests {
         let mut known = 0;
         owed.told(299, 1, 1_000.0, |_, left| known += usize::from(left == Left::At(1)));
         assert_eq!(known, 1);
+    }
+
+    /// Goal: where replies leave after the call that sent them, no time is made from a place, and each of the next ones is asked for, until
+    /// they leave at once again.
+    #[test]
+    fn what_a_queue_held_has_no_time_by_place() {
+        let mut owed = Owed::default();
+        owed.ask(&batch(17), |_| {});
+        owed.sent(20_000);
+        let mut known = Vec::new();
+        for (number, sent_ns) in [(0, 0), (1, 16_000), (2, 32_000)] {
+            owed.told(number, sent_ns, 1_000.0, |received, left| known.push((received.0, left)));
+        }
+        known.sort_by_key(|(received, _)| *received);
+        let at_once = (0..=8).map(|at| (100 + at as u64, Left::At(at * 2_000)));
+        let held = (9..16).map(|at| (100 + at as u64, Left::Unknown));
+        let expected: Vec<_> = at_once.chain(held).chain([(116, Left::At(32_000))]).collect();
+        assert_eq!(known, expected);
+        let asked = |owed: &mut Owed| {
+            let mut count = 0;
+            owed.ask(&batch(17), |_| count += 1);
+            owed.sent(i64::MAX);
+            count
+        };
+        assert!((0..EACH_BATCHES).all(|_| asked(&mut owed) == 17));
+        assert_eq!(asked(&mut owed), 3);
     }
 
     /// Goal: when the kernel refused one that it was asked for, nobody gets a time until all that still wait in a device's queue are told

@@ -149,9 +149,12 @@ impl Port {
             }
         }
         replies.send(&self.socket);
-        let refused = replies.stamps_refused();
-        if refused > 0 && matches!(told.by, By::Kernel) {
-            told.owed.lose_count(refused, Instant::now());
+        if matches!(told.by, By::Kernel) {
+            told.owed.sent(sys::clock::realtime_ns());
+            let refused = replies.stamps_refused();
+            if refused > 0 {
+                told.owed.lose_count(refused, Instant::now());
+            }
         }
     }
 

@@ -266,21 +266,16 @@ impl Worker {
         };
         let mut manner = Manner::Basic;
         // Whether the client brings back a receive timestamp of ours, or of another server: only for those it is worth to
-        // remember when the reply left.
-        let mut speaks_interleaved = false;
-        // Whether it is one of ours, so that the client will ask when this reply left.
+        // remember when the reply left, and to be told.
         let mut waits = false;
         if verdict == Verdict::Kiss {
             manner = Manner::Kiss(KissCode::Rate);
         } else if let Some(memory) = &self.shared.memory
             && let Some(origin) = interleaved_origin(data)
         {
-            speaks_interleaved = true;
-            if let Some(previous) = memory.left(origin) {
-                waits = true;
-                if !previous.is_unknown() {
-                    manner = Manner::Interleaved { previous };
-                }
+            waits = true;
+            if let Some(previous) = memory.left(origin).filter(|left| !left.is_unknown()) {
+                manner = Manner::Interleaved { previous };
             }
         }
         let came = cards::arrival(&self.view, &request, batch.began, &mut batch.cards_seen);
@@ -298,9 +293,9 @@ impl Worker {
         };
         let leaves = written + (self.send_ns * self.replies.len() as f32) as i64;
         let mut transmit = NtpTimestamp::from_unix_nanos(self.view.clock.at(leaves).max(arrived));
-        if let Some(memory) = self.shared.memory.as_ref().filter(|_| speaks_interleaved) {
+        if let Some(memory) = self.shared.memory.as_ref().filter(|_| waits) {
             // What the kernel is to tell is not guessed: the next request may be here before it has.
-            let left = if waits && port.tells() { NtpTimestamp::UNKNOWN } else { transmit };
+            let left = if port.tells() { NtpTimestamp::UNKNOWN } else { transmit };
             received = memory.remember(received, left);
             // Made different from all others, it may have become later than the departure, which no client believes.
             if transmit.since(received) < 0.0 {

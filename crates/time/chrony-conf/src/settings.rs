@@ -84,6 +84,10 @@ pub struct Settings {
     pub max_distance: f64,
     /// `maxjitter`, seconds.
     pub max_jitter: f64,
+    /// `minstratum`: sources of a smaller stratum are not selected.
+    pub min_stratum: u32,
+    /// `maxstratum`: sources of a larger stratum are not selected.
+    pub max_stratum: u32,
     /// `minsources`.
     pub min_sources: u32,
     /// `stratumweight`, seconds a stratum.
@@ -233,6 +237,8 @@ impl Settings {
             max_clock_error: 1.0,
             max_distance: 3.0,
             max_jitter: 1.0,
+            min_stratum: 0,
+            max_stratum: 15,
             min_sources: 1,
             stratum_weight: 1e-3,
             reselect_distance: 1e-4,

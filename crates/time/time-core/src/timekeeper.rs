@@ -41,7 +41,7 @@ pub enum LeapStatus {
 }
 
 /// The settings of all parts.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct TimekeeperSettings {
     /// Of the selection.
     pub selection: SelectionSettings,
@@ -62,6 +62,13 @@ pub enum Event {
     TooDistant(SourceId),
     /// A source's jitter is more than `maxjitter`, and stays so.
     TooJittery(SourceId),
+    /// A source's stratum is not within `minstratum` and `maxstratum`, and stays so.
+    WrongStratum {
+        /// The source.
+        source: SourceId,
+        /// Its stratum.
+        stratum: u8,
+    },
     /// The clock was found this far off, in seconds (true minus local), and corrected.
     Updated {
         /// The offset found.
@@ -374,9 +381,9 @@ impl Timekeeper {
         news
     }
 
-    /// A source that is too distant or too jittery is told of when it stays so, once until it is not.
+    /// A source that is too distant or too jittery, or of no stratum that may be, is told of when it stays so, once until it is not.
     fn count_bad(&mut self, id: SourceId, verdict: Verdict) -> Option<Event> {
-        if !matches!(verdict, Verdict::Distant | Verdict::Jittery) {
+        if !matches!(verdict, Verdict::Distant | Verdict::Jittery | Verdict::WrongStratum) {
             self.bad.remove(&id);
             return None;
         }
@@ -384,6 +391,10 @@ impl Timekeeper {
         *count = count.saturating_add(1);
         (*count == BAD_BEFORE_TOLD).then_some(match verdict {
             Verdict::Distant => Event::TooDistant(id),
+            Verdict::WrongStratum => Event::WrongStratum {
+                source: id,
+                stratum: self.sources.get(&id).and_then(|one| one.last).map_or(16, |last| last.stratum),
+            },
             _ => Event::TooJittery(id),
         })
     }

@@ -316,6 +316,7 @@ fn as_meant(settings: Settings, as_written: Settings, places: Places, from_folde
         selection: SelectionSettings {
             distance_max: settings.max_distance,
             jitter_max: settings.max_jitter,
+            strata: stratum(settings.min_stratum)..=stratum(settings.max_stratum),
             sources_min: settings.min_sources as usize,
             stratum_weight: settings.stratum_weight,
             reselect_distance: settings.reselect_distance,
@@ -326,6 +327,11 @@ fn as_meant(settings: Settings, as_written: Settings, places: Places, from_folde
         effective: settings.render(),
         settings,
     }
+}
+
+/// A limit of strata, which have one byte; no source has one above 15.
+fn stratum(limit: u32) -> u8 {
+    u8::try_from(limit).unwrap_or(u8::MAX)
 }
 
 /// A source as meant; none when it must not be used as it was written.

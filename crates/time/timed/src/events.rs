@@ -31,6 +31,12 @@ pub(crate) enum Happened {
         source: String,
         limit: f64,
     },
+    /// Its stratum is below `minstratum`, or above `maxstratum`.
+    WrongStratum {
+        source: String,
+        is_small: bool,
+        limit: u8,
+    },
     Stepped {
         seconds: f64,
     },
@@ -171,6 +177,7 @@ impl Event for Happened {
             Self::Falseticker { .. } => "source.falseticker",
             Self::TooDistant { .. } => "source.distant",
             Self::TooJittery { .. } => "source.jittery",
+            Self::WrongStratum { .. } => "source.stratum",
             Self::Stepped { .. } => "clock.step",
             Self::Wrong { .. } => "clock.wrong",
             Self::Initial { .. } => "clock.initial",
@@ -216,6 +223,7 @@ impl Event for Happened {
             | Self::Falseticker { .. }
             | Self::TooDistant { .. }
             | Self::TooJittery { .. }
+            | Self::WrongStratum { .. }
             | Self::Stepped { .. }
             | Self::Wrong { .. }
             | Self::Changed { .. }
@@ -251,6 +259,10 @@ impl Event for Happened {
             }
             Self::TooJittery { source, limit } => {
                 format!("Jitter of {source} exceeds maxjitter of {limit:.3} seconds")
+            }
+            Self::WrongStratum { source, is_small, limit } => {
+                let how = if *is_small { "below minstratum" } else { "above maxstratum" };
+                format!("Stratum of {source} {how} of {limit}")
             }
             Self::Stepped { seconds } => format!("System clock was stepped by {seconds:.6} seconds"),
             Self::Wrong { seconds, how } => format!("System clock wrong by {seconds:.6} seconds{how}"),
@@ -336,6 +348,7 @@ impl Event for Happened {
             Self::Selected { source }
             | Self::Falseticker { source }
             | Self::TooDistant { source, .. }
+            | Self::WrongStratum { source, .. }
             | Self::KeysEstablished { source, .. }
             | Self::KeysNotEstablished { source, .. }
             | Self::TooJittery { source, .. } => field("TIME_SOURCE", source),

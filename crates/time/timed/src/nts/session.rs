@@ -11,11 +11,12 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use sys::poll::{Interest, Readiness};
+use sys::socket::TcpConnection;
 
 /// The longest time that an establishment may take (as chronyd's).
 const TIME_MAX: Duration = Duration::from_secs(16);
@@ -51,7 +52,7 @@ pub(crate) enum Progress {
 pub(crate) struct Session {
     /// Where the server is.
     address: SocketAddr,
-    stream: TcpStream,
+    stream: TcpConnection,
     tls: ClientConnection,
     verifier: Arc<Verifier>,
     /// The name that the certificate must have.

@@ -108,6 +108,9 @@ pub struct Settings {
     pub hw_timestamps: Vec<HwTimestamp>,
     /// `hwtstimeout`: how long a reply may wait for the hardware timestamp of its request, seconds.
     pub hw_timestamp_timeout: f64,
+    /// `maxtxbuffers`: sent packets that chronyd keeps to know which one a transmit timestamp is of. Here a timestamp comes with the
+    /// number of its packet, or on a socket that has sent one alone, so that nothing has to be kept.
+    pub max_tx_buffers: u32,
     /// `ptpport`: UDP port of NTP inside PTP; 0: none.
     pub ptp_port: u16,
     /// `ptpdomain` of it.
@@ -249,6 +252,7 @@ impl Settings {
             refclocks: Vec::new(),
             hw_timestamps: Vec::new(),
             hw_timestamp_timeout: 1e-3,
+            max_tx_buffers: 0,
             ptp_port: 0,
             ptp_domain: 123,
             acquisition_port: None,

@@ -1,7 +1,5 @@
 //! Which sources tell the truth: the intersection algorithm (RFC 5905 section 11.2.1, after Marzullo).
 
-use std::ops::RangeInclusive;
-
 /// Where a source says that true time is, as an offset from the local clock: surely within `offset +- distance`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
@@ -39,14 +37,16 @@ pub struct Candidate {
 }
 
 /// The numbers that selection goes by (`chrony.conf(5)`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SelectionSettings {
     /// `maxdistance`, in seconds.
     pub distance_max: f64,
     /// `maxjitter`, in seconds.
     pub jitter_max: f64,
-    /// `minstratum` and `maxstratum`.
-    pub strata: RangeInclusive<u8>,
+    /// `minstratum`.
+    pub stratum_min: u8,
+    /// `maxstratum`.
+    pub stratum_max: u8,
     /// `minsources`.
     pub sources_min: usize,
     /// `stratumweight`, in seconds a stratum.
@@ -62,7 +62,8 @@ impl Default for SelectionSettings {
         Self {
             distance_max: 3.0,
             jitter_max: 1.0,
-            strata: 0..=15,
+            stratum_min: 0,
+            stratum_max: 15,
             sources_min: 1,
             stratum_weight: 1e-3,
             reselect_distance: 1e-4,
@@ -189,7 +190,7 @@ fn is_early(candidates: &[Candidate], verdicts: &[Verdict], voting: &[usize]) ->
 fn admit(one: &Candidate, settings: &SelectionSettings) -> Verdict {
     match one.interval {
         None => Verdict::Unselectable,
-        Some(_) if !settings.strata.contains(&one.stratum) => Verdict::WrongStratum,
+        Some(_) if one.stratum < settings.stratum_min || one.stratum > settings.stratum_max => Verdict::WrongStratum,
         // Jitter makes the distance large too: the reason is told, not what follows from it.
         Some(_) if one.sigma > settings.jitter_max => Verdict::Jittery,
         Some(interval) if interval.distance.is_nan() || interval.distance > settings.distance_max => {
@@ -347,7 +348,7 @@ mod tests {
     /// said of it.
     #[test]
     fn strata_are_limited() {
-        let settings = SelectionSettings { strata: 3..=5, ..SelectionSettings::default() };
+        let settings = SelectionSettings { stratum_min: 3, stratum_max: 5, ..SelectionSettings::default() };
         let of = |stratum| Candidate { stratum, ..source(0.0, 0.01) };
         for (stratum, expected) in
             [(0, WrongStratum), (2, WrongStratum), (3, Selected), (5, Selected), (6, WrongStratum)]

@@ -41,7 +41,7 @@ pub enum LeapStatus {
 }
 
 /// The settings of all parts.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct TimekeeperSettings {
     /// Of the selection.
     pub selection: SelectionSettings,

@@ -316,7 +316,8 @@ fn as_meant(settings: Settings, as_written: Settings, places: Places, from_folde
         selection: SelectionSettings {
             distance_max: settings.max_distance,
             jitter_max: settings.max_jitter,
-            strata: stratum(settings.min_stratum)..=stratum(settings.max_stratum),
+            stratum_min: stratum(settings.min_stratum),
+            stratum_max: stratum(settings.max_stratum),
             sources_min: settings.min_sources as usize,
             stratum_weight: settings.stratum_weight,
             reselect_distance: settings.reselect_distance,

@@ -241,7 +241,7 @@ impl Daemon {
         let rtc_read = options.set_from_rtc
             && process::set_from_rtc(&config.settings, real_time_clock.as_mut(), &mut clock, &mut log);
         let temperature = temperature::Temperature::new(&config.settings)?;
-        let settings = TimekeeperSettings { selection: config.selection.clone(), discipline: config.discipline };
+        let settings = TimekeeperSettings { selection: config.selection, discipline: config.discipline };
         let keeper = Timekeeper::new(settings, &mut clock).map_err(|error| error.to_string())?;
         let now = monotonic();
         let clock_is_kernel = clock.is_kernel();

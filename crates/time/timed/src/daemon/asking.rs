@@ -8,7 +8,8 @@ use crate::hardware::StampedBy;
 use crate::options::Once;
 use crate::peers::{Peer, Unauthentic, Wanted};
 use crate::resolver::Resolver;
-use ntp_proto::{Arrived, KissCode, Measurement, ReferenceId, ReplyError};
+use ntp_proto::nts::NtsError;
+use ntp_proto::{Arrived, KissCode, MacError, Measurement, ReferenceId, ReplyError};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -408,7 +409,12 @@ impl Daemon {
                 Some(nts) => match nts.open(data) {
                     Ok(authentic) => authentic,
                     Err(error) => {
-                        unauthentic = Unauthentic::of_nts(error).or(unauthentic);
+                        let forged = Unauthentic::of_nts(error);
+                        unauthentic = forged.or(unauthentic);
+                        // A NAK is a reply without authentication.
+                        if forged.is_some() || error == NtsError::Nak {
+                            failed.push((at, ReplyError::Mac(MacError::Missing), data.to_vec()));
+                        }
                         continue;
                     }
                 },

@@ -33,9 +33,9 @@ impl Daemon {
                     self.log.say(&Happened::TooJittery { source, limit });
                 }
                 Event::WrongStratum { source, stratum } => {
-                    let (source, allowed) = (self.label(source), &self.config.selection.strata);
-                    let is_small = stratum < *allowed.start();
-                    let limit = if is_small { *allowed.start() } else { *allowed.end() };
+                    let (source, allowed) = (self.label(source), self.config.selection);
+                    let is_small = stratum < allowed.stratum_min;
+                    let limit = if is_small { allowed.stratum_min } else { allowed.stratum_max };
                     self.log.say(&Happened::WrongStratum { source, is_small, limit });
                 }
                 Event::Falseticker(id) => {

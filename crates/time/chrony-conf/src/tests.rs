@@ -281,7 +281,10 @@ fn mistakes_are_told() {
     check("hwtimestamp eth0 txcmp 1", &["unknown option 'txcmp' of hwtimestamp", "did you mean 'txcomp'?"]);
     check("hwtimestamp eth0 minpoll x", &["'x' is not log2 seconds (-32 to 32)"]);
     check("minstratum -1", &["'-1' is not a stratum (0 to 2147483647)", "help: minstratum 2"]);
-    check("maxtxbuffers 1048577", &["'1048577' is not a number of packets (0 to 1048576)", "help: maxtxbuffers 1024"]);
+    check(
+        "maxtxbuffers 1048577",
+        &["'1048577' is not a number of packets (0 to 1048576)", "help: maxtxbuffers 1024"],
+    );
     check("hwtstimeout x", &["'x' is not seconds (0 or more)"]);
     check("ptpport 70000", &["'70000' is not a UDP port (0 to 65535)"]);
     check("ptpdomain 256", &["'256' is not a domain (0 to 255)"]);
@@ -337,6 +340,7 @@ fn what_has_no_effect_is_said() {
     assert_eq!(clean("server a extfield F323 xleave").sources[0].waiting(), [""; 0]);
     check("server a extfield F324\nserver b extfield 10A", "note: other lines of the same kind: 1");
     check("initstepslew 30", "initstepslew 30 names no server");
+    check("ntsaeads", "ntsaeads names no algorithm");
     check("ntsaeads 99 15", "there is no algorithm 99 here");
     assert_eq!(check("pool a maxsources 99", "maxsources 99 counts as 16").sources[0].options.maxsources, 16);
     check("server \"127.0.0.1\"", "help: server 127.0.0.1");

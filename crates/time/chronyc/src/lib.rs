@@ -90,7 +90,9 @@ fn become_user(name: &str) -> Result<(), String> {
     match sys::user::by_name(name) {
         Ok(Some(user)) => sys::process::become_user(&user.name, user.uid, user.gid)
             .map_err(|error| format!("Could not become user {name}: {error}")),
-        Ok(None) => Err(format!("Could not get user/group ID of {name}\nhelp: the users of this host: getent passwd")),
+        Ok(None) => {
+            Err(format!("Could not get user/group ID of {name}\nhelp: the users of this host: getent passwd"))
+        }
         Err(error) => Err(format!("Could not get user/group ID of {name}: {error}")),
     }
 }

@@ -125,8 +125,8 @@ impl<'a> Session<'a> {
                 eprintln!("Unrecognized command");
                 let known = COMMANDS.iter().map(|command| command.name);
                 match conf_text::nearest(name, known) {
-                    Some(similar) => eprintln!("help: did you mean '{similar}'?"),
-                    None => eprintln!("help: 'help' lists the commands"),
+                    Some(similar) => help(&format!("did you mean '{similar}'?")),
+                    None => help("'help' lists the commands"),
                 }
                 false
             }

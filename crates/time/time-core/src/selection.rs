@@ -190,7 +190,9 @@ fn is_early(candidates: &[Candidate], verdicts: &[Verdict], voting: &[usize]) ->
 fn admit(one: &Candidate, settings: &SelectionSettings) -> Verdict {
     match one.interval {
         None => Verdict::Unselectable,
-        Some(_) if one.stratum < settings.stratum_min || one.stratum > settings.stratum_max => Verdict::WrongStratum,
+        Some(_) if one.stratum < settings.stratum_min || one.stratum > settings.stratum_max => {
+            Verdict::WrongStratum
+        }
         // Jitter makes the distance large too: the reason is told, not what follows from it.
         Some(_) if one.sigma > settings.jitter_max => Verdict::Jittery,
         Some(interval) if interval.distance.is_nan() || interval.distance > settings.distance_max => {
@@ -358,7 +360,10 @@ mod tests {
         let far = Candidate { interval: Some(Interval { offset: 0.0, distance: 9.0 }), ..of(2) };
         assert_eq!(select(&[far], &settings).0, [WrongStratum]);
         let liar = Candidate { interval: Some(Interval { offset: 1.0, distance: 0.01 }), ..of(2) };
-        assert_eq!(select(&[of(3), liar, liar], &settings), (vec![Selected, WrongStratum, WrongStratum], None));
+        assert_eq!(
+            select(&[of(3), liar, liar], &settings),
+            (vec![Selected, WrongStratum, WrongStratum], None)
+        );
         let none = NoSelection::NoneSelectable { unreachable: 0 };
         assert_eq!(select(&[of(2)], &settings), (vec![WrongStratum], Some(none)));
     }

@@ -117,6 +117,8 @@ pub struct Timekeeper {
     bad: BTreeMap<SourceId, u32>,
     /// Sources are measured and none is followed.
     waits: bool,
+    /// When the choice was made the last time.
+    chosen_at: Option<LocalTime>,
     /// What is followed says how far the clock is off, and nothing about its rate.
     offset_alone: bool,
     discipline: Discipline,
@@ -138,6 +140,7 @@ impl Timekeeper {
             told_false: BTreeSet::new(),
             bad: BTreeMap::new(),
             waits: false,
+            chosen_at: None,
             offset_alone: false,
             next_id: 0,
         })
@@ -171,6 +174,11 @@ impl Timekeeper {
     /// The sources.
     pub fn sources(&self) -> impl Iterator<Item = (SourceId, &Source)> {
         self.sources.iter().map(|(id, source)| (*id, source))
+    }
+
+    /// When the choice among the sources was made the last time; none before the first.
+    pub fn chosen_at(&self) -> Option<LocalTime> {
+        self.chosen_at
     }
 
     /// What the selection says of a source.
@@ -300,6 +308,7 @@ impl Timekeeper {
             return Vec::new();
         }
         let now = clock.now();
+        self.chosen_at = Some(now);
         let uncorrected = self.discipline.timeline.uncorrected(now);
         let ids: Vec<SourceId> = self.sources.keys().copied().collect();
         let mut candidates: Vec<Candidate> =
@@ -481,6 +490,7 @@ impl Timekeeper {
 
     fn shift(&mut self, nanos: i64) {
         let moved = |time: LocalTime| LocalTime(time.0.saturating_add(nanos));
+        self.chosen_at = self.chosen_at.map(moved);
         for source in self.sources.values_mut() {
             source.shift(nanos);
             if let Some(last) = &mut source.last {

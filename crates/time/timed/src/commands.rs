@@ -216,9 +216,10 @@ enum Row<'a> {
 /// have an address and one row for each that has none.
 fn rows(daemon: &Daemon) -> Vec<Row<'_>> {
     let peers = daemon.peers.iter().map(|peer| (peer.number, Row::Peer(peer)));
-    let missing = daemon.wanted.iter().flat_map(|line| {
-        line.numbers_missing().map(move |number| (line.number, Row::Missing(number, line)))
-    });
+    let missing = daemon
+        .wanted
+        .iter()
+        .flat_map(|line| line.numbers_missing().map(move |number| (line.number, Row::Missing(number, line))));
     let mut servers: Vec<(u32, Row<'_>)> = peers.chain(missing).collect();
     // It keeps the order of what belongs to one line.
     servers.sort_by_key(|(line, _)| *line);
@@ -323,9 +324,7 @@ fn source_stats(daemon: &Daemon, index: u32) -> Result<SourceStats, Status> {
             let reference_id = u32::from_be_bytes(peer.reference_id().0);
             known_stats(daemon, peer.id, reference_id, peer.address.ip().into(), local)
         }
-        Row::Missing(number, _) => {
-            told_stats(0, Address::Unresolved(number), SourceStatistics::default())
-        }
+        Row::Missing(number, _) => told_stats(0, Address::Unresolved(number), SourceStatistics::default()),
     })
 }
 
@@ -419,7 +418,10 @@ fn known_selection(
         unused: 0,
         configured: options(configured),
         effective: options(daemon.effective_options(id)),
-        last_sample_ago: last.map_or(0, |last| seconds(local, last.received)),
+        // When the choice was made, as chronyd tells it; the present age stands in `sources`.
+        last_sample_ago: last
+            .zip(daemon.keeper.chosen_at())
+            .map_or(0, |(last, chosen)| seconds(chosen.max(last.received), last.received)),
         score: Float(1.0),
         offset_min: Float(interval.map_or(0.0, |(offset, distance)| -offset - distance)),
         offset_max: Float(interval.map_or(0.0, |(offset, distance)| -offset + distance)),
@@ -446,7 +448,8 @@ pub(crate) fn selection_letter(daemon: &Daemon, id: SourceId) -> u8 {
     match daemon.keeper.verdict(id) {
         Verdict::Selected => b'*',
         Verdict::Combined => b'+',
-        _ if options.noselect => b'N',
+        // Before anything was measured no choice was made.
+        _ if options.noselect && daemon.keeper.sources().any(|(_, one)| one.last().is_some()) => b'N',
         // It has no time of its own: "not synchronised".
         Verdict::Unselectable
             if options.local && daemon.keeper.source(id).is_some_and(|one| one.is_selectable()) =>
@@ -551,7 +554,8 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
     let (sent, good) = peer.client.counts();
     let last = peer.last.as_ref();
     let header = last.map(|last| last.header);
-    let tests = if last.is_some() { 0x3ff } else { 0 };
+    // Test D, the last one, is that of a loop.
+    let tests = if last.is_none() { 0 } else { 0x3ff ^ u16::from(peer.loops > 0) };
     let authenticated = last.is_some_and(|last| last.authenticated);
     Ok(NtpData {
         packet: NtpPacket {
@@ -581,7 +585,7 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
             sent: sent as u32,
             received: peer.received,
             valid: peer.valid,
-            good: good as u32,
+            good: (good as u32).wrapping_sub(peer.loops),
         },
         timestamps: Some(NtpTimestamps {
             kernel_sent: peer.kernel_sent_count,
@@ -684,7 +688,7 @@ fn server_stats(daemon: &Daemon) -> ServerStats {
 
 /// A page of the table of clients (`clients`).
 fn client_accesses(daemon: &Daemon, page: ClientPage, now: Duration) -> Result<ClientAccesses, Status> {
-    let memory = daemon.serving.memory().ok_or(Status::NotEnabled)?;
+    let memory = daemon.serving.memory().ok_or(Status::Inactive)?;
     let places = memory.places();
     let wanted = (page.clients as usize).min(ClientAccesses::MAX);
     let mut place = page.first_index as usize;

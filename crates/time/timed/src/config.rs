@@ -444,7 +444,16 @@ fn screening(options: &SourceOptions) -> ScreeningSettings {
 /// `clockprecision`, or what reading the kernel's clock takes, log2 seconds.
 pub(crate) fn precision(settings: &Settings) -> i8 {
     let seconds = |seconds: f64| seconds.clamp(PRECISION_BEST, 1.0).log2().round() as i8;
-    settings.clock_precision.map_or(crate::daemon::SERVER_PRECISION, seconds)
+    settings.clock_precision.or_else(reading_time).map_or(crate::daemon::SERVER_PRECISION, seconds)
+}
+
+/// The least time between two readings of the kernel's clock that differ, in seconds; none when it stands still.
+fn reading_time() -> Option<f64> {
+    /// Of so many some are not interrupted.
+    const READINGS: usize = 100;
+    let readings: Vec<i64> = (0..READINGS).map(|_| sys::clock::realtime_ns()).collect();
+    let steps = readings.iter().zip(readings.iter().skip(1)).map(|(one, next)| next.saturating_sub(*one));
+    steps.filter(|step| *step > 0).min().map(|step| step as f64 * 1e-9)
 }
 
 /// The rules, host names looked up.

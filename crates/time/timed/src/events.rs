@@ -135,6 +135,11 @@ pub(crate) enum Happened {
         source: String,
         with: String,
     },
+    /// Its server named another one for the time.
+    Moved {
+        source: String,
+        with: String,
+    },
     Dumped {
         source: String,
         loaded: bool,
@@ -205,6 +210,7 @@ impl Event for Happened {
             Self::SourceListed { added: false, .. } => "source.removed",
             Self::NotStepped => "clock.unset",
             Self::Replaced { .. } => "source.replaced",
+            Self::Moved { .. } => "source.moved",
             Self::Dumped { .. } => "source.history",
             Self::FilterLoaded { .. } => "filter.load",
             Self::Split { .. } => "daemon.split",
@@ -327,6 +333,7 @@ impl Event for Happened {
             }
             Self::NotStepped => "Could not step system clock".to_owned(),
             Self::Replaced { source, with } => format!("Source {source} replaced with {with}"),
+            Self::Moved { source, with } => format!("Source {source} changed to {with}"),
             Self::Dumped { source, loaded: true } => format!("Loaded dump file for {source}"),
             Self::Dumped { source, loaded: false } => format!("Could not load dump file for {source}"),
             Self::RtcRead { seconds } => format!("System clock set from RTC by {seconds:.0} seconds"),
@@ -367,7 +374,9 @@ impl Event for Happened {
                 field("TIME_SOURCE", &source.ip().to_string());
                 field("TIME_KISS", code);
             }
-            Self::Replaced { source, .. } | Self::Dumped { source, .. } => field("TIME_SOURCE", source),
+            Self::Replaced { source, .. } | Self::Moved { source, .. } | Self::Dumped { source, .. } => {
+                field("TIME_SOURCE", source)
+            }
             Self::Resolved { name, .. } | Self::Unresolved { name } | Self::Taken { name } => {
                 field("TIME_SOURCE", name)
             }

@@ -381,13 +381,15 @@ fn failed_tests(why: ReplyError, header: &ntp_proto::Header) -> Option<String> {
         ReplyError::Bogus | ReplyError::Unexpected => (1, 0, 1, 1, "0000"),
         ReplyError::Timestamps => (1, 1, 0, 1, "0000"),
         ReplyError::Mac(_) => (1, 1, 1, 0, "0000"),
-        ReplyError::Unsynchronised { .. } | ReplyError::Kiss(_) | ReplyError::RootDistance(_) => (1, 1, 1, 1, "0000"),
+        ReplyError::Unsynchronised { .. } | ReplyError::Kiss(_) | ReplyError::RootDistance(_) => {
+            (1, 1, 1, 1, "0000")
+        }
         ReplyError::Delay(_) | ReplyError::Measured => (1, 1, 1, 1, "0111"),
         ReplyError::Loop => (1, 1, 1, 1, "1110"),
         _ => return None,
     };
-    let synchronised =
-        header.leap != ntp_proto::Leap::Unsynchronised && (1..STRATUM_UNSYNCHRONISED).contains(&header.stratum);
+    let synchronised = header.leap != ntp_proto::Leap::Unsynchronised
+        && (1..STRATUM_UNSYNCHRONISED).contains(&header.stratum);
     let distance = header.root_delay.seconds() / 2.0 + header.root_dispersion.seconds();
     let (synchronised, near) = (u8::from(synchronised), u8::from(distance < ROOT_DISTANCE_MAX));
     Some(format!("{duplicate}{origin}{timestamps} {authentic}{synchronised}{near} {measurement}"))

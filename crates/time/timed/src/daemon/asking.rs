@@ -437,8 +437,13 @@ impl Daemon {
             }
             match found {
                 // A source that is this daemon would lead it nowhere.
-                Ok(_) if own_port == Some(peer.address.port()) && peer.local == Some(peer.address.ip()) => {
+                Ok(measurement)
+                    if own_port == Some(peer.address.port()) && peer.local == Some(peer.address.ip()) =>
+                {
                     failed.push((at, ReplyError::Loop, data.to_vec()));
+                    // `ntpdata` shows it, and that it is a loop.
+                    peer.last = Some(measurement);
+                    (peer.loops, peer.valid) = (peer.loops.wrapping_add(1), peer.valid.wrapping_add(1));
                 }
                 Ok(measurement) => {
                     let authenticated = measurement.authenticated || peer.nts.is_some();

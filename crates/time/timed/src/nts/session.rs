@@ -94,6 +94,10 @@ impl Session {
                     .to_owned(),
             ));
         }
+        if terms.algorithms.is_empty() {
+            let why = "ntsaeads names no algorithm; help: in chrony.conf: ntsaeads 30 15";
+            return Err((KeFailureKind::Answer, why.to_owned()));
+        }
         let name = ServerName::try_from(terms.name.to_owned()).map_err(|error| answer(&error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = Arc::new(Verifier::new(terms.set, Arc::clone(&provider), terms.time));

@@ -195,8 +195,18 @@ impl Timekeeper {
     pub fn set_reach(&mut self, id: SourceId, reach: u8, clock: &mut impl Clock) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
         let before = source.asked(reach);
+        let is_known = source.last.is_some();
         // An unreachable source is a little less selectable with each poll.
-        if before == 0 || reach == 0 { self.reselect(clock) } else { Vec::new() }
+        if before != 0 && reach != 0 {
+            return Vec::new();
+        }
+        let chosen_at = self.chosen_at;
+        let events = self.reselect(clock);
+        if !is_known {
+            // One that was never measured is nothing to choose: how many there are is all that can be news.
+            self.chosen_at = chosen_at;
+        }
+        events
     }
 
     /// A good exchange with a source; `reach` as in [`Self::set_reach`].

@@ -751,6 +751,8 @@ fn start_burst(daemon: &mut Daemon, burst: Burst, now: Duration) -> Result<(), S
     for peer in &mut daemon.peers {
         if burst.sources.contains(peer.address.ip().into()) {
             peer.client.burst(now, good, total);
+            // As with `online`: not in the same moment as the answer to the command.
+            peer.client.postpone(now + crate::daemon::REQUESTS_APART);
             found = true;
         }
     }

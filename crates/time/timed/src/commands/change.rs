@@ -98,6 +98,7 @@ pub(super) fn source(daemon: &mut Daemon, request: &Request, now: Duration) -> R
         (config.poll_min, config.poll_max) = polls;
         peer.client.set_poll(peer.client.poll().clamp(polls.0, polls.1));
         peer.client.hurry(now);
+        peer.client.postpone(now + crate::daemon::REQUESTS_APART);
     }
     daemon.choose_selection_options();
     if matches!(request, Request::ModifySelectOptions(_)) {

@@ -374,7 +374,8 @@ fn a_supervisor_is_told_when_the_daemon_serves() {
     });
     daemon.wait("it is told", || reader.is_finished());
     assert_eq!(reader.join().expect("it reads"), b"\n", "{}", daemon.log());
-    let output = chronyd(Side::Ours, daemon.folder().path()).args(["-d", "-N", "9"]).output();
+    let conf = daemon.folder().path().join("chrony.conf");
+    let output = chronyd(Side::Ours, daemon.folder().path()).args(["-d", "-N", "9", "-f"]).arg(conf).output();
     let output = output.expect("it starts");
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(complaint.contains("option -N: descriptor 9 cannot be used"), "{complaint}");

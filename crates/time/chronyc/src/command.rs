@@ -125,12 +125,12 @@ impl Command {
     }
 }
 
-/// Says that a command's words make no sense, at a terminal with the forms that do; false, as the command's result.
+/// Says that a command's words make no sense, with the forms that do; false, as the command's result.
 pub(crate) fn syntax_error(name: &str, message: &str) -> bool {
     eprintln!("{message}");
     for command in COMMANDS.iter().filter(|command| command.name == name) {
         for (words, _) in command.forms {
-            crate::session::help(format!("{name} {words}").trim_end());
+            crate::session::help_with_words(format!("{name} {words}").trim_end());
         }
     }
     false
@@ -469,7 +469,7 @@ fn manual(s: &mut Session<'_>, words: &str) -> bool {
 fn settime(s: &mut Session<'_>, words: &str) -> bool {
     let Some(seconds) = crate::parse_time(words) else {
         s.print("510 - Could not parse date string\n");
-        crate::session::help("settime 16:30:05, or settime Nov 21, 2015 16:30:05");
+        crate::session::help_with_words("settime 16:30:05, or settime Nov 21, 2015 16:30:05");
         return false;
     };
     let told = chrony_cmd::Timespec { seconds, nanoseconds: 0 };

@@ -23,6 +23,20 @@ pub fn set_cloexec(fd: impl AsFd, on: bool) -> io::Result<()> {
     check(unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_SETFD, flag) }).map(drop)
 }
 
+/// Takes over a descriptor that whoever started this process left open under this number, so that children do not inherit it. To be
+/// called before the process opens anything that could have the number; standard streams stay open under theirs. A number under which
+/// nothing is open is an error.
+pub fn take_inherited(number: u32) -> io::Result<std::fs::File> {
+    let raw = i32::try_from(number).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    // SAFETY: F_DUPFD_CLOEXEC takes no pointers; the new descriptor is ours.
+    let taken = unsafe { OwnedFd::from_raw_fd(check(libc::fcntl(raw, libc::F_DUPFD_CLOEXEC, 3))?) };
+    if raw > libc::STDERR_FILENO {
+        // SAFETY: no pointers; nothing of this process has the descriptor, which was there before it.
+        check(unsafe { libc::close(raw) })?;
+    }
+    Ok(taken.into())
+}
+
 /// A counter that wakes another thread's `poll(2)` (`eventfd(2)`).
 #[derive(Debug)]
 pub struct Waker(OwnedFd);

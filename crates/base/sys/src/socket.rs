@@ -19,7 +19,7 @@ pub use departures::{Departed, DepartureBatch, card_stamps_on_request};
 pub use filter::{Condition, Part, drop_where, dropped};
 pub use pass::send_descriptor;
 pub use send::{Departure, SendBatch, local_addresses, never_fragment, tells_local_addresses};
-pub use stream::connect_tcp;
+pub use stream::{TcpConnection, accept_tcp, connect_tcp};
 pub use transmit::{
     Left, StampBatch, TransmitStamp, card_timestamps, restart_transmit_stamps, take_departure,
     take_transmit_time, transmit_stamps_on_request, transmit_timestamps,

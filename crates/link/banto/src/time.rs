@@ -276,6 +276,7 @@ fn sentences(texts: &TimeTexts, value: &Value, online: &str) -> Vec<String> {
             "x" => texts.falseticker,
             "d" => texts.distant,
             "~" => texts.jittery,
+            "r" => texts.stratum,
             "N" => texts.noselect,
             "P" => texts.unpreferred,
             "D" => texts.not_combined,
@@ -292,6 +293,7 @@ fn sentences(texts: &TimeTexts, value: &Value, online: &str) -> Vec<String> {
             (source["address"].as_str().unwrap_or("?"), source["name"].as_str().unwrap_or("?"));
         let name = if name == address { name.to_owned() } else { format!("{name} ({address})") };
         let limit = match letter(source).as_str() {
+            "r" => format!("{}-{}", value["min_stratum"], value["max_stratum"]),
             "~" => bound_text(number(&value["max_jitter_seconds"])),
             "D" => format!("{}", number(&value["combine_limit"])),
             _ => bound_text(number(&value["max_distance_seconds"])),
@@ -335,7 +337,7 @@ mod tests {
                 "samples": 2, "stratum": 2, "offset_seconds": 0.5, "distance_seconds": 0.012, "jitter_seconds": 0.001,
             })
         };
-        let all: Vec<Value> = ["+", "x", "d", "~", "N", "P", "D", "W", "M", "*"]
+        let all: Vec<Value> = ["+", "x", "d", "~", "r", "N", "P", "D", "W", "M", "*"]
             .iter()
             .map(|letter| source(letter, 1, true))
             .chain([source("M", 0, true), source("M", 0, false)])
@@ -354,11 +356,12 @@ mod tests {
             .collect();
         let value = control::json!({
             "sources": all, "unresolved": ["none.example"], "max_distance_seconds": 3.0, "max_jitter_seconds": 1.0,
+            "min_stratum": 3, "max_stratum": 5,
             "min_sources": 2, "combine_limit": 3.0,
         });
         for texts in crate::texts::every_language().map(|texts| texts.time) {
             let said = sentences(texts, &value, "chronyc online");
-            assert_eq!(said.len(), 17);
+            assert_eq!(said.len(), 18);
             assert!(
                 said[0].contains("12.0 ms") && said[0].contains("ntp.example (192.0.2.1)"),
                 "{}",

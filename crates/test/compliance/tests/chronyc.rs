@@ -120,6 +120,12 @@ fn check_same(args: &[&str], form: fn(&str) -> String) {
     panic!("{args:?}: stock, tested, stock: {seen:#?}");
 }
 
+/// With the legend of `selectdata` as it was before there were limits of strata, which the stock client may be too old for.
+fn legend_of_old(text: &str) -> String {
+    text.replace("M - missing samples, r - stratum", "M - missing samples,")
+        .replace("U - waits for update, x", "U - waits for update,, x")
+}
+
 fn exactly(text: &str) -> String {
     text.to_owned()
 }
@@ -186,7 +192,7 @@ fn prints_what_the_stock_client_prints() {
             let mut args = vec!["-h", socket];
             args.extend((!option.is_empty()).then_some(option));
             args.extend(command.split_whitespace());
-            check_same(&args, exactly);
+            check_same(&args, if command == "selectdata -v" { legend_of_old } else { exactly });
         }
     }
     for command in ["tracking", "serverstats", "waitsync 1"] {
@@ -561,7 +567,7 @@ fn selection_data_of_our_daemon_reads_alike() {
     assert!(shown.contains("\n* 127.0.0.1") && shown.contains("ms"), "{shown}");
     for command in ["selectdata", "selectdata -v", "selectdata -a -v"] {
         let args: Vec<&str> = ["-n", "-h", &ours.socket].into_iter().chain(command.split(' ')).collect();
-        check_same(&args, exactly);
+        check_same(&args, legend_of_old);
     }
 }
 

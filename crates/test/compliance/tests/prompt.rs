@@ -99,7 +99,7 @@ fn ctrl_c_ends_what_runs_at_the_prompt() {
     terminal.press("\u{3}");
     terminal.await_text("^C");
     terminal.press("help\r");
-    terminal.await_text("Show this list");
+    terminal.await_text("Show this help");
     assert_eq!(terminal.leave(), Some(0));
 }
 

@@ -318,3 +318,66 @@ fn replies_are_signed_by_samba() {
     (plain[0], plain[40]) = (0x23, 1);
     assert_eq!(ask(port, &plain).expect("it answers").len(), 48);
 }
+
+/// Goal: sources whose stratum is not within `minstratum` and `maxstratum` are not followed; the log says so once, `selectdata` has the
+/// letter for it, and `banto time explain` the sentence.
+#[test]
+fn strata_outside_of_the_limits_are_not_followed() {
+    if under_test() == Side::Stock {
+        return compliance::skip("minstratum and maxstratum are newer than the stock daemon");
+    }
+    let server = TimeServer::ahead("127.0.0.1", 0.0);
+    let source = server.line("iburst minpoll -2 maxpoll -2");
+    let stratum = 1;
+    for (limits, said) in [
+        ("minstratum 4\nmaxstratum 6", Some("below minstratum of 4")),
+        ("maxstratum 0", Some("above maxstratum of 0")),
+        ("minstratum 1\nmaxstratum 1", None),
+    ] {
+        let client = start(&format!("{source}\n{limits}\nport 0"));
+        let letter = if said.is_some() { "r," } else { "*," };
+        client.wait_for(&["-c", "selectdata"], letter, |text| text.starts_with(letter));
+        let Some(said) = said else { continue };
+        let whole = format!("Stratum of 127.0.0.1 {said}");
+        client.wait("it is told", || client.log().contains(&whole));
+        assert_eq!(client.log().matches("Stratum of").count(), 1, "{}", client.log());
+        assert!(client.chronyc(&["-c", "sources"]).starts_with("^,?,127.0.0.1,"), "{}", client.log());
+        let mut command = std::process::Command::new(compliance::banto());
+        command.arg("--dir").arg(client.folder().path()).args(["time", "explain"]).env("LC_ALL", "C.UTF-8");
+        let explained = String::from_utf8_lossy(&command.output().expect("banto starts").stdout).into_owned();
+        let sentence = format!("its stratum {stratum} is not within minstratum and maxstratum");
+        assert!(explained.contains(&sentence), "{explained}");
+    }
+}
+
+/// Goal: with `-N` the daemon writes one newline to the descriptor when it serves, and closes it; a descriptor that nobody opened ends the
+/// start with what to type.
+#[test]
+fn a_supervisor_is_told_when_the_daemon_serves() {
+    if under_test() == Side::Stock {
+        return compliance::skip("-N is newer than the stock daemon");
+    }
+    let folder = TempDir::new();
+    let told = folder.path().join("told");
+    assert!(std::process::Command::new("mkfifo").arg(&told).status().expect("mkfifo is there").success());
+    let reader = std::thread::spawn({
+        let told = told.clone();
+        // To the end: it comes only when nobody has the other end any more.
+        move || std::fs::read(told).expect("it can be read")
+    });
+    let daemon = Chronyd::start_as(folder, Side::Ours, "port 0\ncmdport 0", |command| {
+        let mut shell = std::process::Command::new("sh");
+        shell.arg("-c").arg(format!("exec \"$0\" \"$@\" 7>{}", told.display()));
+        shell.arg(command.get_program()).args(command.get_args()).args(["-N", "7"]);
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell
+    });
+    daemon.wait("it is told", || reader.is_finished());
+    assert_eq!(reader.join().expect("it reads"), b"\n", "{}", daemon.log());
+    let conf = daemon.folder().path().join("chrony.conf");
+    let output = chronyd(Side::Ours, daemon.folder().path()).args(["-d", "-N", "9", "-f"]).arg(conf).output();
+    let output = output.expect("it starts");
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(complaint.contains("option -N: descriptor 9 cannot be used"), "{complaint}");
+    assert!(complaint.contains("\nhelp: ") && !output.status.success(), "{complaint}");
+}

@@ -84,6 +84,10 @@ pub struct Settings {
     pub max_distance: f64,
     /// `maxjitter`, seconds.
     pub max_jitter: f64,
+    /// `minstratum`: sources of a smaller stratum are not selected.
+    pub min_stratum: u32,
+    /// `maxstratum`: sources of a larger stratum are not selected.
+    pub max_stratum: u32,
     /// `minsources`.
     pub min_sources: u32,
     /// `stratumweight`, seconds a stratum.
@@ -104,6 +108,9 @@ pub struct Settings {
     pub hw_timestamps: Vec<HwTimestamp>,
     /// `hwtstimeout`: how long a reply may wait for the hardware timestamp of its request, seconds.
     pub hw_timestamp_timeout: f64,
+    /// `maxtxbuffers`: sent packets that chronyd keeps to know which one a transmit timestamp is of. Here a timestamp comes with the
+    /// number of its packet, or on a socket that has sent one alone, so that nothing has to be kept.
+    pub max_tx_buffers: u32,
     /// `ptpport`: UDP port of NTP inside PTP; 0: none.
     pub ptp_port: u16,
     /// `ptpdomain` of it.
@@ -233,6 +240,8 @@ impl Settings {
             max_clock_error: 1.0,
             max_distance: 3.0,
             max_jitter: 1.0,
+            min_stratum: 0,
+            max_stratum: 15,
             min_sources: 1,
             stratum_weight: 1e-3,
             reselect_distance: 1e-4,
@@ -243,6 +252,7 @@ impl Settings {
             refclocks: Vec::new(),
             hw_timestamps: Vec::new(),
             hw_timestamp_timeout: 1e-3,
+            max_tx_buffers: 0,
             ptp_port: 0,
             ptp_domain: 123,
             acquisition_port: None,

@@ -93,7 +93,7 @@ fn every_directive_is_read_and_shown() {
         refclock SOCK /run/s.sock prefer trust require tai local pps stratum 3 precision 1e-7 maxdispersion 0.1 minsamples 5 maxsamples 9 maxunreach 7\n\
         refclock PHC /dev/ptp0:extpps:pin=-1:channel=2:nocrossts:clear\n\
         hwtimestamp eth0 minpoll -2 maxpoll 3 minsamples 3 maxsamples 20 precision 1e-8 txcomp 3e-7 rxcomp 6e-7 nocrossts rxfilter ptp\nhwtimestamp *\n\
-        hwtstimeout 0.01\nptpport 319\nptpdomain 7\nacquisitionport 0\nbindacqaddress 192.0.2.1\nbindacqaddress ::1\n\
+        hwtstimeout 0.01\nmaxtxbuffers 1024\nminstratum 2\nmaxstratum 4\nptpport 319\nptpdomain 7\nacquisitionport 0\nbindacqaddress 192.0.2.1\nbindacqaddress ::1\n\
         bindacqdevice eth1\nbinddevice eth2\nbindcmddevice eth3\ndscp 46\nminsamples 8\nmaxsamples 32\nrefresh 0\nmanual\n\
         initstepslew 30 a b\nauthselectmode require\nclockprecision 8e-9\ncorrtimeratio 2\nfallbackdrift 16 19\n\
         leapsecmode slew\nleapsectz right/UTC\nleapseclist /l\nmaxchange 1000 1 -1\ntempcomp /t 30 26000 0 0.000183 0\n\
@@ -280,6 +280,11 @@ fn mistakes_are_told() {
     check("hwtimestamp eth0 rxfilter some", &["unknown filter 'some' of hwtimestamp"]);
     check("hwtimestamp eth0 txcmp 1", &["unknown option 'txcmp' of hwtimestamp", "did you mean 'txcomp'?"]);
     check("hwtimestamp eth0 minpoll x", &["'x' is not log2 seconds (-32 to 32)"]);
+    check("minstratum -1", &["'-1' is not a stratum (0 to 2147483647)", "help: minstratum 2"]);
+    check(
+        "maxtxbuffers 1048577",
+        &["'1048577' is not a number of packets (0 to 1048576)", "help: maxtxbuffers 1024"],
+    );
     check("hwtstimeout x", &["'x' is not seconds (0 or more)"]);
     check("ptpport 70000", &["'70000' is not a UDP port (0 to 65535)"]);
     check("ptpdomain 256", &["'256' is not a domain (0 to 255)"]);
@@ -335,6 +340,7 @@ fn what_has_no_effect_is_said() {
     assert_eq!(clean("server a extfield F323 xleave").sources[0].waiting(), [""; 0]);
     check("server a extfield F324\nserver b extfield 10A", "note: other lines of the same kind: 1");
     check("initstepslew 30", "initstepslew 30 names no server");
+    check("ntsaeads", "ntsaeads names no algorithm");
     check("ntsaeads 99 15", "there is no algorithm 99 here");
     assert_eq!(check("pool a maxsources 99", "maxsources 99 counts as 16").sources[0].options.maxsources, 16);
     check("server \"127.0.0.1\"", "help: server 127.0.0.1");

@@ -111,7 +111,7 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     "keygen" CLIENT ["[<id> [<type> [<bits>]]]" "Make a line for the key file"] key::generate;
     "exit" CLIENT ["" "Leave"] leave;
     "quit" CLIENT ["" "Leave"] leave;
-    "help" CLIENT ["" "Show this list"] help;
+    "help" CLIENT ["" "Show this help"] help;
 };
 
 impl Command {
@@ -130,7 +130,7 @@ pub(crate) fn syntax_error(name: &str, message: &str) -> bool {
     eprintln!("{message}");
     for command in COMMANDS.iter().filter(|command| command.name == name) {
         for (words, _) in command.forms {
-            eprintln!("help: {}", format!("{name} {words}").trim_end());
+            crate::session::help_with_words(format!("{name} {words}").trim_end());
         }
     }
     false
@@ -469,7 +469,7 @@ fn manual(s: &mut Session<'_>, words: &str) -> bool {
 fn settime(s: &mut Session<'_>, words: &str) -> bool {
     let Some(seconds) = crate::parse_time(words) else {
         s.print("510 - Could not parse date string\n");
-        eprintln!("help: settime 16:30:05, or settime Nov 21, 2015 16:30:05");
+        crate::session::help_with_words("settime 16:30:05, or settime Nov 21, 2015 16:30:05");
         return false;
     };
     let told = chrony_cmd::Timespec { seconds, nanoseconds: 0 };
@@ -642,6 +642,8 @@ fn help(s: &mut Session<'_>, _: &str) -> bool {
             }
         }
     }
+    // As chronyc ends each group.
+    text.push_str(&format!("{:COLUMN$}\n", ""));
     s.print(&text);
     true
 }

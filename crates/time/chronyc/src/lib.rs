@@ -2,7 +2,8 @@
 //!
 //! For: people at a prompt and scripts that read its columns or its CSV.
 //!
-//! Always: standard output is what `chronyc` 4.3 prints for the same replies, byte by byte; what went wrong on our side
+//! Always: standard output is what `chronyc` 4.3 prints for the same replies, byte by byte, but for two lines of the legend of
+//! `selectdata -v`, which name what became possible after 4.8; what went wrong on our side
 //! goes to standard error with a `help:` line. Its own socket beside the daemon's is removed when it ends.
 //!
 //! Never: it reads no configuration, sets no clock itself and needs no privilege beyond access to the daemon's socket.
@@ -56,6 +57,10 @@ pub fn run(call: &layout::Call) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    if let Err(message) = line.user.as_deref().map_or(Ok(()), become_user) {
+        eprintln!("{message}");
+        return ExitCode::FAILURE;
+    }
     let terminal =
         std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
     let mut connection = Connection::new(connection::places(&line.hosts, line.port, line.options.family));
@@ -75,6 +80,21 @@ pub fn run(call: &layout::Call) -> ExitCode {
         run_lines(&mut session, terminal)
     };
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Gives up root's rights, where this is root's process.
+fn become_user(name: &str) -> Result<(), String> {
+    if name == "root" || sys::process::effective_uid() != 0 {
+        return Ok(());
+    }
+    match sys::user::by_name(name) {
+        Ok(Some(user)) => sys::process::become_user(&user.name, user.uid, user.gid)
+            .map_err(|error| format!("Could not become user {name}: {error}")),
+        Ok(None) => {
+            Err(format!("Could not get user/group ID of {name}\nhelp: the users of this host: getent passwd"))
+        }
+        Err(error) => Err(format!("Could not get user/group ID of {name}: {error}")),
+    }
 }
 
 fn explain_failures(connection: &Connection, line: &CommandLine) {
@@ -210,6 +230,8 @@ struct CommandLine {
     hosts: String,
     port: u16,
     multiple: bool,
+    /// `-u`: whom root becomes before anything is asked.
+    user: Option<String>,
     commands: Vec<String>,
     typed: nobody::Typed,
 }
@@ -244,6 +266,7 @@ impl CommandLine {
             hosts: default_hosts(call),
             port: default_port(call),
             multiple: false,
+            user: None,
             commands: Vec::new(),
             typed: nobody::Typed {
                 house: call.layout.house_dir().map(Into::into),
@@ -260,7 +283,7 @@ impl CommandLine {
             if flags == "-" {
                 break;
             }
-            let plain: String = flags.chars().take_while(|flag| !"hpf".contains(*flag)).collect();
+            let plain: String = flags.chars().take_while(|flag| !"hpfu".contains(*flag)).collect();
             if !plain.is_empty() {
                 line.typed.words.push(format!("-{plain}"));
             }
@@ -278,13 +301,14 @@ impl CommandLine {
                     // Of the time when requests carried passwords, and of builds with debug messages: scripts still
                     // give them, and they change nothing in stock builds either.
                     'a' | 'd' => {}
-                    'h' | 'p' | 'f' => {
+                    'h' | 'p' | 'f' | 'u' => {
                         let rest = &flags[at + 1..];
                         let value = if rest.is_empty() { words.next() } else { Some(rest) };
                         let value =
                             value.ok_or_else(|| format!("option requires an argument -- '{flag}'"))?;
                         match flag {
                             'h' => line.hosts = value.to_owned(),
+                            'u' => line.user = Some(value.to_owned()),
                             'p' => {
                                 line.port = value.parse().map_err(|_| format!("no UDP port: '{value}'"))?;
                                 // Whoever names a port wants to ask there, in a house too.
@@ -337,6 +361,7 @@ fn usage(call: &layout::Call) -> String {
          \x20 -m\t\tAccept multiple commands\n\
          \x20 -h HOST\tSpecify server ({hosts})\n\
          \x20 -p PORT\tSpecify UDP port ({port})\n\
+         \x20 -u USER\tBecome this user, where root starts it (root)\n\
          \x20 -w\t\tWide output\n\
          \x20 -a, -d, -f FILE\tAccepted for old scripts; they have no effect\n\
          \x20 -v, --version\tPrint version and exit\n\
@@ -384,6 +409,7 @@ mod tests {
         };
         check(&["-q"], "invalid option -- 'q'");
         check(&["-h"], "option requires an argument -- 'h'");
+        check(&["-u"], "option requires an argument -- 'u'");
         check(&["-p", "x"], "no UDP port: 'x'");
     }
 }

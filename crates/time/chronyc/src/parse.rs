@@ -89,6 +89,10 @@ pub(crate) fn access_rule(words: &str, family: Family) -> Option<(bool, AccessRu
     if let Some((octets, count)) = leading_octets(host) {
         return Some((all, rule(IpAddr::from(octets), count * 8)));
     }
+    // Numbers and dots alone are no name, although a resolver may make an address of them (`inet_aton(3)`).
+    if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return None;
+    }
     let ip = *resolve(host, family).first().filter(|_| bits.is_none())?;
     Some((all, rule(ip, width(ip))))
 }
@@ -134,6 +138,7 @@ mod tests {
         check("all 10.0.0.0/8", Some((true, v4("10.0.0.0"), 8)));
         check("192.0.2.1", Some((false, v4("192.0.2.1"), 32)));
         check("192.168", Some((false, v4("192.168.0.0"), 16)));
+        check("192.168123", None);
         check("10.1.2", Some((false, v4("10.1.2.0"), 24)));
         check("::1", Some((false, Address::V6(Ipv6Addr::LOCALHOST), 128)));
         check("10.0.0.0/8 more", None);

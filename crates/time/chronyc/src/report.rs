@@ -53,10 +53,10 @@ pub(crate) const SOURCESTATS_HEADING: &str =
     "Name/IP Address            NP  NR  Span  Frequency  Freq Skew  Offset  Std Dev";
 
 pub(crate) const SELECTDATA_LEGEND: Legend = Legend {
-    fixed: r"  . State: N - noselect, s - unsynchronised, M - missing samples,
+    fixed: r"  . State: N - noselect, s - unsynchronised, M - missing samples, r - stratum
  /         d/D - large distance, ~ - jittery, w/W - waits for others,
 |          S - stale, O - orphan, T - not trusted, P - not preferred,
-|          U - waits for update,, x - falseticker, + - combined, * - best.
+|          U - waits for update, x - falseticker, + - combined, * - best.
 ",
     moved: r"|   Effective options   ---------.  (N - noselect, P - prefer
 |   Configured options  ----.     \  T - trust, R - require)

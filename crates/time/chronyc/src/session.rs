@@ -76,6 +76,17 @@ pub(crate) fn help(text: &str) {
     }
 }
 
+/// A word of help about a command that makes no sense: for whoever reads standard error apart from standard output too, where chronyc's text
+/// stands alone all the same.
+pub(crate) fn help_with_words(text: &str) {
+    use std::os::unix::fs::MetadataExt;
+    let place = |stream: &str| std::fs::metadata(stream).ok().map(|found| (found.dev(), found.ino()));
+    let (out, err) = (place("/proc/self/fd/1"), place("/proc/self/fd/2"));
+    if std::io::IsTerminal::is_terminal(&std::io::stderr()) || (out != err && err.is_some()) {
+        eprintln!("help: {text}");
+    }
+}
+
 /// What people can do about an order that the daemon refused: its reply has a number alone.
 fn why_refused(request: &Request, status: Status) -> Option<&'static str> {
     Some(match (request, status) {
@@ -125,8 +136,8 @@ impl<'a> Session<'a> {
                 eprintln!("Unrecognized command");
                 let known = COMMANDS.iter().map(|command| command.name);
                 match conf_text::nearest(name, known) {
-                    Some(similar) => eprintln!("help: did you mean '{similar}'?"),
-                    None => eprintln!("help: 'help' lists the commands"),
+                    Some(similar) => help_with_words(&format!("did you mean '{similar}'?")),
+                    None => help_with_words("'help' lists the commands"),
                 }
                 false
             }

@@ -56,10 +56,13 @@ impl AccessList {
         Self::default()
     }
 
-    /// Adds a rule: it takes the place of one for the same subnet, and with `all` also of every more specific one
+    /// Adds a rule: it takes the place of those for the same subnet and for the more specific ones whose lengths round up to the same
+    /// multiple of four, as chronyd's do (`deny 192.0.2.0/25` after `allow 192.0.2.16/28`), and with `all` of every more specific one
     /// (`allow all 10.0.0.0/8`).
     pub fn set(&mut self, subnet: Subnet, allow: bool, all: bool) {
-        self.rules.retain(|(known, _)| *known != subnet && !(all && subnet.covers(known)));
+        let step = |subnet: &Subnet| subnet.prefix.div_ceil(4);
+        let goes = |known: &Subnet| subnet.covers(known) && (all || step(known) == step(&subnet));
+        self.rules.retain(|(known, _)| !goes(known));
         self.rules.push((subnet, allow));
         self.ranges = None;
     }
@@ -185,6 +188,15 @@ mod tests {
         check(&[("1.2.3.0/24", false, false), ("1.2.0.0/16", true, false)], "1.2.3.4", false);
         check(&[("1.2.3.0/24", false, false), ("1.2.0.0/16", true, true)], "1.2.3.4", true);
         check(&[("1.2.3.4/32", true, false), ("1.2.3.4/32", false, false)], "1.2.3.4", false);
+        // Lengths that round up to the same multiple of four: the later rule holds for all that it covers.
+        let (narrow, wide) = (("1.2.3.0/28", true, false), ("1.2.3.0/27", false, false));
+        check(&[narrow, wide], "1.2.3.5", false);
+        let (narrow, wide) = (("1.2.3.16/28", true, false), ("1.2.3.0/25", false, false));
+        check(&[narrow, wide], "1.2.3.17", false);
+        check(&[wide, narrow], "1.2.3.17", true);
+        check(&[wide, narrow], "1.2.3.1", false);
+        check(&[("1.2.3.4/32", true, false), wide], "1.2.3.4", true);
+        check(&[("2001:db8::/64", true, false), ("2001:db8::/63", false, false)], "2001:db8::1", false);
         check(&[("127.0.0.0/8", true, false)], "::ffff:127.0.0.1", true);
         check(&[("2001:db8::/32", true, false)], "2001:db8:1::5", true);
         assert_eq!(Subnet::new("1.2.3.4".parse().expect("an address"), 33), None);

@@ -74,6 +74,8 @@ pub struct ClientAccount {
     last_part: u16,
     /// The last request was not answered.
     dropped: bool,
+    /// There was a request.
+    seen: bool,
 }
 
 impl ClientAccount {
@@ -94,12 +96,12 @@ impl ClientAccount {
 
     /// Seconds since the last request; none without one.
     pub fn age(&self, now: Duration) -> Option<u32> {
-        (self.hits > 0).then(|| Moment::of(now).ticks.wrapping_sub(self.last) / TICKS_PER_SECOND)
+        self.seen.then(|| Moment::of(now).ticks.wrapping_sub(self.last) / TICKS_PER_SECOND)
     }
 
     /// Counts a request.
     fn hit(&mut self, now: Moment, limit: Option<&RateLimit>, random: u64, is_ntp: bool) -> Treatment {
-        let first = self.hits == 0;
+        let first = !std::mem::replace(&mut self.seen, true);
         let parts = i64::from(now.part) - i64::from(self.last_part);
         let elapsed = i64::from(now.ticks.wrapping_sub(self.last)) * i64::from(PARTS_PER_TICK) + parts;
         let elapsed = elapsed as f32 / (TICKS_PER_SECOND * PARTS_PER_TICK) as f32;
@@ -368,7 +370,7 @@ impl ClientTable {
     pub fn reset(&mut self, place: usize) {
         let ntp = self.places.get_mut(place).map(|place| &mut place.ntp);
         for account in ntp.into_iter().chain(self.others.get_mut(place).into_iter().flatten()) {
-            (account.hits, account.drops) = (account.hits.min(1), 0);
+            (account.hits, account.drops) = (0, 0);
         }
     }
 
@@ -531,7 +533,7 @@ mod tests {
             let command = client.account(Service::Command);
             assert_eq!((command.hits, command.interval(), command.limited_interval()), (2, Some(2), None));
             table.reset(at);
-            assert_eq!(table.client(at).map(|one| one.account(Service::Command).hits), Some(1));
+            assert_eq!(table.client(at).map(|one| one.account(Service::Command).hits), Some(0));
         }
     }
 

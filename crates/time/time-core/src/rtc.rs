@@ -18,6 +18,11 @@ const RUNS_SAMPLES_MIN: usize = 8;
 /// Runs of residuals of one sign may be this many standard deviations fewer than chance makes them: else the clock's rate has
 /// changed, and the oldest readings say nothing about the present one.
 const RUNS_SIGMAS: f64 = 2.0;
+/// With the gain known to one sigma of this, in s/s, older readings are no help: a crystal of 32 kHz that is a few degrees away from its
+/// turning point changes by more with each degree, and what it gained hours ago is not what it gains.
+const GAIN_SIGMA_ENOUGH: f64 = 2e-8;
+/// Readings that stay all the same: fewer say too little about their own noise.
+const ENOUGH_SAMPLES_MIN: usize = 8;
 /// Seconds between two readings while there are fewer than so many of them; the last holds from then on. A clock that drifts by a
 /// part per million is off by a quarter of a millisecond in the longest.
 const PERIODS: &[(usize, u32)] = &[(4, 15), (6, 30), (10, 60), (14, 120), (usize::MAX, 240)];
@@ -204,10 +209,24 @@ impl RealTimeClock {
                 self.samples.pop_front();
                 continue;
             }
+            let newer = points.get(1..).unwrap_or_default();
+            if newer.len() >= ENOUGH_SAMPLES_MIN && gain_sigma(newer, gain, at_last) < GAIN_SIGMA_ENOUGH {
+                self.samples.pop_front();
+                continue;
+            }
             let fast = last.fast() + at_last;
             return Some(RtcLine { shown: last.shown, time: last.time, fast, gain });
         }
     }
+}
+
+/// One sigma of the gain of a line through these points, by how far they are from the line of this gain and offset, in s/s.
+fn gain_sigma(points: &[(f64, f64)], gain: f64, offset: f64) -> f64 {
+    let count = points.len() as f64;
+    let residuals: f64 = points.iter().map(|(x, y)| (y - gain * x - offset).powi(2)).sum();
+    let middle = points.iter().map(|(x, _)| x).sum::<f64>() / count;
+    let spread: f64 = points.iter().map(|(x, _)| (x - middle).powi(2)).sum();
+    (residuals / (count - 2.0) / spread).sqrt()
 }
 
 /// The median of the slopes between all pairs of points.
@@ -303,6 +322,29 @@ mod tests {
         assert!(rtc.counts().0 <= RTC_SAMPLES_MAX);
         rtc.read(500, LocalTime(0));
         assert_eq!((rtc.counts().0, rtc.span()), (1, 0));
+    }
+
+    /// Goal: of readings without much noise only as many are kept as tell the gain well enough, so that a gain that changes with the
+    /// temperature is followed; of noisy ones many are.
+    #[test]
+    fn exact_readings_are_kept_for_a_while_only() {
+        let counted = |late: f64| {
+            let mut rtc = RealTimeClock::default();
+            let mut second = 1000;
+            let mut seconds = Vec::new();
+            for _ in 0..200 {
+                seconds.push(second);
+                follow(&mut rtc, &[second], 3.0, 40e-6, 0.0);
+                second += i64::from(rtc.period());
+            }
+            let mut rtc = RealTimeClock::default();
+            let line = follow(&mut rtc, &seconds, 3.0, 40e-6, late).expect("a line");
+            assert!((line.gain - 40e-6).abs() < 2e-4 * late + 1e-9, "{line:?}");
+            rtc.counts().0
+        };
+        assert_eq!(counted(1e-7), ENOUGH_SAMPLES_MIN);
+        let noisy = counted(1e-3);
+        assert!(noisy > 32, "{noisy}");
     }
 
     /// Goal: the start and a setting take eight readings a second apart; the gain from before is kept over a setting; a step of our

@@ -43,6 +43,10 @@ pub struct SelectionSettings {
     pub distance_max: f64,
     /// `maxjitter`, in seconds.
     pub jitter_max: f64,
+    /// `minstratum`.
+    pub stratum_min: u8,
+    /// `maxstratum`.
+    pub stratum_max: u8,
     /// `minsources`.
     pub sources_min: usize,
     /// `stratumweight`, in seconds a stratum.
@@ -58,6 +62,8 @@ impl Default for SelectionSettings {
         Self {
             distance_max: 3.0,
             jitter_max: 1.0,
+            stratum_min: 0,
+            stratum_max: 15,
             sources_min: 1,
             stratum_weight: 1e-3,
             reselect_distance: 1e-4,
@@ -81,6 +87,8 @@ pub enum Verdict {
     Jittery,
     /// Farther than `maxdistance`: `?`.
     Distant,
+    /// Its stratum is below `minstratum` or above `maxstratum`: `?`.
+    WrongStratum,
     /// Not to be selected: `?`.
     Unselectable,
 }
@@ -182,6 +190,9 @@ fn is_early(candidates: &[Candidate], verdicts: &[Verdict], voting: &[usize]) ->
 fn admit(one: &Candidate, settings: &SelectionSettings) -> Verdict {
     match one.interval {
         None => Verdict::Unselectable,
+        Some(_) if one.stratum < settings.stratum_min || one.stratum > settings.stratum_max => {
+            Verdict::WrongStratum
+        }
         // Jitter makes the distance large too: the reason is told, not what follows from it.
         Some(_) if one.sigma > settings.jitter_max => Verdict::Jittery,
         Some(interval) if interval.distance.is_nan() || interval.distance > settings.distance_max => {
@@ -252,7 +263,9 @@ fn intersection(intervals: &[Interval]) -> (f64, f64, usize) {
 mod tests {
     use super::*;
     use NoSelection::{NoMajority, NoneRequired, NoneSelectable, TooFew, Waiting};
-    use Verdict::{Combined, Distant, Falseticker, Jittery, NotCombined, Selected, Unselectable};
+    use Verdict::{
+        Combined, Distant, Falseticker, Jittery, NotCombined, Selected, Unselectable, WrongStratum,
+    };
 
     fn source(offset: f64, distance: f64) -> Candidate {
         Candidate {
@@ -331,6 +344,28 @@ mod tests {
         check(&[Candidate { current: true, ..fresh }, filling], &[Selected, Unselectable], None);
         let settings = SelectionSettings { sources_min: 2, ..SelectionSettings::default() };
         assert_eq!(select(&[source(0.0, 0.01)], &settings), (vec![NotCombined], Some(TooFew)));
+    }
+
+    /// Goal: a stratum outside `minstratum` and `maxstratum` keeps a source from being followed and from having a vote, whatever else is
+    /// said of it.
+    #[test]
+    fn strata_are_limited() {
+        let settings = SelectionSettings { stratum_min: 3, stratum_max: 5, ..SelectionSettings::default() };
+        let of = |stratum| Candidate { stratum, ..source(0.0, 0.01) };
+        for (stratum, expected) in
+            [(0, WrongStratum), (2, WrongStratum), (3, Selected), (5, Selected), (6, WrongStratum)]
+        {
+            assert_eq!(select(&[of(stratum)], &settings).0, [expected], "stratum {stratum}");
+        }
+        let far = Candidate { interval: Some(Interval { offset: 0.0, distance: 9.0 }), ..of(2) };
+        assert_eq!(select(&[far], &settings).0, [WrongStratum]);
+        let liar = Candidate { interval: Some(Interval { offset: 1.0, distance: 0.01 }), ..of(2) };
+        assert_eq!(
+            select(&[of(3), liar, liar], &settings),
+            (vec![Selected, WrongStratum, WrongStratum], None)
+        );
+        let none = NoSelection::NoneSelectable { unreachable: 0 };
+        assert_eq!(select(&[of(2)], &settings), (vec![WrongStratum], Some(none)));
     }
 
     /// Goal: with an honest majority no liar is ever followed. Method: 2,000 random sets where honest intervals hold zero.

@@ -36,7 +36,7 @@ const WORTHWHILE_BELOW: f64 = 0.5;
 /// The same where a measurement is worse.
 const WORTHWHILE_ABOVE: f64 = 0.2;
 /// What waiting may add to the offset's error, against a measurement's own.
-const POLL_PART: f64 = 0.75;
+const POLL_PART: f64 = 0.79;
 /// Sigmas of the estimate that count into the distance.
 const SIGMAS: f64 = 2.0;
 /// How much the part of a path's asymmetry that nobody can see is assumed to be, against its least delay.

@@ -62,6 +62,13 @@ pub enum Event {
     TooDistant(SourceId),
     /// A source's jitter is more than `maxjitter`, and stays so.
     TooJittery(SourceId),
+    /// A source's stratum is not within `minstratum` and `maxstratum`, and stays so.
+    WrongStratum {
+        /// The source.
+        source: SourceId,
+        /// Its stratum.
+        stratum: u8,
+    },
     /// The clock was corrected.
     Updated {
         /// By how much it was found to be off, in seconds (true minus local), beyond what a slew was to remove anyway.
@@ -110,6 +117,8 @@ pub struct Timekeeper {
     bad: BTreeMap<SourceId, u32>,
     /// Sources are measured and none is followed.
     waits: bool,
+    /// When the choice was made the last time.
+    chosen_at: Option<LocalTime>,
     /// What is followed says how far the clock is off, and nothing about its rate.
     offset_alone: bool,
     discipline: Discipline,
@@ -131,6 +140,7 @@ impl Timekeeper {
             told_false: BTreeSet::new(),
             bad: BTreeMap::new(),
             waits: false,
+            chosen_at: None,
             offset_alone: false,
             next_id: 0,
         })
@@ -166,6 +176,11 @@ impl Timekeeper {
         self.sources.iter().map(|(id, source)| (*id, source))
     }
 
+    /// When the choice among the sources was made the last time; none before the first.
+    pub fn chosen_at(&self) -> Option<LocalTime> {
+        self.chosen_at
+    }
+
     /// What the selection says of a source.
     pub fn verdict(&self, id: SourceId) -> SourceState {
         self.verdicts.get(&id).copied().unwrap_or(Verdict::Unselectable)
@@ -180,8 +195,18 @@ impl Timekeeper {
     pub fn set_reach(&mut self, id: SourceId, reach: u8, clock: &mut impl Clock) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
         let before = source.asked(reach);
+        let is_known = source.last.is_some();
         // An unreachable source is a little less selectable with each poll.
-        if before == 0 || reach == 0 { self.reselect(clock) } else { Vec::new() }
+        if before != 0 && reach != 0 {
+            return Vec::new();
+        }
+        let chosen_at = self.chosen_at;
+        let events = self.reselect(clock);
+        if !is_known {
+            // One that was never measured is nothing to choose: how many there are is all that can be news.
+            self.chosen_at = chosen_at;
+        }
+        events
     }
 
     /// A good exchange with a source; `reach` as in [`Self::set_reach`].
@@ -293,6 +318,7 @@ impl Timekeeper {
             return Vec::new();
         }
         let now = clock.now();
+        self.chosen_at = Some(now);
         let uncorrected = self.discipline.timeline.uncorrected(now);
         let ids: Vec<SourceId> = self.sources.keys().copied().collect();
         let mut candidates: Vec<Candidate> =
@@ -374,9 +400,9 @@ impl Timekeeper {
         news
     }
 
-    /// A source that is too distant or too jittery is told of when it stays so, once until it is not.
+    /// A source that is too distant or too jittery, or of no stratum that may be, is told of when it stays so, once until it is not.
     fn count_bad(&mut self, id: SourceId, verdict: Verdict) -> Option<Event> {
-        if !matches!(verdict, Verdict::Distant | Verdict::Jittery) {
+        if !matches!(verdict, Verdict::Distant | Verdict::Jittery | Verdict::WrongStratum) {
             self.bad.remove(&id);
             return None;
         }
@@ -384,6 +410,10 @@ impl Timekeeper {
         *count = count.saturating_add(1);
         (*count == BAD_BEFORE_TOLD).then_some(match verdict {
             Verdict::Distant => Event::TooDistant(id),
+            Verdict::WrongStratum => Event::WrongStratum {
+                source: id,
+                stratum: self.sources.get(&id).and_then(|one| one.last).map_or(16, |last| last.stratum),
+            },
             _ => Event::TooJittery(id),
         })
     }
@@ -470,6 +500,7 @@ impl Timekeeper {
 
     fn shift(&mut self, nanos: i64) {
         let moved = |time: LocalTime| LocalTime(time.0.saturating_add(nanos));
+        self.chosen_at = self.chosen_at.map(moved);
         for source in self.sources.values_mut() {
             source.shift(nanos);
             if let Some(last) = &mut source.last {

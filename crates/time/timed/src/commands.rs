@@ -55,7 +55,7 @@ pub(crate) fn open(names: &[&str]) -> chrony_cmd::OpenCommands {
 /// Does what a request says.
 pub(crate) fn answer(daemon: &mut Daemon, request: Request, now: Duration) -> Result<Reply, Status> {
     Ok(match request {
-        Request::NSources => Reply::NSources(listed(daemon) as u32),
+        Request::NSources => Reply::NSources(rows(daemon).len() as u32),
         Request::SourceData(index) => Reply::SourceData(source_data(daemon, index)?),
         Request::SourceStats(index) => Reply::SourceStats(source_stats(daemon, index)?),
         Request::SelectData(index) => Reply::SelectData(select_data(daemon, index)?),
@@ -204,29 +204,31 @@ fn act(daemon: &mut Daemon, request: Request, now: Duration) -> Result<(), Statu
     Ok(())
 }
 
-/// Reference clocks first, then sources with an address, then those whose name is not resolved yet.
-fn listed(daemon: &Daemon) -> usize {
-    daemon.refclocks.len()
-        + daemon.peers.len()
-        + daemon.wanted.iter().map(|wanted| wanted.numbers_missing().len()).sum::<usize>()
+/// What stands in one row of the reports about sources.
+enum Row<'a> {
+    Clock(&'a crate::refclocks::RefClock),
+    Peer(&'a Peer),
+    /// A server without an address yet: its number, and the line that wants it.
+    Missing(u32, &'a Wanted),
 }
 
-fn peer(daemon: &Daemon, index: u32) -> Option<&Peer> {
-    daemon.peers.get((index as usize).checked_sub(daemon.refclocks.len())?)
+/// The rows as chronyd has them: reference clocks first, then the lines in the order in which they were read, of each line the servers that
+/// have an address and one row for each that has none.
+fn rows(daemon: &Daemon) -> Vec<Row<'_>> {
+    let peers = daemon.peers.iter().map(|peer| (peer.number, Row::Peer(peer)));
+    let missing = daemon
+        .wanted
+        .iter()
+        .flat_map(|line| line.numbers_missing().map(move |number| (line.number, Row::Missing(number, line))));
+    let mut servers: Vec<(u32, Row<'_>)> = peers.chain(missing).collect();
+    // It keeps the order of what belongs to one line.
+    servers.sort_by_key(|(line, _)| *line);
+    let clocks = daemon.refclocks.iter().map(Row::Clock);
+    clocks.chain(servers.into_iter().map(|(_, row)| row)).collect()
 }
 
-fn refclock(daemon: &Daemon, index: u32) -> Option<&crate::refclocks::RefClock> {
-    daemon.refclocks.get(index as usize)
-}
-
-/// What is known of a source without an address: its number, and how often it will be asked. One for each server that is
-/// missing, as chronyd lists them.
-fn unresolved(daemon: &Daemon, index: u32) -> Result<(u32, &Wanted), Status> {
-    let before = daemon.refclocks.len() + daemon.peers.len();
-    let rest = (index as usize).checked_sub(before).ok_or(Status::NoSuchSource)?;
-    let mut rows =
-        daemon.wanted.iter().flat_map(|one| one.numbers_missing().map(move |number| (number, one)));
-    rows.nth(rest).ok_or(Status::NoSuchSource)
+fn row(daemon: &Daemon, index: u32) -> Result<Row<'_>, Status> {
+    rows(daemon).into_iter().nth(index as usize).ok_or(Status::NoSuchSource)
 }
 
 fn position(daemon: &Daemon, address: Address) -> Result<usize, Status> {
@@ -245,20 +247,23 @@ fn state(verdict: Verdict) -> SourceState {
         Verdict::NotCombined => SourceState::NotCombined,
         Verdict::Falseticker => SourceState::Falseticker,
         Verdict::Jittery => SourceState::Jittery,
-        Verdict::Distant | Verdict::Unselectable => SourceState::Nonselectable,
+        Verdict::Distant | Verdict::WrongStratum | Verdict::Unselectable => SourceState::Nonselectable,
     }
 }
 
 fn source_data(daemon: &Daemon, index: u32) -> Result<SourceData, Status> {
     let local = daemon.local_now();
-    if let Some(clock) = refclock(daemon, index) {
-        // Its reference id stands in the place of an address.
-        let address = Address::from(IpAddr::from(clock.reference_id));
-        return Ok(known_source(daemon, clock.id, address, clock.poll, clock.reach(), local));
-    }
-    let Some(peer) = peer(daemon, index) else {
-        let (number, wanted) = unresolved(daemon, index)?;
-        return Ok(SourceData {
+    Ok(match row(daemon, index)? {
+        Row::Clock(clock) => {
+            // Its reference id stands in the place of an address.
+            let address = Address::from(IpAddr::from(clock.reference_id));
+            known_source(daemon, clock.id, address, clock.poll, clock.reach(), local)
+        }
+        Row::Peer(peer) => {
+            let address = peer.address.ip().into();
+            known_source(daemon, peer.id, address, peer.client.poll(), peer.client.reach(), local)
+        }
+        Row::Missing(number, wanted) => SourceData {
             address: Address::Unresolved(number),
             poll: i16::from(wanted.line.treatment.poll_min),
             stratum: 0,
@@ -270,10 +275,8 @@ fn source_data(daemon: &Daemon, index: u32) -> Result<SourceData, Status> {
             original_offset: Float(0.0),
             adjusted_offset: Float(0.0),
             error: Float(0.0),
-        });
-    };
-    let address = peer.address.ip().into();
-    Ok(known_source(daemon, peer.id, address, peer.client.poll(), peer.client.reach(), local))
+        },
+    })
 }
 
 fn known_source(
@@ -315,15 +318,14 @@ fn known_source(
 
 fn source_stats(daemon: &Daemon, index: u32) -> Result<SourceStats, Status> {
     let local = daemon.local_now();
-    if let Some(clock) = refclock(daemon, index) {
-        return Ok(known_stats(daemon, clock.id, clock.number(), Address::Unspecified, local));
-    }
-    let Some(peer) = peer(daemon, index) else {
-        let (number, _) = unresolved(daemon, index)?;
-        return Ok(told_stats(0, Address::Unresolved(number), SourceStatistics::default()));
-    };
-    let reference_id = u32::from_be_bytes(peer.reference_id().0);
-    Ok(known_stats(daemon, peer.id, reference_id, peer.address.ip().into(), local))
+    Ok(match row(daemon, index)? {
+        Row::Clock(clock) => known_stats(daemon, clock.id, clock.number(), Address::Unspecified, local),
+        Row::Peer(peer) => {
+            let reference_id = u32::from_be_bytes(peer.reference_id().0);
+            known_stats(daemon, peer.id, reference_id, peer.address.ip().into(), local)
+        }
+        Row::Missing(number, _) => told_stats(0, Address::Unresolved(number), SourceStatistics::default()),
+    })
 }
 
 fn known_stats(
@@ -357,22 +359,26 @@ fn told_stats(reference_id: u32, address: Address, one: SourceStatistics) -> Sou
 
 fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
     let local = daemon.local_now();
-    if let Some(clock) = refclock(daemon, index) {
-        let leap =
-            daemon.keeper.source(clock.id).and_then(|source| source.last()).map_or(3, |last| {
-                match last.leap {
-                    time_core::LeapStatus::Normal => 0,
-                    time_core::LeapStatus::Insert => 1,
-                    time_core::LeapStatus::Delete => 2,
-                }
+    Ok(match row(daemon, index)? {
+        Row::Clock(clock) => {
+            let last = daemon.keeper.source(clock.id).and_then(|source| source.last());
+            let leap = last.map_or(3, |last| match last.leap {
+                time_core::LeapStatus::Normal => 0,
+                time_core::LeapStatus::Insert => 1,
+                time_core::LeapStatus::Delete => 2,
             });
-        let known = (clock.number(), Address::Unspecified, false, leap);
-        return Ok(known_selection(daemon, clock.id, clock.treatment, known, local));
-    }
-    let Some(peer) = peer(daemon, index) else {
+            let known = (clock.number(), Address::Unspecified, false, leap);
+            known_selection(daemon, clock.id, clock.treatment, known, local)
+        }
+        Row::Peer(peer) => {
+            let authenticated = peer.line.authenticity() == time_core::Authenticity::Authenticated;
+            let leap = peer.last.as_ref().map_or(3, |last| last.header.leap.bits());
+            let reference_id = u32::from_be_bytes(peer.reference_id().0);
+            let known = (reference_id, peer.address.ip().into(), authenticated, leap);
+            known_selection(daemon, peer.id, peer.line.treatment, known, local)
+        }
         // A name without an address yet is listed like a source without samples.
-        let (number, wanted) = unresolved(daemon, index)?;
-        return Ok(SelectData {
+        Row::Missing(number, wanted) => SelectData {
             reference_id: 0,
             address: Address::Unresolved(number),
             state: b'M',
@@ -385,13 +391,8 @@ fn select_data(daemon: &Daemon, index: u32) -> Result<SelectData, Status> {
             score: Float(1.0),
             offset_min: Float(0.0),
             offset_max: Float(0.0),
-        });
-    };
-    let authenticated = peer.line.authenticity() == time_core::Authenticity::Authenticated;
-    let leap = peer.last.as_ref().map_or(3, |last| last.header.leap.bits());
-    let reference_id = u32::from_be_bytes(peer.reference_id().0);
-    let known = (reference_id, peer.address.ip().into(), authenticated, leap);
-    Ok(known_selection(daemon, peer.id, peer.line.treatment, known, local))
+        },
+    })
 }
 
 /// `known`: its reference id and address, whether it is authenticated, and its leap bits.
@@ -417,7 +418,10 @@ fn known_selection(
         unused: 0,
         configured: options(configured),
         effective: options(daemon.effective_options(id)),
-        last_sample_ago: last.map_or(0, |last| seconds(local, last.received)),
+        // When the choice was made, as chronyd tells it; the present age stands in `sources`.
+        last_sample_ago: last
+            .zip(daemon.keeper.chosen_at())
+            .map_or(0, |(last, chosen)| seconds(chosen.max(last.received), last.received)),
         score: Float(1.0),
         offset_min: Float(interval.map_or(0.0, |(offset, distance)| -offset - distance)),
         offset_max: Float(interval.map_or(0.0, |(offset, distance)| -offset + distance)),
@@ -444,7 +448,8 @@ pub(crate) fn selection_letter(daemon: &Daemon, id: SourceId) -> u8 {
     match daemon.keeper.verdict(id) {
         Verdict::Selected => b'*',
         Verdict::Combined => b'+',
-        _ if options.noselect => b'N',
+        // Before anything was measured no choice was made.
+        _ if options.noselect && daemon.keeper.sources().any(|(_, one)| one.last().is_some()) => b'N',
         // It has no time of its own: "not synchronised".
         Verdict::Unselectable
             if options.local && daemon.keeper.source(id).is_some_and(|one| one.is_selectable()) =>
@@ -454,6 +459,7 @@ pub(crate) fn selection_letter(daemon: &Daemon, id: SourceId) -> u8 {
         Verdict::Falseticker => b'x',
         Verdict::Jittery => b'~',
         Verdict::Distant => b'd',
+        Verdict::WrongStratum => b'r',
         Verdict::Unselectable => b'M',
         Verdict::NotCombined => {
             let all = || daemon.keeper.sources().map(|(id, _)| id);
@@ -548,7 +554,8 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
     let (sent, good) = peer.client.counts();
     let last = peer.last.as_ref();
     let header = last.map(|last| last.header);
-    let tests = if last.is_some() { 0x3ff } else { 0 };
+    // Test D, the last one, is that of a loop.
+    let tests = if last.is_none() { 0 } else { 0x3ff ^ u16::from(peer.loops > 0) };
     let authenticated = last.is_some_and(|last| last.authenticated);
     Ok(NtpData {
         packet: NtpPacket {
@@ -578,7 +585,7 @@ fn ntp_data(daemon: &Daemon, address: Address) -> Result<NtpData, Status> {
             sent: sent as u32,
             received: peer.received,
             valid: peer.valid,
-            good: good as u32,
+            good: (good as u32).wrapping_sub(peer.loops),
         },
         timestamps: Some(NtpTimestamps {
             kernel_sent: peer.kernel_sent_count,
@@ -681,7 +688,7 @@ fn server_stats(daemon: &Daemon) -> ServerStats {
 
 /// A page of the table of clients (`clients`).
 fn client_accesses(daemon: &Daemon, page: ClientPage, now: Duration) -> Result<ClientAccesses, Status> {
-    let memory = daemon.serving.memory().ok_or(Status::NotEnabled)?;
+    let memory = daemon.serving.memory().ok_or(Status::Inactive)?;
     let places = memory.places();
     let wanted = (page.clients as usize).min(ClientAccesses::MAX);
     let mut place = page.first_index as usize;
@@ -744,6 +751,8 @@ fn start_burst(daemon: &mut Daemon, burst: Burst, now: Duration) -> Result<(), S
     for peer in &mut daemon.peers {
         if burst.sources.contains(peer.address.ip().into()) {
             peer.client.burst(now, good, total);
+            // As with `online`: not in the same moment as the answer to the command.
+            peer.client.postpone(now + crate::daemon::REQUESTS_APART);
             found = true;
         }
     }

@@ -316,6 +316,8 @@ fn as_meant(settings: Settings, as_written: Settings, places: Places, from_folde
         selection: SelectionSettings {
             distance_max: settings.max_distance,
             jitter_max: settings.max_jitter,
+            stratum_min: stratum(settings.min_stratum),
+            stratum_max: stratum(settings.max_stratum),
             sources_min: settings.min_sources as usize,
             stratum_weight: settings.stratum_weight,
             reselect_distance: settings.reselect_distance,
@@ -326,6 +328,11 @@ fn as_meant(settings: Settings, as_written: Settings, places: Places, from_folde
         effective: settings.render(),
         settings,
     }
+}
+
+/// A limit of strata, which have one byte; no source has one above 15.
+fn stratum(limit: u32) -> u8 {
+    u8::try_from(limit).unwrap_or(u8::MAX)
 }
 
 /// A source as meant; none when it must not be used as it was written.
@@ -437,7 +444,16 @@ fn screening(options: &SourceOptions) -> ScreeningSettings {
 /// `clockprecision`, or what reading the kernel's clock takes, log2 seconds.
 pub(crate) fn precision(settings: &Settings) -> i8 {
     let seconds = |seconds: f64| seconds.clamp(PRECISION_BEST, 1.0).log2().round() as i8;
-    settings.clock_precision.map_or(crate::daemon::SERVER_PRECISION, seconds)
+    settings.clock_precision.or_else(reading_time).map_or(crate::daemon::SERVER_PRECISION, seconds)
+}
+
+/// The least time between two readings of the kernel's clock that differ, in seconds; none when it stands still.
+fn reading_time() -> Option<f64> {
+    /// Of so many some are not interrupted.
+    const READINGS: usize = 100;
+    let readings: Vec<i64> = (0..READINGS).map(|_| sys::clock::realtime_ns()).collect();
+    let steps = readings.iter().zip(readings.iter().skip(1)).map(|(one, next)| next.saturating_sub(*one));
+    steps.filter(|step| *step > 0).min().map(|step| step as f64 * 1e-9)
 }
 
 /// The rules, host names looked up.

@@ -135,6 +135,8 @@ pub(crate) struct Daemon {
     /// The clock was stepped by somebody else, and not measured since.
     stepped_by_others: bool,
     stopping: Option<ExitCode>,
+    /// The descriptor of `-N`, until the daemon serves.
+    supervisor: Option<std::fs::File>,
     /// Of `initstepslew`, before the usual sources.
     initial: Option<Initial>,
     /// `broadcast`, and the sockets that it goes out from.
@@ -298,6 +300,7 @@ impl Daemon {
             epoch: epoch(),
             stepped_by_others: false,
             stopping: None,
+            supervisor: None,
             initial: None,
             broadcasts: config
                 .settings
@@ -363,13 +366,12 @@ impl Daemon {
     }
 
     /// The loop. Ends by SIGTERM, SIGINT, `shutdown`, `-t`, or with the offset that `-q` and `-Q` wanted.
-    pub(crate) fn run(&mut self) -> ExitCode {
+    /// `supervisor`: the descriptor of `-N`.
+    pub(crate) fn run(&mut self, supervisor: Option<std::fs::File>) -> ExitCode {
+        self.supervisor = supervisor;
         // With `initstepslew` whoever started it waits until the clock is set.
         if self.initial.is_none() {
-            start::tell_parent_ready();
-            if let Err(error) = start::tell_service_manager_ready() {
-                self.trouble(format!("Could not tell the service manager: {error}"));
-            }
+            self.tell_ready();
         }
         let mut ready = Vec::new();
         sys::memory::drop_start_pages();

@@ -31,6 +31,12 @@ pub(crate) enum Happened {
         source: String,
         limit: f64,
     },
+    /// Its stratum is below `minstratum`, or above `maxstratum`.
+    WrongStratum {
+        source: String,
+        is_small: bool,
+        limit: u8,
+    },
     Stepped {
         seconds: f64,
     },
@@ -133,6 +139,11 @@ pub(crate) enum Happened {
         source: String,
         with: String,
     },
+    /// Its server named another one for the time.
+    Moved {
+        source: String,
+        with: String,
+    },
     Dumped {
         source: String,
         loaded: bool,
@@ -175,6 +186,7 @@ impl Event for Happened {
             Self::Falseticker { .. } => "source.falseticker",
             Self::TooDistant { .. } => "source.distant",
             Self::TooJittery { .. } => "source.jittery",
+            Self::WrongStratum { .. } => "source.stratum",
             Self::Stepped { .. } => "clock.step",
             Self::Wrong { .. } => "clock.wrong",
             Self::Initial { .. } => "clock.initial",
@@ -203,6 +215,7 @@ impl Event for Happened {
             Self::SourceListed { added: false, .. } => "source.removed",
             Self::NotStepped => "clock.unset",
             Self::Replaced { .. } => "source.replaced",
+            Self::Moved { .. } => "source.moved",
             Self::Dumped { .. } => "source.history",
             Self::FilterLoaded { .. } => "filter.load",
             Self::Split { .. } => "daemon.split",
@@ -221,6 +234,7 @@ impl Event for Happened {
             | Self::Falseticker { .. }
             | Self::TooDistant { .. }
             | Self::TooJittery { .. }
+            | Self::WrongStratum { .. }
             | Self::Stepped { .. }
             | Self::Wrong { .. }
             | Self::Changed { .. }
@@ -256,6 +270,10 @@ impl Event for Happened {
             }
             Self::TooJittery { source, limit } => {
                 format!("Jitter of {source} exceeds maxjitter of {limit:.3} seconds")
+            }
+            Self::WrongStratum { source, is_small, limit } => {
+                let how = if *is_small { "below minstratum" } else { "above maxstratum" };
+                format!("Stratum of {source} {how} of {limit}")
             }
             Self::Stepped { seconds } => format!("System clock was stepped by {seconds:.6} seconds"),
             Self::Wrong { seconds, how } => format!("System clock wrong by {seconds:.6} seconds{how}"),
@@ -321,6 +339,7 @@ impl Event for Happened {
             }
             Self::NotStepped => "Could not step system clock".to_owned(),
             Self::Replaced { source, with } => format!("Source {source} replaced with {with}"),
+            Self::Moved { source, with } => format!("Source {source} changed to {with}"),
             Self::Dumped { source, loaded: true } => format!("Loaded dump file for {source}"),
             Self::Dumped { source, loaded: false } => format!("Could not load dump file for {source}"),
             Self::RtcRead { seconds } => format!("System clock set from RTC by {seconds:.0} seconds"),
@@ -342,6 +361,7 @@ impl Event for Happened {
             Self::Selected { source }
             | Self::Falseticker { source }
             | Self::TooDistant { source, .. }
+            | Self::WrongStratum { source, .. }
             | Self::KeysEstablished { source, .. }
             | Self::KeysNotEstablished { source, .. }
             | Self::TooJittery { source, .. } => field("TIME_SOURCE", source),
@@ -360,7 +380,9 @@ impl Event for Happened {
                 field("TIME_SOURCE", &source.ip().to_string());
                 field("TIME_KISS", code);
             }
-            Self::Replaced { source, .. } | Self::Dumped { source, .. } => field("TIME_SOURCE", source),
+            Self::Replaced { source, .. } | Self::Moved { source, .. } | Self::Dumped { source, .. } => {
+                field("TIME_SOURCE", source)
+            }
             Self::Resolved { name, .. } | Self::Unresolved { name } | Self::Taken { name } => {
                 field("TIME_SOURCE", name)
             }

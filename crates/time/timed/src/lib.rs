@@ -68,8 +68,20 @@ pub fn run(call: &layout::Call) -> ExitCode {
     if options.goes_to_background() {
         return daemon::start_in_background();
     }
+    // Before anything is opened that could get its number.
+    let supervisor = match options.ready_descriptor.map(sys::fd::take_inherited).transpose() {
+        Ok(supervisor) => supervisor,
+        Err(error) => {
+            let number = options.ready_descriptor.unwrap_or_default();
+            eprintln!(
+                "{}: option -N: descriptor {number} cannot be used: {error}\nhelp: whoever starts the daemon opens it: {} -n -N {number} {number}>/dev/null",
+                call.name, call.name
+            );
+            return ExitCode::FAILURE;
+        }
+    };
     match daemon::Daemon::new(*options, config, &call.layout) {
-        Ok(mut daemon) => daemon.run(),
+        Ok(mut daemon) => daemon.run(supervisor),
         Err(error) => {
             eprintln!("{}: {error}", call.name);
             ExitCode::FAILURE

@@ -72,6 +72,8 @@ pub(crate) struct Options {
     pub split: bool,
     /// `-F`: the system call filter; 0: none.
     pub filter_level: i32,
+    /// `-N`: the descriptor on which a supervisor waits for a newline.
+    pub ready_descriptor: Option<u32>,
 }
 
 /// An address family.
@@ -242,6 +244,13 @@ const FLAGS: &[Flag] = &[
         apply: |o, value| set(&mut o.priority, number(&value, 0, 100)?.unsigned_abs() as u8),
     },
     Flag { name: "-m", value: "", example: "", help: "Lock memory", apply: |o, _| on(&mut o.lock_memory) },
+    Flag {
+        name: "-N",
+        value: "FD",
+        example: "3",
+        help: "Write a newline to this descriptor when ready (s6-style supervisors)",
+        apply: |o, value| set(&mut o.ready_descriptor, number(&value, 1, i32::MAX)?.unsigned_abs()),
+    },
     Flag { name: "-r", value: "", example: "", help: "Reload dump files", apply: |o, _| on(&mut o.reload) },
     Flag {
         name: "-s",
@@ -409,6 +418,8 @@ mod tests {
         check("-p", Ok(|o| o.print_config && !o.looks));
         check("-P 50 -R", Ok(|o| o.restart && o.priority == Some(50)));
         check("-mrs", Ok(|o| o.lock_memory && o.reload && o.set_from_rtc));
+        check("-nN3", Ok(|o| o.foreground && o.ready_descriptor == Some(3)));
+        check("-N 0", Err("\"0\" is no number from 1 to 2147483647\nhelp: chronyd -N 3"));
         check("-P 101", Err("help: chronyd -P 50"));
         check("-F x", Err("option -F"));
         check("-F 9", Err("\"9\" is no number from -2 to 2\nhelp: chronyd -F 1"));

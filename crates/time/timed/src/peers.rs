@@ -204,8 +204,10 @@ pub(crate) struct Peer {
     /// Requests to it are stamped by a card: until when the reply to the last one waits for that.
     pub awaits_card: bool,
     pub read_from: Option<Duration>,
-    /// The last good exchange.
+    /// The last good exchange, or one with this daemon itself.
     pub last: Option<Measurement>,
+    /// Good exchanges with this daemon itself, which are of no use.
+    pub loops: u32,
     /// Datagrams received, and those of them that answered our request.
     pub received: u32,
     /// Of those, the ones that answered our request.
@@ -294,6 +296,7 @@ impl Peer {
             awaits_card: false,
             read_from: None,
             last: None,
+            loops: 0,
             received: 0,
             valid: 0,
             // That was said with the line.

@@ -216,19 +216,9 @@ impl Records {
             return Ok(());
         }
         let Ok(packet) = ntp_proto::Packet::parse(bytes) else { return Ok(()) };
-        let tests = match why {
-            ReplyError::Duplicate => "011 111 1111",
-            ReplyError::Bogus | ReplyError::Unexpected => "101 111 1111",
-            ReplyError::Timestamps => "110 111 1111",
-            ReplyError::Mac(_) => "111 011 1111",
-            ReplyError::Unsynchronised { .. } | ReplyError::Kiss(_) => "111 101 1111",
-            ReplyError::RootDistance(_) => "111 110 1111",
-            ReplyError::Delay(_) | ReplyError::Measured => "111 111 0111",
-            ReplyError::Loop => "111 111 1110",
-            _ => return Ok(()),
-        };
+        let Some(tests) = failed_tests(why, &packet.header) else { return Ok(()) };
         let stamped = Stamped { sent: 'D', received: 'K', interleaved: why == ReplyError::Measured };
-        let line = measurement_line(at, address, poll, tests, &packet.header, None, stamped);
+        let line = measurement_line(at, address, poll, &tests, &packet.header, None, stamped);
         self.write(Kind::Measurements, &line)
     }
 
@@ -383,6 +373,33 @@ impl Records {
     }
 }
 
+/// The tests of a reply that failed, as chronyd writes them: those of the packet each for itself, and where one of them failed none of the
+/// measurement (A to D). None for what is no reply.
+fn failed_tests(why: ReplyError, header: &ntp_proto::Header) -> Option<String> {
+    let (duplicate, origin, timestamps, authentic, measurement) = match why {
+        ReplyError::Duplicate => (0, 1, 1, 1, "0000"),
+        ReplyError::Bogus | ReplyError::Unexpected => (1, 0, 1, 1, "0000"),
+        ReplyError::Timestamps => (1, 1, 0, 1, "0000"),
+        ReplyError::Mac(_) => (1, 1, 1, 0, "0000"),
+        ReplyError::Unsynchronised { .. } | ReplyError::Kiss(_) | ReplyError::RootDistance(_) => {
+            (1, 1, 1, 1, "0000")
+        }
+        ReplyError::Delay(_) | ReplyError::Measured => (1, 1, 1, 1, "0111"),
+        ReplyError::Loop => (1, 1, 1, 1, "1110"),
+        _ => return None,
+    };
+    let synchronised = header.leap != ntp_proto::Leap::Unsynchronised
+        && (1..STRATUM_UNSYNCHRONISED).contains(&header.stratum);
+    let distance = header.root_delay.seconds() / 2.0 + header.root_dispersion.seconds();
+    let (synchronised, near) = (u8::from(synchronised), u8::from(distance < ROOT_DISTANCE_MAX));
+    Some(format!("{duplicate}{origin}{timestamps} {authentic}{synchronised}{near} {measurement}"))
+}
+
+/// From this stratum on a server is not synchronised (RFC 5905 figure 11).
+const STRATUM_UNSYNCHRONISED: u8 = 16;
+/// A root distance from here on is of no use, in seconds (RFC 5905, MAXDISP).
+const ROOT_DISTANCE_MAX: f64 = 16.0;
+
 fn measurement_line(
     at: i64,
     address: IpAddr,
@@ -513,6 +530,30 @@ pub(crate) fn write_drift(path: &Path, frequency: f64, skew: f64) -> std::io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: a reply's tests are told as chronyd tells them: a NAK of NTS (a kiss, of stratum 0) fails the tests of authentication and of
+    /// the stratum, a reply that came too late only that of the delay.
+    #[test]
+    fn tests_of_failed_replies_are_told_apart() {
+        let header = |first: u8, stratum: u8, delay: u8| {
+            let mut bytes = [0; 48];
+            (bytes[0], bytes[1], bytes[5]) = (first, stratum, delay);
+            ntp_proto::Packet::parse(&bytes).expect("it is long enough").header
+        };
+        let (good, kiss, far) = (header(0x24, 1, 0), header(0xe4, 0, 0), header(0x24, 2, 40));
+        let mac = ReplyError::Mac(ntp_proto::MacError::Missing);
+        let check = |why, header, expected| assert_eq!(failed_tests(why, header).as_deref(), expected);
+        check(mac, &kiss, Some("111 001 0000"));
+        check(mac, &good, Some("111 011 0000"));
+        check(ReplyError::Duplicate, &good, Some("011 111 0000"));
+        check(ReplyError::Bogus, &good, Some("101 111 0000"));
+        check(ReplyError::Timestamps, &good, Some("110 111 0000"));
+        check(ReplyError::Unsynchronised { stratum: 0 }, &kiss, Some("111 101 0000"));
+        check(ReplyError::RootDistance(20.0), &far, Some("111 110 0000"));
+        check(ReplyError::Delay(1.0), &good, Some("111 111 0111"));
+        check(ReplyError::Loop, &good, Some("111 111 1110"));
+        check(ReplyError::Mode(ntp_proto::Mode::Client), &good, None);
+    }
 
     /// Goal: what no clock's frequency can be is not taken for one, however it is written: it would make the clock run at half its rate.
     #[test]

@@ -23,8 +23,8 @@ const SKIPPED: i32 = 9;
 const CONFIG: &str = "#define FEAT_CMDMON 1\n#define FEAT_IPV6 1\n#define FEAT_SECHASH 1\n#define HAVE_CMAC 1\n\
     #define HAVE_LINUX_TIMESTAMPING 1\n#define HAVE_LONG_TIME_T 1\n#define NTP_ERA_SPLIT (946684800LL)\n";
 /// What more it can do, asked of it by the scripts beyond the basic ones.
-const CONFIG_MORE: &str =
-    "#define FEAT_REFCLOCK 1\n#define FEAT_PHC 1\n#define FEAT_NTS 1\n#define FEAT_RTC 1\n";
+const CONFIG_MORE: &str = "#define FEAT_REFCLOCK 1\n#define FEAT_PHC 1\n#define FEAT_NTS 1\n#define FEAT_RTC 1\n\
+    #define HAVE_SIV_GCM 1\n";
 
 /// One run of one script.
 struct Run {

@@ -94,7 +94,7 @@ pub(super) const CLOCK: &[Directive] = &[
     ),
     directive!(
         "clockprecision" " SECONDS" like " 8e-9",
-        "6e-8: what reading the kernel's clock takes",
+        "what reading the kernel's clock takes",
         "the precision of the clock, which servers tell",
         |w, s| {
             let seconds = w.magnitude("seconds")?;

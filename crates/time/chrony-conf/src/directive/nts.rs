@@ -68,16 +68,19 @@ pub(super) const NTS: &[Directive] = &[
         |_| Vec::new()
     ),
     directive!(
-        "ntsaeads" " ID..." like " 30 15",
+        "ntsaeads" " [ID...]" like " 30 15",
         "30 15",
         "AEAD algorithms of NTS, the best first (15: AES-SIV-CMAC-256, 30: AES-128-GCM-SIV)",
         |w, s| {
-            let mut ids = vec![w.integer("the number of an algorithm", 0, i64::from(i32::MAX))?];
+            let mut ids = Vec::new();
             while w.peek().is_some() {
                 ids.push(w.integer("the number of an algorithm", 0, i64::from(i32::MAX))?);
             }
             for id in ids.iter().filter(|id| !AEADS_DEFAULT.iter().any(|known| i64::from(*known) == **id)) {
                 w.warn(format!("ntsaeads: there is no algorithm {id} here"), "it is left out");
+            }
+            if ids.is_empty() {
+                w.warn("ntsaeads names no algorithm".to_owned(), "no keys of NTS are established or given out");
             }
             // A number that fits no 16 bits is no algorithm (RFC 5116 section 6), and unknown ones are left out.
             s.nts.aeads = ids.into_iter().filter_map(|id| u16::try_from(id).ok()).collect();
@@ -85,7 +88,7 @@ pub(super) const NTS: &[Directive] = &[
         },
         |s| {
             let line = || s.nts.aeads.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
-            (s.nts.aeads != AEADS_DEFAULT && !s.nts.aeads.is_empty()).then(line).into_iter().collect()
+            (s.nts.aeads != AEADS_DEFAULT).then(line).into_iter().collect()
         }
     ),
     directive!(

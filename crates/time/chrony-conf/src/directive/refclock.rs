@@ -42,6 +42,7 @@ pub(super) const REFCLOCK: &[Directive] = &[
         },
         |s| (s.hw_timestamp_timeout != 1e-3).then(|| s.hw_timestamp_timeout.to_string()).into_iter().collect()
     ),
+    count!("maxtxbuffers" " COUNT" like " 1024", 0, "sent packets that are kept for when their timestamps come; no effect here: each timestamp is found without the packet", "a number of packets", 0 to 1_048_576_u32, max_tx_buffers: u32),
     count!("ptpport" " PORT" like " 319", 0, "UDP port of NTP inside PTP; 0: none", "a UDP port", 0 to 65_535_u16, ptp_port: u16),
     count!("ptpdomain" " DOMAIN" like " 123", 123, "PTP domain of NTP inside PTP", "a domain", 0 to 255, ptp_domain: u8),
 ];

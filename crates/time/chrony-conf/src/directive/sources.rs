@@ -131,6 +131,8 @@ pub(super) const SOURCES: &[Directive] = &[
     ),
     magnitude!("maxdistance" "seconds", "3.0", "sources with a larger root distance are not selected", max_distance),
     magnitude!("maxjitter" "seconds", "1.0", "sources with a larger jitter are not selected", max_jitter),
+    count!("minstratum" " STRATUM" like " 2", 0, "sources of a smaller stratum are not selected", "a stratum", 0 to i32::MAX, min_stratum: u32),
+    count!("maxstratum" " STRATUM" like " 4", 15, "sources of a larger stratum are not selected", "a stratum", 0 to i32::MAX, max_stratum: u32),
     directive!(
         "minsources" " COUNT" like " 2",
         "1",

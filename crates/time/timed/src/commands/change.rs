@@ -98,6 +98,7 @@ pub(super) fn source(daemon: &mut Daemon, request: &Request, now: Duration) -> R
         (config.poll_min, config.poll_max) = polls;
         peer.client.set_poll(peer.client.poll().clamp(polls.0, polls.1));
         peer.client.hurry(now);
+        peer.client.postpone(now + crate::daemon::REQUESTS_APART);
     }
     daemon.choose_selection_options();
     if matches!(request, Request::ModifySelectOptions(_)) {
@@ -207,12 +208,16 @@ pub(super) fn add(daemon: &mut Daemon, new: &NewSource, now: Duration) -> Result
         SourceKind::Peer => chrony_conf::SourceKind::Peer,
         SourceKind::Other(_) => return Err(Status::Invalid),
     };
-    if let Ok(address) = name.parse::<IpAddr>()
-        && daemon.has_address(address)
-    {
-        return Err(Status::SourceAlreadyKnown);
+    let options = options(new)?;
+    if let Ok(address) = name.parse::<IpAddr>() {
+        if options.family.is_some_and(|family| (family == AddressFamily::V4) != address.is_ipv4()) {
+            return Err(Status::InvalidAddressFamily);
+        }
+        if daemon.has_address(address) {
+            return Err(Status::SourceAlreadyKnown);
+        }
     }
-    let source = Source { kind, name, options: options(new)? };
+    let source = Source { kind, name, options };
     let line = crate::config::added(&source, &daemon.config.settings).ok_or(Status::Failed)?;
     daemon.add_new_source(line, now);
     Ok(())

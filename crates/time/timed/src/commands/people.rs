@@ -28,7 +28,7 @@ pub(crate) fn status(daemon: &Daemon) -> Value {
                 Verdict::NotCombined => "-",
                 Verdict::Falseticker => "x",
                 Verdict::Jittery => "~",
-                Verdict::Distant | Verdict::Unselectable => "?",
+                Verdict::Distant | Verdict::WrongStratum | Verdict::Unselectable => "?",
             };
             let offset = daemon.keeper.adjusted_offset(id, local);
             let mut told = json!({
@@ -139,6 +139,8 @@ pub(crate) fn reasons(daemon: &Daemon) -> Value {
     json!({
         "max_distance_seconds": settings.max_distance,
         "max_jitter_seconds": settings.max_jitter,
+        "min_stratum": settings.min_stratum,
+        "max_stratum": settings.max_stratum,
         "min_sources": settings.min_sources,
         "combine_limit": settings.combine_limit,
         "stratum_weight_seconds": settings.stratum_weight,

@@ -224,7 +224,8 @@ impl Daemon {
                 root_dispersion: 0.0,
                 dispersion_rate: 0.0,
                 reference_id: ReferenceId(commands::LOCAL_REFERENCE_ID),
-                reference: NtpTimestamp::from_unix_nanos(now.0),
+                // Before every request that is answered with this.
+                reference: NtpTimestamp::from_unix_nanos(now.0.saturating_sub(1_000_000_000)),
                 monotonic,
             },
             (Some((_, reference_id, stratum)), None) => ServerSnapshot {

@@ -8,7 +8,8 @@ use crate::hardware::StampedBy;
 use crate::options::Once;
 use crate::peers::{Peer, Unauthentic, Wanted};
 use crate::resolver::Resolver;
-use ntp_proto::{Arrived, KissCode, Measurement, ReferenceId, ReplyError};
+use ntp_proto::nts::NtsError;
+use ntp_proto::{Arrived, KissCode, MacError, Measurement, ReferenceId, ReplyError};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -408,7 +409,12 @@ impl Daemon {
                 Some(nts) => match nts.open(data) {
                     Ok(authentic) => authentic,
                     Err(error) => {
-                        unauthentic = Unauthentic::of_nts(error).or(unauthentic);
+                        let forged = Unauthentic::of_nts(error);
+                        unauthentic = forged.or(unauthentic);
+                        // A NAK is a reply without authentication.
+                        if forged.is_some() || error == NtsError::Nak {
+                            failed.push((at, ReplyError::Mac(MacError::Missing), data.to_vec()));
+                        }
                         continue;
                     }
                 },
@@ -431,8 +437,13 @@ impl Daemon {
             }
             match found {
                 // A source that is this daemon would lead it nowhere.
-                Ok(_) if own_port == Some(peer.address.port()) && peer.local == Some(peer.address.ip()) => {
+                Ok(measurement)
+                    if own_port == Some(peer.address.port()) && peer.local == Some(peer.address.ip()) =>
+                {
                     failed.push((at, ReplyError::Loop, data.to_vec()));
+                    // `ntpdata` shows it, and that it is a loop.
+                    peer.last = Some(measurement);
+                    (peer.loops, peer.valid) = (peer.loops.wrapping_add(1), peer.valid.wrapping_add(1));
                 }
                 Ok(measurement) => {
                     let authenticated = measurement.authenticated || peer.nts.is_some();

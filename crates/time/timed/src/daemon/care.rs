@@ -24,7 +24,8 @@ impl Daemon {
         let too_far = far.is_some_and(|one| one.distance > self.config.settings.max_distance);
         let is_silent = peer.client.reach() == 0 || peer.client.dismissed().is_some();
         let verdict = self.keeper.verdict(peer.id);
-        let is_wrong = too_far || matches!(verdict, Verdict::Falseticker | Verdict::Jittery);
+        let is_wrong =
+            too_far || matches!(verdict, Verdict::Falseticker | Verdict::Jittery | Verdict::WrongStratum);
         peer.bad = if is_silent || is_wrong { peer.bad.saturating_add(1) } else { 0 };
         if peer.bad < if is_silent { SILENT_MAX } else { WRONG_MAX } {
             return;

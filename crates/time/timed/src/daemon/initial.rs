@@ -2,7 +2,7 @@
 //!
 //! `initstepslew`: before anything else a few servers are asked quickly, and what they say together is stepped or slewed.
 
-use super::{Daemon, ONCE_PATIENCE, monotonic, start};
+use super::{Daemon, ONCE_PATIENCE, monotonic};
 use crate::events::Happened;
 use crate::options::Once;
 use chrony_conf::{Source, SourceKind, SourceOptions};
@@ -145,6 +145,6 @@ impl Daemon {
             self.reload_sources(now);
         }
         self.load_histories();
-        start::tell_parent_ready();
+        self.tell_ready();
     }
 }

@@ -121,12 +121,21 @@ impl Daemon {
         table.at(seconds - i64::from(near)).tai_offset.map(f64::from)
     }
 
-    /// What most of the sources that are used announce.
+    /// What most of the sources that agree announce; where there are such with `trust`, most of those.
     fn announced_leap(&self) -> LeapStatus {
+        let agrees = |id| {
+            matches!(self.keeper.verdict(id), Verdict::Selected | Verdict::Combined | Verdict::NotCombined)
+        };
+        if !self.keeper.sources().any(|(id, _)| self.keeper.verdict(id) == Verdict::Selected) {
+            return LeapStatus::Normal;
+        }
+        let agreeing = || {
+            let all = self.keeper.sources();
+            all.filter(move |(id, _)| agrees(*id)).map(|(id, source)| (self.effective_options(id), source))
+        };
+        let votes_of_trusted = agreeing().any(|(options, _)| options.trust && !options.noselect);
         let used = || {
-            self.keeper
-                .sources()
-                .filter(|(id, _)| matches!(self.keeper.verdict(*id), Verdict::Selected | Verdict::Combined))
+            agreeing().filter(move |(options, _)| !options.noselect && (options.trust || !votes_of_trusted))
         };
         let votes = |status: LeapStatus| {
             used().filter(|(_, source)| source.last().map(|last| last.leap) == Some(status)).count()

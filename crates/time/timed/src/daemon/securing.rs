@@ -355,7 +355,15 @@ impl Daemon {
         }
         (nts.accepted, nts.complained) = (found.accepted, false);
         peer.socket = None;
-        peer.address = address;
+        let before = std::mem::replace(&mut peer.address, address);
+        if before != address {
+            let place = |at: SocketAddr| match before.port() == address.port() {
+                true => at.ip().to_string(),
+                false => at.to_string(),
+            };
+            let with = format!("{} ({})", place(address), peer.name);
+            self.log.say(&Happened::Moved { source: place(before), with });
+        }
         peer.client.forget_pending();
         peer.client.hurry(now);
         let source = peer.label();

@@ -298,7 +298,7 @@ pub(crate) fn start_in_background() -> ExitCode {
 const READY_LINE: &str = "ready\n";
 
 /// Tells a service manager that waits for it (`sd_notify(3)`, `Type=notify`) that the daemon serves.
-pub(super) fn tell_service_manager_ready() -> io::Result<()> {
+fn tell_service_manager_ready() -> io::Result<()> {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -310,7 +310,26 @@ pub(super) fn tell_service_manager_ready() -> io::Result<()> {
     UnixDatagram::unbound()?.send_to_addr(b"READY=1\n", &address).map(drop)
 }
 
-pub(super) fn tell_parent_ready() {
+/// Tells a supervisor that gave `-N`: one newline, and the end.
+fn tell_supervisor_ready(mut supervisor: std::fs::File) -> io::Result<()> {
+    use std::io::Write;
+    supervisor.write_all(b"\n")
+}
+
+impl Daemon {
+    /// Whoever waits for the daemon to serve is told, each in the way that it waits.
+    pub(super) fn tell_ready(&mut self) {
+        tell_parent_ready();
+        if let Err(error) = tell_service_manager_ready() {
+            self.trouble(format!("Could not tell the service manager: {error}"));
+        }
+        if let Some(Err(error)) = self.supervisor.take().map(tell_supervisor_ready) {
+            self.trouble(format!("Could not tell the supervisor (option -N): {error}"));
+        }
+    }
+}
+
+fn tell_parent_ready() {
     if std::env::var_os(BACKGROUND_VARIABLE).is_some() {
         use std::io::Write;
         // A parent that is gone needs no word.

@@ -32,6 +32,12 @@ impl Daemon {
                     let (source, limit) = (self.label(id), self.config.selection.jitter_max);
                     self.log.say(&Happened::TooJittery { source, limit });
                 }
+                Event::WrongStratum { source, stratum } => {
+                    let (source, allowed) = (self.label(source), self.config.selection);
+                    let is_small = stratum < allowed.stratum_min;
+                    let limit = if is_small { allowed.stratum_min } else { allowed.stratum_max };
+                    self.log.say(&Happened::WrongStratum { source, is_small, limit });
+                }
                 Event::Falseticker(id) => {
                     let source = self.label(id);
                     self.log.say(&Happened::Falseticker { source });

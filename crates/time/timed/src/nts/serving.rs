@@ -19,13 +19,14 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ParsedCertificate, Res
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection};
 use std::io::{Read, Write};
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use sys::poll::{Interest, Readiness};
+use sys::socket::TcpConnection;
 
 /// The longest time of a connection (as chronyd's): a client that hangs costs a place for so long.
 const TIME_MAX: Duration = Duration::from_secs(2);
@@ -34,8 +35,6 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 const SURE_TIME: Duration = Duration::from_millis(500);
 /// The most bytes that a client may send: its handshake and a request, several times over.
 const BYTES_MAX: usize = 32 * 1024;
-/// Connections that are taken in one round, so that those which are open come to their turn.
-const ACCEPTS_MAX: usize = 16;
 /// How long a thread sleeps at most: then it looks whether the daemon is still there.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -243,7 +242,7 @@ pub(crate) struct KeServer {
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    stream: TcpConnection,
     tls: ServerConnection,
     from: IpAddr,
     begun: Duration,
@@ -317,34 +316,32 @@ impl KeServer {
         }
     }
 
+    /// Takes one connection of those that wait; the others come in the next rounds, and those which are open come to their turn between.
     fn accept(&mut self, index: usize, now: Duration) {
-        for _ in 0..ACCEPTS_MAX {
-            if !self.has_room(now) {
-                return;
+        if !self.has_room(now) {
+            return;
+        }
+        let Some(Ok((stream, from))) = self.listeners.get(index).map(sys::socket::accept_tcp) else { return };
+        self.shared.accepted.fetch_add(1, Ordering::Relaxed);
+        let allowed = self.shared.admits(from.ip(), now);
+        match ServerConnection::new(Arc::clone(&self.offer.tls)) {
+            Ok(mut tls) if allowed => {
+                if self.is_full() {
+                    self.make_room(now);
+                }
+                tls.set_buffer_limit(Some(KE_MESSAGE_BYTES_MAX));
+                self.connections.push(Connection {
+                    stream,
+                    tls,
+                    from: from.ip(),
+                    begun: now,
+                    received: Vec::new(),
+                    bytes: 0,
+                    answered: false,
+                });
             }
-            let Some(Ok((stream, from))) = self.listeners.get(index).map(TcpListener::accept) else { return };
-            self.shared.accepted.fetch_add(1, Ordering::Relaxed);
-            let allowed = self.shared.admits(from.ip(), now);
-            let tls = ServerConnection::new(Arc::clone(&self.offer.tls));
-            match (tls, stream.set_nonblocking(true)) {
-                (Ok(mut tls), Ok(())) if allowed => {
-                    if self.is_full() {
-                        self.make_room(now);
-                    }
-                    tls.set_buffer_limit(Some(KE_MESSAGE_BYTES_MAX));
-                    self.connections.push(Connection {
-                        stream,
-                        tls,
-                        from: from.ip(),
-                        begun: now,
-                        received: Vec::new(),
-                        bytes: 0,
-                        answered: false,
-                    });
-                }
-                _ => {
-                    self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-                }
+            _ => {
+                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -372,7 +369,7 @@ impl Connection {
                 if self.tls.wants_write() {
                     return true;
                 }
-                let _ = self.stream.shutdown(Shutdown::Write);
+                let _ = self.stream.finish();
                 return false;
             }
             match self.tls.read_tls(&mut self.stream) {

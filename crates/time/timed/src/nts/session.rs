@@ -11,11 +11,12 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use sys::poll::{Interest, Readiness};
+use sys::socket::TcpConnection;
 
 /// The longest time that an establishment may take (as chronyd's).
 const TIME_MAX: Duration = Duration::from_secs(16);
@@ -51,7 +52,7 @@ pub(crate) enum Progress {
 pub(crate) struct Session {
     /// Where the server is.
     address: SocketAddr,
-    stream: TcpStream,
+    stream: TcpConnection,
     tls: ClientConnection,
     verifier: Arc<Verifier>,
     /// The name that the certificate must have.
@@ -92,6 +93,10 @@ impl Session {
                 "no certificate is trusted; help: in chrony.conf: ntstrustedcerts /etc/ssl/certs/ca-certificates.crt"
                     .to_owned(),
             ));
+        }
+        if terms.algorithms.is_empty() {
+            let why = "ntsaeads names no algorithm; help: in chrony.conf: ntsaeads 30 15";
+            return Err((KeFailureKind::Answer, why.to_owned()));
         }
         let name = ServerName::try_from(terms.name.to_owned()).map_err(|error| answer(&error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());

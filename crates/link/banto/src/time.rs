@@ -167,7 +167,7 @@ fn status(given: &Given, as_json: bool) -> Result<(), Failed> {
         );
         println!("{line}");
     } else {
-        println!("{}", texts.clock_unsynchronised);
+        println!("{}", fill(texts.clock_unsynchronised, &[("command", &given.own_command())]));
         if value["follows"] == "local" {
             println!("{}", fill(texts.local_meanwhile, &[("stratum", &value["stratum"])]));
         }
@@ -250,6 +250,15 @@ fn sentences(texts: &TimeTexts, value: &Value, online: &str) -> Vec<String> {
     let letter = |source: &Value| source["letter"].as_str().unwrap_or("?").to_owned();
     let agree =
         sources.iter().filter(|source| ["*", "+", "D", "P", "W"].contains(&letter(source).as_str())).count();
+    let waiting = sources.iter().filter(|source| letter(source) == "W").count();
+    let is_required = |source: &&Value| source["require"] == Value::Bool(true);
+    let required_waits = sources.iter().filter(is_required).any(|source| letter(source) == "W");
+    let label = |source: &Value| {
+        let (address, name) =
+            (source["address"].as_str().unwrap_or("?"), source["name"].as_str().unwrap_or("?"));
+        if name == address { name.to_owned() } else { format!("{name} ({address})") }
+    };
+    let required = sources.iter().filter(is_required).map(label).collect::<Vec<_>>().join(", ");
     let mut said = Vec::new();
     let mut selected = sources.iter().filter(|source| letter(source) == "*").peekable();
     if sources.is_empty() && value["unresolved"].as_array().is_none_or(Vec::is_empty) {
@@ -280,6 +289,10 @@ fn sentences(texts: &TimeTexts, value: &Value, online: &str) -> Vec<String> {
             "N" => texts.noselect,
             "P" => texts.unpreferred,
             "D" => texts.not_combined,
+            "W" if !required.is_empty() && !required_waits => texts.waits_required,
+            "W" if value["min_sources"].as_u64().is_some_and(|least| least > waiting as u64) => {
+                texts.waits_few
+            }
             "W" => texts.waits,
             _ if source["online"] == Value::Bool(false) => texts.offline,
             _ if trust("lacks_key") => texts.lacks_key,
@@ -289,9 +302,7 @@ fn sentences(texts: &TimeTexts, value: &Value, online: &str) -> Vec<String> {
             _ if source["reach"] == 0 => texts.silent,
             _ => texts.few,
         };
-        let (address, name) =
-            (source["address"].as_str().unwrap_or("?"), source["name"].as_str().unwrap_or("?"));
-        let name = if name == address { name.to_owned() } else { format!("{name} ({address})") };
+        let name = label(source);
         let limit = match letter(source).as_str() {
             "r" => format!("{}-{}", value["min_stratum"], value["max_stratum"]),
             "~" => bound_text(number(&value["max_jitter_seconds"])),
@@ -312,6 +323,7 @@ fn sentences(texts: &TimeTexts, value: &Value, online: &str) -> Vec<String> {
                 ("limit", &limit),
                 ("online", &online),
                 ("key", &source["authentication"]["key"]),
+                ("required", &required),
             ],
         ));
     }
@@ -370,6 +382,23 @@ mod tests {
             for (index, sentence) in said.iter().enumerate() {
                 assert!(!sentence.contains(['{', '}']), "{sentence}");
                 assert!(said[..index].iter().all(|other| other != sentence), "{sentence}");
+            }
+            // Of those that could be followed each says what is waited for.
+            let waits = |least: u64, required: bool| {
+                let mut other = source("M", 0, true);
+                other["name"] = control::json!("key.example");
+                other["require"] = control::json!(required);
+                let value =
+                    control::json!({ "sources": [source("W", 1, true), other], "min_sources": least });
+                sentences(texts, &value, "chronyc online")[1].clone()
+            };
+            for (least, required, expected) in
+                [(1, false, texts.waits), (2, false, texts.waits_few), (1, true, texts.waits_required)]
+            {
+                let sentence = waits(least, required);
+                let end = expected.rsplit(['{', '}']).next().unwrap_or(expected);
+                assert!(sentence.ends_with(end) && !sentence.contains('{'), "{sentence}");
+                assert_eq!(sentence.contains("key.example (192.0.2.1)"), required, "{sentence}");
             }
             let held =
                 control::json!({ "sources": [source("M", 0, true)], "held": "GPS", "taken": ["localhost"] });

@@ -64,6 +64,12 @@ fn the_line_of_time_set_ends_the_following() {
     let said = daemon.chronyc(&["-m", "offline", "reset sources"]);
     assert_eq!(said, "200 OK\n200 OK\n");
     assert!(!daemon.is_synchronised(), "{}", daemon.chronyc(&["sources"]));
+    // Neither the reports, nor who waits, nor clients are told that the clock still goes by it.
+    let tracking = daemon.chronyc(&["tracking"]);
+    assert!(tracking.contains("Reference ID    : 00000000 ()\n"), "{tracking}");
+    assert!(tracking.contains("Leap status     : Not synchronised\n"), "{tracking}");
+    let waited = daemon.chronyc(&["waitsync", "1", "0", "0", "0.1"]);
+    assert!(waited.starts_with("try: 1, refid: 00000000, "), "{waited}");
     let explained = self::said(&daemon, &["explain"]);
     let folder = daemon.folder().path().display();
     let again =

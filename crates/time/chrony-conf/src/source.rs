@@ -349,6 +349,8 @@ const fn family(name: &'static str, family: AddressFamily) -> SourceOption {
 
 /// An option with a value that makes sense in it, to paste.
 pub(crate) fn example(syntax: &str) -> String {
+    /// Those for which the value of their kind makes no sense.
+    const OWN: &[(&str, &str)] = &[("ntsport", "4460"), ("maxsources", "16")];
     const VALUES: &[(&str, &str)] = &[
         ("PORT", "123"),
         ("LOG2", "6"),
@@ -365,7 +367,9 @@ pub(crate) fn example(syntax: &str) -> String {
     ];
     match syntax.split_once(' ') {
         Some((name, place)) => {
-            let value = VALUES.iter().find(|(known, _)| *known == place).map_or(place, |(_, value)| value);
+            let own = OWN.iter().find(|(known, _)| *known == name);
+            let value = own.or_else(|| VALUES.iter().find(|(known, _)| *known == place));
+            let value = value.map_or(place, |(_, value)| value);
             format!("{name} {value}")
         }
         None => syntax.to_owned(),

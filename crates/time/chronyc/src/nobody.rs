@@ -59,9 +59,24 @@ impl Typed {
 
     /// The command for a person who may not use the daemon's socket.
     pub(crate) fn as_root(&self) -> String {
+        // A user that was asked for is the one who may not.
+        let mut words = Vec::new();
+        let mut all = self.all.iter().peekable();
+        while let Some(word) = all.next_if(|word| word.starts_with('-')) {
+            if word == "-u" {
+                all.next();
+            } else if !word.starts_with("-u") {
+                words.push(word.clone());
+                // Those that have a value, in a word of its own.
+                if ["-h", "-p", "-f"].contains(&word.as_str()) {
+                    words.extend(all.next().cloned());
+                }
+            }
+        }
+        words.extend(all.cloned());
         match &self.house {
-            Some(dir) => format!("sudo banto --dir {} {}", shown(dir), chronyc(&self.all)),
-            None => format!("sudo {}", chronyc(&self.all)),
+            Some(dir) => format!("sudo banto --dir {} {}", shown(dir), chronyc(&words)),
+            None => format!("sudo {}", chronyc(&words)),
         }
     }
 }
@@ -117,6 +132,13 @@ mod tests {
             typed.as_root(),
             "sudo banto --dir '/nonexistent/a house' chronyc -h /b/sock -m 'sources -v' 'it'\\''s'"
         );
+        // Whoever may not is not asked to try again.
+        for user in [&["-u", "_chrony"][..], &["-u_chrony"]] {
+            let all = ["-n"].iter().chain(user).chain(&["-h", "/b/sock", "tracking", "-u"]);
+            let all = all.map(|word| (*word).to_owned()).collect();
+            let typed = Typed { house: None, words: Vec::new(), all };
+            assert_eq!(typed.as_root(), "sudo chronyc -n -h /b/sock tracking -u");
+        }
         let far = Place::Udp("192.0.2.1:323".parse().expect("an address"));
         assert_eq!(typed.help(&[far]), ["ssh 192.0.2.1 chronyc -m 'sources -v' 'it'\\''s'"]);
         let near = Place::Udp("127.0.0.1:323".parse().expect("an address"));

@@ -643,9 +643,11 @@ impl Timekeeper {
         events
     }
 
-    /// Everything measured so far is dropped (`chronyc reset sources`); the oscillator's frequency is kept.
+    /// Everything measured so far is dropped (`chronyc reset sources`), as after a step of unknown size: the clock goes by nobody until it
+    /// was measured again. The oscillator's frequency is kept.
     pub fn forget_all(&mut self, clock: &mut impl Clock) -> Vec<Event> {
         self.forget_samples();
+        self.held = None;
         self.reselect(clock)
     }
 

@@ -196,6 +196,9 @@ impl Daemon {
         })?;
         log.say(&Happened::Starting);
         let may_not_set = options.leave_clock || (in_house && !options.control_clock);
+        if may_not_set {
+            log.say(&Happened::ClockLeft);
+        }
         let sets_once = options.once == Once::Set && !may_not_set;
         let another = start::look_for_another(&options, &config, layout, !may_not_set)?;
         if sets_once {

@@ -15,6 +15,12 @@ const LOG_MODE: u32 = 0o640;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Happened {
     Starting,
+    /// The clock is only measured (`-x`).
+    ClockLeft,
+    /// Leap seconds are known from there: `leap second list FILE` or `ZONE timezone to obtain leap second data`.
+    LeapTable {
+        from: String,
+    },
     Exiting,
     Selected {
         source: String,
@@ -180,6 +186,8 @@ impl Event for Happened {
     fn name(&self) -> &'static str {
         match self {
             Self::Starting => "daemon.start",
+            Self::ClockLeft => "clock.left",
+            Self::LeapTable { .. } => "leap.table",
             Self::Exiting => "daemon.exit",
             Self::Selected { .. } => "source.selected",
             Self::Lost(_) | Self::NoSuitableSource => "source.lost",
@@ -261,6 +269,8 @@ impl Event for Happened {
     fn message(&self) -> String {
         match self {
             Self::Starting => format!("chronyd version {} starting (banto)", env!("CARGO_PKG_VERSION")),
+            Self::ClockLeft => "Disabled control of system clock".to_owned(),
+            Self::LeapTable { from } => format!("Using {from}"),
             Self::Exiting => "chronyd exiting".to_owned(),
             Self::Selected { source } => format!("Selected source {source}"),
             Self::Lost(why) => format!("Can't synchronise: {}", cause(why)),

@@ -52,6 +52,8 @@ pub struct TimeTexts {
     pub unpreferred: &'static str,
     pub not_combined: &'static str,
     pub waits: &'static str,
+    pub waits_few: &'static str,
+    pub waits_required: &'static str,
 }
 
 pub(super) static EN: TimeTexts = TimeTexts {
@@ -69,7 +71,7 @@ Where no house is named or up, the installed time daemon is asked.
 exit codes: 0 done; 1 refused, or the daemon does not answer; 64 wrong command line
 ",
     clock: "offset {offset}, right within {bound}; follows {reference} (its stratum {its_stratum}; ours is {stratum})",
-    clock_unsynchronised: "not synchronised: no source is followed",
+    clock_unsynchronised: "not synchronised: no source is followed; why: {command} time explain",
     frequency: "the oscillator is {ppm} ppm off: by itself the clock {gains}, which is corrected",
     frequency_measured: "the oscillator is {ppm} ppm off: the clock {gains}",
     gains: "gains {seconds} s a day",
@@ -115,7 +117,9 @@ exit codes: 0 done; 1 refused, or the daemon does not answer; 64 wrong command l
     noselect: "{name} is only watched: it has the option noselect, or authselectmode gave it that.",
     unpreferred: "{name} is not used: others have the option prefer.",
     not_combined: "{name} agrees, but is not combined: its root distance of {distance} exceeds {limit} times that of the selected one.",
-    waits: "{name} could be followed, but minsources asks for {count} that agree, or a required one is missing.",
+    waits: "{name} could be followed: the first measurements of others are waited for.",
+    waits_few: "{name} could be followed, but minsources asks for {count} that agree.",
+    waits_required: "{name} could be followed, but not before {required} can be: required by the option require, or by authselectmode since it has a key or NTS.",
 };
 
 pub(super) static JA: TimeTexts = TimeTexts {
@@ -133,7 +137,7 @@ pub(super) static JA: TimeTexts = TimeTexts {
 終了コード: 0 完了; 1 断られた、またはデーモンが応答しない; 64 コマンドラインの誤り
 ",
     clock: "ずれ {offset}、誤差 {bound} 以内。{reference} (相手の stratum は {its_stratum}、こちらは {stratum}) に従っています",
-    clock_unsynchronised: "同期していません: 従える時刻源がありません",
+    clock_unsynchronised: "同期していません: 従える時刻源がありません。理由: {command} time explain",
     frequency: "発振器のずれは {ppm} ppm です: ほうっておけば時計は{gains}が、補正しています",
     frequency_measured: "発振器のずれは {ppm} ppm です: 時計は{gains}",
     gains: "一日に {seconds} 秒進みます",
@@ -179,5 +183,7 @@ pub(super) static JA: TimeTexts = TimeTexts {
     noselect: "{name} は見ているだけです: noselect が指定されたか、authselectmode によるものです。",
     unpreferred: "{name} は使いません: 他に prefer の時刻源があります。",
     not_combined: "{name} は一致しますが合成しません: root distance {distance} が、選ばれたものの {limit} 倍を超えています。",
-    waits: "{name} には従えますが、minsources が {count} 個の一致を求めているか、require の時刻源がありません。",
+    waits: "{name} には従えます。ほかの時刻源の最初の測定を待っています。",
+    waits_few: "{name} には従えますが、minsources が {count} 個の一致を求めています。",
+    waits_required: "{name} には従えますが、{required} に従えるまでは従いません: オプション require か、鍵や NTS を持つため authselectmode が求めています。",
 };

@@ -311,7 +311,12 @@ fn access_rule(w: &mut Words<'_, '_>, allow: bool) -> Option<AccessRule> {
         net(address, if address.is_ipv4() { 32 } else { 128 })
     } else if let Some((octets, count)) = leading_octets(host) {
         net(octets.into(), count * 8)
-    } else if bits.is_none() && host.contains(|letter: char| letter.is_ascii_alphabetic()) {
+    } else if bits.is_none()
+        && host.contains(|letter: char| letter.is_ascii_alphabetic())
+        // A second `all`, and an address with an interface, are no names of hosts.
+        && host != "all"
+        && !host.contains(['%', ':'])
+    {
         AccessSubject::Host(host.to_owned())
     } else {
         w.wrong(word, "a subnet (like 192.0.2.0/24)");

@@ -44,7 +44,9 @@ pub struct Tracking {
 impl Timekeeper {
     /// The state of the clock at `now`.
     pub fn tracking(&self, now: LocalTime) -> Tracking {
-        let followed = self.selected.or(self.held).filter(|id| self.sources.contains_key(id));
+        // One of which nothing is known any more is not followed, whoever it is.
+        let known = |id: &SourceId| self.sources.get(id).is_some_and(|source| source.last.is_some());
+        let followed = self.selected.or(self.held).filter(known);
         let selected = followed.and_then(|id| self.sources.get(&id));
         let last = selected.and_then(|source| source.last);
         let (last_offset, rms_offset) = self.discipline.offsets();

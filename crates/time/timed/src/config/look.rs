@@ -23,6 +23,13 @@ pub(super) fn look(settings: &Settings, texts: &Sources, only_checks: bool, diag
         for line in lines(texts, &["user"]) {
             user(&line, diagnostics);
         }
+        for line in lines(texts, &["leapsectz"]) {
+            zone(&line, diagnostics);
+        }
+        for line in lines(texts, &["hwtimestamp"]) {
+            interface(&line, diagnostics);
+        }
+        strata(settings, texts, diagnostics);
     }
     // Without a server's port nobody looks at them.
     if only_checks || settings.port == 0 {
@@ -87,6 +94,49 @@ fn user(line: &Line, diagnostics: &mut Diagnostics) {
             format!("there is no user {name}"),
             "the daemon of root does not start",
             format!("adduser --system {name}"),
+        );
+    }
+}
+
+/// A time zone that this host has not got.
+fn zone(line: &Line, diagnostics: &mut Diagnostics) {
+    let Some(name) = line.words.first() else { return };
+    let path = crate::daemon::zone_path(name);
+    if !path.exists() {
+        diagnostics.warning(
+            line.span,
+            format!("there is no time zone {name}: {}", path.display()),
+            "leap seconds are not known from it",
+            "leapsectz right/UTC (on newer Debian it is in the package tzdata-legacy)",
+        );
+    }
+}
+
+/// An interface that this host has not got.
+fn interface(line: &Line, diagnostics: &mut Diagnostics) {
+    let Some(name) = line.words.first().filter(|name| *name != "*") else { return };
+    // Cards come and go, so it may be right all the same.
+    if !Path::new("/sys/class/net").join(name).exists() {
+        diagnostics.warning(
+            line.span,
+            format!("there is no interface {name} now"),
+            "nothing is stamped by it",
+            "those that are there: ip link",
+        );
+    }
+}
+
+/// Limits that no stratum is within.
+fn strata(settings: &Settings, texts: &Sources, diagnostics: &mut Diagnostics) {
+    let (least, most) = (settings.min_stratum, settings.max_stratum);
+    if least > most
+        && let Some(line) = lines(texts, &["minstratum", "maxstratum"]).pop()
+    {
+        diagnostics.warning(
+            line.span,
+            format!("no stratum is {least} or more and {most} or less"),
+            "no source is followed",
+            format!("maxstratum {least}"),
         );
     }
 }
@@ -191,6 +241,11 @@ mod tests {
             &["keyfile {dir}/none: No such file", "chronyc keygen"],
         );
         check("user no-such-user", true, &["there is no user no-such-user", "help: adduser"]);
+        check("leapsectz Rigth/UTC", true, &["there is no time zone Rigth/UTC", "/c:1:1", "help: leapsectz"]);
+        check("leapsectz Rigth/UTC\nhwtimestamp none0\nmaxstratum 2\nminstratum 3", false, &[]);
+        check("hwtimestamp *\nhwtimestamp lo\nminstratum 3\nmaxstratum 3", true, &[]);
+        check("hwtimestamp none0 minpoll 1", true, &["there is no interface none0 now", "/c:1:1"]);
+        check("maxstratum 2\nminstratum 3", true, &["no stratum is 3 or more and 2 or less", "/c:2:1"]);
         let pair = "ntsservercert {dir}/c\nntsserverkey {dir}/k\nntstrustedcerts 1 {dir}/t";
         check(
             pair,

@@ -68,17 +68,24 @@ impl Daemon {
             }
         }
         let path = control::socket_path(layout, "timed");
-        if let Some(pid) = another {
-            let what = format!(
+        let has_it = |pid: u32| Happened::Warning {
+            what: format!(
                 "`banto time` and `banto reload` ask another daemon (pid={pid}): it has {}\nhelp: for this one: chronyc -h PATH, with bindcmdaddress PATH in its file",
                 path.display()
-            );
-            self.log.say(&Happened::Warning { what });
+            ),
+        };
+        if let Some(pid) = another {
+            self.log.say(&has_it(pid));
             return Ok(());
         }
         match control::Server::bind(&path) {
             Ok(server) => self.control = Some(server),
             Err(error) => {
+                // One that began at the same moment was first.
+                if let Some(pid) = control::answering(&path) {
+                    self.log.say(&has_it(pid));
+                    return Ok(());
+                }
                 let why = crate::events::reason(&error);
                 let folder = path.parent().unwrap_or(&path).display();
                 self.trouble(format!(

@@ -179,6 +179,16 @@ impl Daemon {
         if found.as_ref().is_some_and(|table| table.is_expired(now)) {
             self.trouble("The list of leap seconds has expired; help: update the package tzdata".to_owned());
         }
+        // Once, not at each look.
+        if found.is_some() && self.leap.table.is_none() {
+            let from = match (&settings.leap_second_list, &settings.leap_second_zone) {
+                (Some(path), _) => format!("leap second list {}", path.display()),
+                (None, zone) => {
+                    format!("{} timezone to obtain leap second data", zone.as_deref().unwrap_or_default())
+                }
+            };
+            self.log.say(&Happened::LeapTable { from });
+        }
         self.leap.table = found;
     }
 
@@ -374,7 +384,7 @@ fn kernels_leap(status: LeapStatus, jump: i64, now: i64) -> Option<i64> {
 }
 
 /// A zone's file; a path may be given too.
-fn zone_path(zone: &str) -> PathBuf {
+pub(crate) fn zone_path(zone: &str) -> PathBuf {
     if zone.starts_with('/') { PathBuf::from(zone) } else { Path::new(ZONES).join(zone) }
 }
 

@@ -7,7 +7,7 @@ mod care;
 mod history;
 mod initial;
 mod keys;
-mod leap;
+pub(crate) mod leap;
 mod mail;
 mod measured;
 mod once;

@@ -101,7 +101,7 @@ fn user(line: &Line, diagnostics: &mut Diagnostics) {
 /// A time zone that this host has not got.
 fn zone(line: &Line, diagnostics: &mut Diagnostics) {
     let Some(name) = line.words.first() else { return };
-    let path = crate::daemon::zone_path(name);
+    let path = crate::daemon::leap::zone_path(name);
     if !path.exists() {
         diagnostics.warning(
             line.span,

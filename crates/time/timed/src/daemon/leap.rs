@@ -181,6 +181,7 @@ impl Daemon {
         }
         // Once, not at each look.
         if found.is_some() && self.leap.table.is_none() {
+            let settings = &self.config.settings;
             let from = match (&settings.leap_second_list, &settings.leap_second_zone) {
                 (Some(path), _) => format!("leap second list {}", path.display()),
                 (None, zone) => {

@@ -55,6 +55,7 @@ fn log_of(side: Side) -> Option<Vec<String>> {
 
 /// What chronyd 4.8 says of them; older versions leave some out.
 const TOLD: &[&str] = &[
+    "Disabled control of system clock",
     "Loaded 1 symmetric keys",
     "Source 127.0.0.2 online",
     "Added source 127.0.0.9",
@@ -93,7 +94,7 @@ fn changes_are_told_in_chronyds_words() {
     };
     assert_eq!(changes(&ours), TOLD);
     let mut rest = TOLD.iter();
-    for line in changes(&stock).iter().filter(|line| !line.starts_with("Disabled control of")) {
+    for line in &changes(&stock) {
         assert!(rest.any(|told| told == line), "the stock daemon says {line:?}, in this place");
     }
 }

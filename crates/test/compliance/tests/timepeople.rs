@@ -109,7 +109,8 @@ fn chronyc_points_at_the_house_that_is_there() {
     let said = at_terminal(house.dir().path().parent().expect("it has one"), Some(&house.root()), "tracking");
     assert!(said.contains(&format!("help: banto --dir {root} up\n")), "{said}");
 
-    let _timed = house.start("timed", &["-x"]);
+    // In the foreground, so that it ends with this test.
+    let _timed = house.start("timed", &["-x", "-d"]);
     house.pid("timed");
     let said = at_terminal(folder, None, &there);
     let help = "help: banto --dir ./banto-data chronyc -n tracking\n";
